@@ -1,0 +1,294 @@
+/* files.c: reading models and writing results.
+ *
+ * Where `use "x.rxn"` is looked for: beside the file that uses it, in the folders of $RXN_PATH, in the
+ * models installed with rxn, in those of the source tree that it was built from.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "compiler/driver/driver.h"
+#include "compiler/driver/paths.h"
+
+enum { READ_STEP = 64 << 10 };
+
+/* ---- reading ----------------------------------------------------------------------------------- */
+
+static char *
+read_all(int file, Arena *arena, size_t expected, size_t *ret_length, const char **ret_reason)
+{
+    size_t capacity = expected + 1, length = 0;
+    char *text = rxn__arena_alloc(arena, capacity + 1);
+    for (;;) {
+        if (length == capacity) {
+            text = rxn__arena_grow(arena, text, capacity + 1, 2 * capacity + READ_STEP + 1);
+            capacity = 2 * capacity + READ_STEP;
+        }
+        ssize_t got = read(file, text + length, capacity - length);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            *ret_reason = strerror(errno);
+            return NULL;
+        }
+        if (got == 0)
+            break;
+        length += (size_t)got;
+        if (length > RXN_MAX_SOURCE_BYTES) {
+            *ret_reason = "it is larger than 64 MiB";
+            return NULL;
+        }
+    }
+    text[length] = '\0';
+    *ret_length = length;
+    return text;
+}
+
+char *
+rxn__read_file(const char *path, Arena *arena, size_t *ret_length, const char **ret_reason)
+{
+    if (strcmp(path, "-") == 0)
+        return read_all(STDIN_FILENO, arena, READ_STEP, ret_length, ret_reason);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat status;
+    if (file < 0 || fstat(file, &status) != 0) {
+        *ret_reason = strerror(errno);
+        if (file >= 0)
+            close(file);
+        return NULL;
+    }
+    char *text = NULL;
+    if (S_ISDIR(status.st_mode))
+        *ret_reason = "it is a directory";
+    else if (status.st_size > RXN_MAX_SOURCE_BYTES)
+        *ret_reason = "it is larger than 64 MiB";
+    else
+        text = read_all(file, arena, (size_t)status.st_size, ret_length, ret_reason);
+    close(file);
+    return text;
+}
+
+/* ---- the models that can be named -------------------------------------------------------------- */
+
+static bool
+is_file(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && !S_ISDIR(status.st_mode);
+}
+
+/* folder/name, or folder/name.rxn, if there is such a file. */
+static const char *
+find_in(Arena *arena, const char *folder, size_t length, const char *name)
+{
+    for (int with_ending = 0; with_ending < 2; with_ending++) {
+        Text path;
+        rxn__text_init(&path, arena);
+        rxn__text_append(&path, folder, length);
+        rxn__text_printf(&path, "%s%s%s", length && folder[length - 1] != '/' ? "/" : "", name,
+                         with_ending ? ".rxn" : "");
+        if (is_file(path.data))
+            return path.data;
+    }
+    return NULL;
+}
+
+/* The folder share/rxn/models beside the folder that this program is in. */
+static const char *
+installed_models(Arena *arena)
+{
+    char self[4096];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length <= 0)
+        return NULL;
+    self[length] = '\0';
+    for (int up = 0; up < 2; up++) {
+        char *slash = strrchr(self, '/');
+        if (!slash)
+            return NULL;
+        *slash = '\0';
+    }
+    Text path;
+    rxn__text_init(&path, arena);
+    rxn__text_printf(&path, "%s/share/rxn/models", self);
+    return path.data;
+}
+
+static const char *
+find_model(Arena *arena, const char *name)
+{
+    if (name[0] == '/')
+        return NULL;
+    const char *own = getenv("RXN_PATH");
+    while (own && *own) {
+        size_t length = strcspn(own, ":");
+        const char *found = length ? find_in(arena, own, length, name) : NULL;
+        if (found)
+            return found;
+        own += length + (own[length] == ':');
+    }
+    const char *installed = installed_models(arena);
+    const char *found = installed ? find_in(arena, installed, strlen(installed), name) : NULL;
+    return found ? found : find_in(arena, RXN_SOURCE_MODELS, strlen(RXN_SOURCE_MODELS), name);
+}
+
+static bool
+load_used(void *context, const char *from, const char *path, Arena *arena,
+          const char **ret_resolved, const char **ret_text, size_t *ret_length,
+          const char **ret_reason)
+{
+    (void)context;
+    const char *slash = strrchr(from, '/');
+    size_t folder = slash && path[0] != '/' ? (size_t)(slash - from) + 1 : 0;
+    Text beside;
+    rxn__text_init(&beside, arena);
+    rxn__text_append(&beside, from, folder);
+    rxn__text_append(&beside, path, strlen(path));
+    const char *resolved = beside.data;
+    struct stat status;
+    if (stat(resolved, &status) != 0) {
+        const char *found = find_model(arena, path);
+        resolved = found ? found : resolved;
+    }
+    *ret_resolved = resolved;
+    *ret_text = rxn__read_file(resolved, arena, ret_length, ret_reason);
+    return *ret_text != NULL;
+}
+
+void
+rxn__files_init(Driver *driver)
+{
+    driver->loader = (SourceLoader){.context = driver, .load = load_used};
+}
+
+bool
+rxn__load_model(Driver *driver, const char *path, u32 *ret_file)
+{
+    Session *session = &driver->session;
+    const char *reason = NULL, *shown_path = strcmp(path, "-") == 0 ? "<stdin>" : path;
+    struct stat status;
+    if (strcmp(path, "-") != 0 && stat(path, &status) != 0 && errno == ENOENT) {
+        const char *found = find_model(&session->arena, path);
+        if (found)
+            shown_path = path = found;
+    }
+    size_t length = 0;
+    char *text = rxn__read_file(path, &session->arena, &length, &reason);
+    if (!text) {
+        rxn__driver_error(driver, "'%s' cannot be read: %s",
+                          rxn__shown(&session->arena, shown_path, strlen(shown_path)), reason);
+        return false;
+    }
+    *ret_file = rxn__sources_add(&session->sources, shown_path, text, length);
+    return *ret_file != UINT32_MAX;
+}
+
+/* ---- writing ----------------------------------------------------------------------------------- */
+
+bool
+rxn__is_a_source(Driver *driver, const char *path)
+{
+    struct stat target, source;
+    if (stat(path, &target) != 0)
+        return false;
+    for (u32 k = 0; k < driver->session.sources.files.count; k++) {
+        const char *model = driver->session.sources.files.items[k].path;
+        if (stat(model, &source) != 0 || source.st_dev != target.st_dev ||
+            source.st_ino != target.st_ino)
+            continue;
+        rxn__driver_error(driver, "'%s' is the model itself; it is not overwritten", path);
+        return true;
+    }
+    return false;
+}
+
+static bool
+open_failed(Driver *driver, const char *path, const char *reason)
+{
+    rxn__driver_error(driver, "'%s' cannot be written: %s", path, reason);
+    return false;
+}
+
+bool
+rxn__output_open(Driver *driver, OutputFile *output, const char *path)
+{
+    *output = (OutputFile){.path = path};
+    if (strcmp(path, "-") == 0) {
+        /* Kept aside until the run is known to be good: a fault must leave no result behind. */
+        output->file = tmpfile();
+        return output->file ? true : open_failed(driver, "the temporary file", strerror(errno));
+    }
+    struct stat status;
+    if (rxn__is_a_source(driver, path))
+        return false;
+    bool there = stat(path, &status) == 0;
+    if (there && S_ISDIR(status.st_mode))
+        return open_failed(driver, path, "it is a directory");
+    if (there && !S_ISREG(status.st_mode)) {
+        output->file = fopen(path, "w"); /* a device or a pipe has no name to be replaced */
+    } else {
+        Text beside;
+        rxn__text_init(&beside, &driver->session.arena);
+        rxn__text_printf(&beside, "%s.part%ld", path, (long)getpid());
+        output->file = fopen(beside.data, "w");
+        output->beside = beside.data;
+    }
+    if (output->file)
+        return true;
+    output->beside = NULL;
+    return open_failed(driver, path, strerror(errno));
+}
+
+static bool
+copy_to_standard_output(FILE *from)
+{
+    char buffer[READ_STEP];
+    rewind(from);
+    size_t got;
+    while ((got = fread(buffer, 1, sizeof buffer, from)) > 0)
+        if (fwrite(buffer, 1, got, stdout) != got)
+            return false;
+    return fflush(stdout) == 0;
+}
+
+bool
+rxn__output_commit(Driver *driver, OutputFile *output)
+{
+    errno = 0;
+    bool good = fflush(output->file) == 0 && !ferror(output->file);
+    if (strcmp(output->path, "-") == 0) {
+        good = good && copy_to_standard_output(output->file);
+        driver->quiet_failure = !good && errno == EPIPE;
+    }
+    const char *reason = strerror(errno ? errno : EIO);
+    if (fclose(output->file) != 0 && good) {
+        good = false;
+        reason = strerror(errno);
+    }
+    output->file = NULL;
+    if (good && output->beside && rename(output->beside, output->path) != 0) {
+        good = false;
+        reason = strerror(errno);
+    }
+    if (!good && output->beside)
+        unlink(output->beside);
+    output->beside = NULL;
+    if (!good && !driver->quiet_failure)
+        open_failed(driver, strcmp(output->path, "-") == 0 ? "standard output" : output->path,
+                    reason);
+    return good;
+}
+
+void
+rxn__output_drop(OutputFile *output)
+{
+    if (output->file)
+        fclose(output->file);
+    if (output->beside)
+        unlink(output->beside);
+    output->file = NULL;
+    output->beside = NULL;
+}

@@ -1,0 +1,40 @@
+/* interrupt.c: Ctrl-C. A signal handler can reach nothing but a global, so here is the program's only
+ * one: a flag that the runtime looks at.
+ */
+#include <signal.h>
+
+#include "compiler/driver/driver.h"
+
+static volatile int interrupted;
+
+static void
+on_interrupt(int signal)
+{
+    (void)signal;
+    interrupted = 1;
+}
+
+const volatile int *
+rxn__interrupt_begin(void)
+{
+    interrupted = 0;
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    struct sigaction before;
+    /* A shell's background job has it ignored, and that stays so. */
+    if (sigaction(SIGINT, NULL, &before) != 0 || before.sa_handler != SIG_IGN)
+        sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    return &interrupted;
+}
+
+void
+rxn__interrupt_end(void)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigemptyset(&action.sa_mask);
+    struct sigaction before;
+    if (sigaction(SIGINT, NULL, &before) != 0 || before.sa_handler != SIG_IGN)
+        sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}

@@ -1,0 +1,240 @@
+/* options.c: the command line, by tables. `--flag value` and `--flag=value` are the same; options may
+ * stand before or behind the operand; `--` ends them; a lone `-` is an operand.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/driver/driver.h"
+
+const char *
+rxn__nearest(const char *word, u32 count, const char *const *candidates)
+{
+    const char *nearest = NULL;
+    u32 limit = strlen(word) < 4 ? 1 : 2, best = limit + 1;
+    for (u32 k = 0; k < count; k++) {
+        u32 distance = rxn__name_distance(word, strlen(word), candidates[k],
+                                          strlen(candidates[k]), limit);
+        if (distance < best) {
+            best = distance;
+            nearest = candidates[k];
+        }
+    }
+    return nearest;
+}
+
+bool
+rxn__parse_number(const char *text, double *ret_value)
+{
+    char *end;
+    if (!*text || strspn(text, " \t\n\v\f\r") > 0)
+        return false;
+    *ret_value = strtod(text, &end);
+    return *end == '\0' && isfinite(*ret_value);
+}
+
+static bool
+parse_count(const char *text, u64 *ret_value)
+{
+    char *end;
+    if (strspn(text, "0123456789") == strlen(text) && *text) {
+        errno = 0;
+        *ret_value = strtoull(text, &end, 10);
+        return errno == 0;
+    }
+    double value;
+    if (!rxn__parse_number(text, &value) || !(value >= 0 && value <= 0x1p53) ||
+        value != floor(value))
+        return false;
+    *ret_value = (u64)value;
+    return true;
+}
+
+static bool
+append_numbers(Arena *arena, NumberList *list, const char *text)
+{
+    for (;;) {
+        size_t length = strcspn(text, ",");
+        char *item = rxn__arena_copy_text(arena, text, length);
+        char *trimmed = item + strspn(item, " ");
+        double value;
+        if (!rxn__parse_number(trimmed, &value))
+            return false;
+        vec_push(arena, list, value);
+        if (!text[length])
+            return true;
+        text += length + 1;
+    }
+}
+
+static const char *
+shown(Driver *driver, const char *text)
+{
+    return rxn__shown(&driver->session.arena, text, strlen(text));
+}
+
+bool
+rxn__check_precision(Driver *driver, const char *precision)
+{
+    if (strcmp(precision, "f64") == 0 || strcmp(precision, "f32") == 0)
+        return true;
+    rxn__driver_error(driver, "there is no precision '%s'", shown(driver, precision));
+    rxn__driver_note(driver, "precisions: f64, f32");
+    return false;
+}
+
+bool
+rxn__check_lanes(Driver *driver, u64 lanes)
+{
+    if (lanes <= 32 && (lanes & (lanes - 1)) == 0)
+        return true;
+    rxn__driver_error(driver, "--lanes takes 1, 2, 4, 8, 16 or 32");
+    return false;
+}
+
+static const Option *
+find_option(const OptionTable *table, const char *name, size_t length)
+{
+    for (u32 k = 0; k < table->option_count; k++)
+        if (strlen(table->options[k].name) == length &&
+            strncmp(table->options[k].name, name, length) == 0)
+            return &table->options[k];
+    return NULL;
+}
+
+static void
+report_unknown(Driver *driver, const OptionTable *table, const char *name)
+{
+    const char *names[64];
+    u32 count = 0;
+    for (u32 k = 0; k < table->option_count && count < COUNT_OF(names); k++)
+        if (table->options[k].help)
+            names[count++] = table->options[k].name;
+    rxn__driver_error(driver, "unknown option '%s'", shown(driver, name));
+    const char *nearest = strlen(name) > 2 ? rxn__nearest(name, count, names) : NULL;
+    if (nearest)
+        rxn__driver_note(driver, "did you mean '%s'?", nearest);
+    else
+        rxn__driver_note(driver, "'%s --help' lists the options", table->command);
+}
+
+static bool
+store(Driver *driver, const Option *option, const char *text, void *values)
+{
+    void *place = (char *)values + option->offset;
+    Arena *arena = &driver->session.arena;
+    const char *wanted = NULL;
+    switch (option->kind) {
+    case OPTION_FLAG: *(bool *)place = true; break;
+    case OPTION_TEXT: *(const char **)place = text; break;
+    case OPTION_TEXTS: vec_push(arena, (TextList *)place, text); break;
+    case OPTION_COUNT:
+        if (!parse_count(text, place))
+            wanted = "a whole number";
+        break;
+    case OPTION_NUMBER:
+        if (!rxn__parse_number(text, place))
+            wanted = "a number";
+        break;
+    case OPTION_NUMBERS:
+        if (!append_numbers(arena, place, text))
+            wanted = "numbers with commas between";
+        break;
+    }
+    if (wanted)
+        rxn__driver_error(driver, "%s takes %s, not '%s'", option->name, wanted,
+                          shown(driver, text));
+    return wanted == NULL;
+}
+
+/* One option at argv[at]; returns how many arguments it took, 0 on a mistake that was reported. */
+static int
+parse_option(Driver *driver, const OptionTable *table, int argc, char **argv, int at, void *values,
+             bool *good)
+{
+    const char *argument = argv[at];
+    const char *equals = strchr(argument, '=');
+    size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
+    const Option *option = find_option(table, argument, length);
+    if (!option) {
+        report_unknown(driver, table,
+                       rxn__arena_copy_text(&driver->session.arena, argument, length));
+        *good = false;
+        return 1;
+    }
+    if (option->kind == OPTION_FLAG) {
+        if (equals) {
+            rxn__driver_error(driver, "%s takes no value", option->name);
+            *good = false;
+        } else {
+            store(driver, option, NULL, values);
+        }
+        return 1;
+    }
+    const char *text = equals ? equals + 1 : at + 1 < argc ? argv[at + 1] : NULL;
+    if (!text) {
+        rxn__driver_error(driver, "%s needs a value: %s %s", option->name, option->name,
+                          option->value);
+        *good = false;
+        return 1;
+    }
+    if (!store(driver, option, text, values))
+        *good = false;
+    return equals ? 1 : 2;
+}
+
+bool
+rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **argv, void *values,
+                   const char **ret_operand, bool *ret_help)
+{
+    bool good = true, options_end = false;
+    *ret_operand = NULL;
+    *ret_help = false;
+    for (int at = 0; at < argc; at++)
+        if (strcmp(argv[at], "--") == 0)
+            break;
+        else if (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "-h") == 0)
+            return *ret_help = true;
+    for (int at = 0; at < argc;) {
+        const char *argument = argv[at];
+        if (!options_end && strcmp(argument, "--") == 0) {
+            options_end = true;
+            at++;
+        } else if (!options_end && argument[0] == '-' && argument[1] != '\0') {
+            at += parse_option(driver, table, argc, argv, at, values, &good);
+        } else {
+            if (*ret_operand) {
+                rxn__driver_error(driver, "'%s' is one %s too many", shown(driver, argument),
+                                  table->operand);
+                good = false;
+            }
+            *ret_operand = argument;
+            at++;
+        }
+    }
+    if (good && !*ret_operand) {
+        rxn__driver_error(driver, "no %s is given", table->operand);
+        rxn__driver_note(driver, "usage: %s", table->synopsis);
+        good = false;
+    }
+    return good;
+}
+
+void
+rxn__options_help(const OptionTable *table, FILE *file)
+{
+    fprintf(file, "usage: %s\n\n%s\n\n", table->synopsis, table->summary);
+    for (u32 k = 0; k < table->option_count; k++) {
+        const Option *option = &table->options[k];
+        if (!option->help)
+            continue;
+        char head[64];
+        snprintf(head, sizeof head, "%s%s%s", option->name, option->value ? " " : "",
+                 option->value ? option->value : "");
+        fprintf(file, "  %-22s %s\n", head, option->help);
+    }
+    if (table->remarks)
+        fprintf(file, "\n%s\n", table->remarks);
+}

@@ -1,0 +1,29 @@
+/* methods.c: the table of methods, and the choice of `--method auto`. */
+#include "compiler/method/method.h"
+
+#include <string.h>
+
+extern const Method rxn__method_ssa_direct;
+
+const Method *const rxn__methods[] = {&rxn__method_ssa_direct, NULL};
+
+const Method *
+rxn__method_find(const char *name)
+{
+    for (u32 k = 0; rxn__methods[k]; k++)
+        if (strcmp(rxn__methods[k]->name, name) == 0)
+            return rxn__methods[k];
+    return NULL;
+}
+
+const Method *
+rxn__method_choose(const Network *network, Text *ret_why)
+{
+    for (u32 k = 0; rxn__methods[k]; k++) {
+        if (!rxn__methods[k]->applies(network, ret_why))
+            continue;
+        rxn__text_printf(ret_why, "%s", rxn__methods[k]->summary);
+        return rxn__methods[k];
+    }
+    return NULL;
+}

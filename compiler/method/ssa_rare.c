@@ -1,0 +1,257 @@
+/* ssa_rare.c: the rare block of a step (see ssa.h): everything that does not happen at most steps, so
+ * that the common step pays one comparison for all of it.
+ */
+#include "compiler/method/ssa_private.h"
+
+#include <math.h>
+
+static KirValue
+f64(SsaFrame *frame, double value)
+{
+    return rxn__kir_const(frame->builder, KIR_F64, value);
+}
+
+static void
+no_reaction(SsaFrame *frame)
+{
+    KirBuilder *b = frame->builder;
+    rxn__kir_set(b, frame->threshold, 0, rxn__ssa_real(frame, INFINITY));
+    rxn__kir_set(b, frame->missed, 0,
+                 kir_add(b, rxn__kir_get(b, frame->missed, 0), rxn__kir_const(b, KIR_U64, 1)));
+}
+
+/* ---- limits ------------------------------------------------------------------------------------ */
+
+/* The largest count and its species. */
+static void
+largest_count(SsaFrame *frame, KirValue *ret_count, KirValue *ret_species)
+{
+    KirBuilder *b = frame->builder;
+    u32 species = frame->network->species_count;
+    if (frame->lower.species_local) {
+        KirValue most = rxn__kir_get(b, frame->lower.species_local[0], 0);
+        KirValue which = rxn__kir_const(b, KIR_U32, 0);
+        for (u32 s = 1; s < species; s++) {
+            KirValue x = rxn__kir_get(b, frame->lower.species_local[s], 0);
+            KirValue more = kir_gt(b, x, most);
+            most = kir_select(b, more, x, most);
+            which = kir_select(b, more, rxn__kir_const(b, KIR_U32, s), which);
+        }
+        *ret_count = most;
+        *ret_species = which;
+        return;
+    }
+    u32 most = rxn__kir_local(b, "most", frame->real, 0);
+    u32 which = rxn__kir_local(b, "which", KIR_U32, 0);
+    rxn__kir_set(b, most, 0, rxn__ssa_real(frame, -1));
+    rxn__kir_set(b, which, 0, rxn__kir_const(b, KIR_U32, 0));
+    KirValue s = rxn__kir_for(b, rxn__kir_const(b, KIR_I32, 0), rxn__kir_const(b, KIR_I32, species));
+    KirValue x = rxn__kir_get(b, frame->lower.species_array, s);
+    KirValue old = rxn__kir_get(b, most, 0);
+    KirValue more = kir_gt(b, x, old);
+    rxn__kir_set(b, most, 0, kir_select(b, more, x, old));
+    rxn__kir_set(b, which, 0,
+                 kir_select(b, more, kir_cast(b, KIR_U32, s), rxn__kir_get(b, which, 0)));
+    rxn__kir_close(b);
+    *ret_count = rxn__kir_get(b, most, 0);
+    *ret_species = rxn__kir_get(b, which, 0);
+}
+
+/* How many steps are safe without looking again: before the step limit, before n wraps, and before any
+ * count, growing by the most that a reaction adds, could leave the exact whole numbers of `real`. */
+static void
+look_at_limits(SsaFrame *frame)
+{
+    KirBuilder *b = frame->builder;
+    KirValue n = rxn__kir_get(b, frame->n, 0);
+    KirValue zero = rxn__kir_const(b, KIR_U32, 0), one = rxn__kir_const(b, KIR_U32, 1);
+    KirValue last = rxn__kir_const_bits(b, KIR_U32, 0xffffffffu);
+    rxn__kir_if(b, kir_eq(b, n, rxn__kir_get(b, frame->n_check, 0)));
+    KirValue high = rxn__kir_get(b, frame->n_high, 0);
+    KirValue steps = kir_or(b,
+                            kir_shl(b, kir_cast(b, KIR_U64, high), rxn__kir_const(b, KIR_U64, 32)),
+                            kir_cast(b, KIR_U64, n));
+    KirValue limit = rxn__kir_load(b, frame->step_limit, NULL);
+    rxn__kir_if(b, kir_ge(b, steps, limit));
+    rxn__kir_trap(b, RXN_FAULT_STEP_LIMIT, zero);
+    rxn__kir_close(b);
+    /* The number of this step is drawn already: from the next one on the high word is one more. */
+    KirValue wraps = kir_eq(b, n, last);
+    rxn__kir_set(b, frame->n_high, 0, kir_add(b, high, kir_select(b, wraps, one, zero)));
+    KirValue before_last = kir_select(b, wraps, one, kir_sub(b, last, n));
+    KirValue room = kir_min(b, kir_sub(b, limit, steps), kir_cast(b, KIR_U64, before_last));
+    if (frame->largest_gain > 0) {
+        KirValue most, which;
+        largest_count(frame, &most, &which);
+        KirValue left = kir_sub(b, rxn__ssa_real(frame, frame->count_limit), most);
+        KirValue safe = kir_floor(b, kir_div(b, left, rxn__ssa_real(frame, frame->largest_gain)));
+        rxn__kir_if(b, kir_lt(b, safe, rxn__ssa_real(frame, 1)));
+        rxn__kir_trap(b, RXN_FAULT_COUNT_OVERFLOW, which);
+        rxn__kir_close(b);
+        safe = kir_min(b, kir_cast(b, KIR_F64, safe), f64(frame, 0x1p31));
+        room = kir_min(b, room, kir_cast(b, KIR_U64, kir_cast(b, KIR_I64, safe)));
+    }
+    rxn__kir_set(b, frame->n_check, 0, kir_add(b, n, kir_cast(b, KIR_U32, room)));
+    rxn__kir_close(b);
+}
+
+/* ---- samples ----------------------------------------------------------------------------------- */
+
+typedef struct StoreContext {
+    u32 observable;
+    KirValue row;
+} StoreContext;
+
+static void
+store_element(SsaFrame *frame, void *context)
+{
+    StoreContext *store = context;
+    Observable observable = frame->network->observables.items[store->observable];
+    KirValue value = rxn__lower(&frame->lower, observable.value);
+    KirValue index[2] = {store->row, rxn__ssa_element(frame, &observable.shape,
+                                                      observable.variables, observable.flat)};
+    rxn__kir_store(frame->builder, frame->sample, index, kir_cast(frame->builder, KIR_F64, value));
+}
+
+/* Records the present state for all sample times before `limit`. */
+static void
+record_samples(SsaFrame *frame, KirValue limit)
+{
+    KirBuilder *b = frame->builder;
+    rxn__kir_loop(b);
+    KirValue row = rxn__kir_get(b, frame->sample_index, 0);
+    KirValue time = rxn__kir_load(b, frame->sample_time, &row); /* behind the last stands +inf */
+    rxn__kir_if(b, kir_not(b, kir_lt(b, time, limit)));
+    rxn__kir_break(b);
+    rxn__kir_close(b);
+    rxn__lower_forget(&frame->lower);
+    frame->lower.time = time;
+    for (u32 k = 0; k < frame->network->observables.count; k++) {
+        Observable observable = frame->network->observables.items[k];
+        StoreContext store = {k, row};
+        MemberVisit visit = {store_element, &store};
+        rxn__ssa_each_element(frame, &observable.shape, observable.variables, &visit);
+    }
+    frame->lower.time = 0;
+    rxn__lower_forget(&frame->lower);
+    rxn__kir_set(b, frame->sample_index, 0, kir_add(b, row, rxn__kir_const(b, KIR_I32, 1)));
+    rxn__kir_close(b);
+}
+
+/* ---- windows ----------------------------------------------------------------------------------- */
+
+static void
+shrink_window(SsaFrame *frame, KirValue now, double factor)
+{
+    KirBuilder *b = frame->builder;
+    KirValue length = kir_mul(b, rxn__kir_get(b, frame->window_length, 0), f64(frame, factor));
+    length = kir_max(b, length, kir_mul(b, now, f64(frame, 0x1p-40)));
+    rxn__kir_set(b, frame->window_length, 0, length);
+    KirValue end = kir_min(b, rxn__kir_get(b, frame->window_end, 0), kir_add(b, now, length));
+    rxn__kir_set(b, frame->window_end, 0, end);
+    rxn__kir_set(b, frame->stop, 0, kir_min(b, end, rxn__kir_get(b, frame->stop, 0)));
+    rxn__kir_set(b, frame->next_time, 0, kir_min(b, end, rxn__kir_get(b, frame->next_time, 0)));
+    rxn__kir_set(b, frame->fresh, 0, rxn__kir_const(b, KIR_BOOL, 0));
+    if (frame->tracks_jumps)
+        rxn__kir_set(b, frame->jumped, 0, rxn__kir_const(b, KIR_BOOL, 1));
+}
+
+void
+rxn__ssa_refused(SsaFrame *frame, KirValue total)
+{
+    KirBuilder *b = frame->builder;
+    rxn__kir_set(b, frame->missed, 0,
+                 kir_add(b, rxn__kir_get(b, frame->missed, 0), rxn__kir_const(b, KIR_U64, 1)));
+    if (!frame->has_windows)
+        return;
+    /* A shorter window has a tighter bound; but one of fewer than some eight proposals would cost more
+     * crossings than it saves refusals, and where the bound is loose for another reason it never helps. */
+    KirValue proposals = kir_mul(b, rxn__kir_get(b, frame->window_length, 0),
+                                 kir_cast(b, KIR_F64, total));
+    rxn__kir_if(b, kir_gt(b, proposals, f64(frame, 8)));
+    shrink_window(frame, rxn__kir_get(b, frame->arrival, 0), 0.5);
+    rxn__kir_close(b);
+}
+
+/* An infinite bound may only mean a window that is too long (exp(t) over a thousand units). */
+static void
+retry_infinite_bound(SsaFrame *frame, KirValue total)
+{
+    KirBuilder *b = frame->builder;
+    KirValue t = rxn__kir_get(b, frame->t, 0);
+    KirValue length = rxn__kir_get(b, frame->window_length, 0);
+    KirValue finite = kir_lt(b, total, rxn__ssa_real(frame, INFINITY));
+    KirValue least = kir_add(b, kir_mul(b, t, f64(frame, 0x1p-39)), f64(frame, 1e-200));
+    rxn__kir_if(b, kir_and(b, kir_not(b, finite), kir_gt(b, length, least)));
+    shrink_window(frame, t, 0x1p-6);
+    rxn__kir_set(b, frame->arrival, 0, t);
+    no_reaction(frame);
+    rxn__kir_close(b);
+}
+
+/* ---- the block --------------------------------------------------------------------------------- */
+
+static void
+cross_stop(SsaFrame *frame)
+{
+    KirBuilder *b = frame->builder;
+    no_reaction(frame);
+    rxn__kir_if(b, rxn__kir_get(b, frame->ended, 0));
+    rxn__kir_set(b, frame->done, 0, rxn__kir_const(b, KIR_BOOL, 1));
+    rxn__kir_set(b, frame->arrival, 0, rxn__kir_get(b, frame->t, 0));
+    rxn__kir_else(b);
+    KirValue stop = rxn__kir_get(b, frame->stop, 0);
+    rxn__kir_set(b, frame->arrival, 0, stop);
+    rxn__ssa_timed_events(frame, stop);
+    rxn__kir_if(b, kir_ge(b, stop, rxn__kir_load(b, frame->end_time, NULL)));
+    /* One more iteration: `when` events at the end time come first, then the last samples. */
+    rxn__kir_set(b, frame->ended, 0, rxn__kir_const(b, KIR_BOOL, 1));
+    rxn__kir_set(b, frame->stop, 0, f64(frame, -INFINITY));
+    rxn__kir_set(b, frame->next_time, 0, f64(frame, -INFINITY));
+    rxn__kir_else(b);
+    rxn__ssa_next_stop(frame, stop);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+}
+
+void
+rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
+              void (*explain)(SsaFrame *frame, void *context), void *context)
+{
+    KirBuilder *b = frame->builder;
+    KirValue on_time = kir_lt(b, rxn__kir_get(b, frame->arrival, 0),
+                              rxn__kir_get(b, frame->next_time, 0));
+    KirValue quiet = kir_and(b, on_time,
+                             kir_ne(b, rxn__kir_get(b, frame->n, 0),
+                                    rxn__kir_get(b, frame->n_check, 0)));
+    if (healthy)
+        quiet = kir_and(b, quiet, healthy);
+    rxn__kir_if(b, kir_not(b, quiet));
+    look_at_limits(frame);
+    if (frame->has_windows)
+        retry_infinite_bound(frame, total);
+    if (healthy) {
+        /* After the end the propensities of the final state are nobody's business. */
+        KirValue matters = kir_not(b, rxn__kir_get(b, frame->ended, 0));
+        if (frame->has_windows)
+            matters = kir_and(b, matters,
+                              kir_lt(b, rxn__kir_get(b, frame->threshold, 0),
+                                     rxn__ssa_real(frame, INFINITY)));
+        rxn__kir_if(b, kir_and(b, kir_not(b, healthy), matters));
+        explain(frame, context);
+        rxn__kir_close(b);
+    }
+    KirValue arrival = rxn__kir_get(b, frame->arrival, 0);
+    KirValue stop = rxn__kir_get(b, frame->stop, 0);
+    KirValue crossing = kir_not(b, kir_lt(b, arrival, stop));
+    KirValue end = kir_select(b, rxn__kir_get(b, frame->ended, 0), f64(frame, INFINITY), stop);
+    record_samples(frame, kir_select(b, crossing, end, arrival));
+    rxn__kir_if(b, crossing);
+    cross_stop(frame);
+    rxn__kir_else(b);
+    KirValue row = rxn__kir_get(b, frame->sample_index, 0);
+    rxn__kir_set(b, frame->next_time, 0,
+                 kir_min(b, stop, rxn__kir_load(b, frame->sample_time, &row)));
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+}

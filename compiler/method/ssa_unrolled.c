@@ -1,0 +1,311 @@
+/* ssa_unrolled.c: the direct method (Gillespie 1977) with everything in registers, for small networks.
+ *
+ * Every propensity is computed at every step from the counts, which are scalar locals. That is less
+ * work than it looks: the values are shared, lanes are wide, and nothing is loaded or branched on.
+ *
+ *   a[j] = propensities;  c[j] = a[0] + … + a[j];  total = c[last]
+ *   draw; rare
+ *   below[j] = threshold < c[j]                 increasing in j: reaction j fired if below[j] and not below[j-1]
+ *   x[s] = select(below[hi] and not below[lo-1], x[s] + change, x[s])   for each run lo…hi of reactions
+ *                                                                      with the same change of s
+ *
+ * A reaction of zero propensity has c[j] = c[j-1], so it cannot fire, at the end of the sum neither:
+ * threshold = v · total < total for v < 1, also after rounding.
+ *
+ * Rates that depend on time are thinned (Lewis & Shedler 1979): the waiting time is drawn from the sum
+ * of the bounds, and the running sums are those of the true propensities at the proposed time; a
+ * threshold at or above the last of them is a refusal.
+ */
+#include "compiler/method/ssa.h"
+
+#include <float.h>
+#include <math.h>
+
+typedef struct Unrolled {
+    u32 count;
+    KirValue *proposed; /* bounds where a rate depends on time, else propensities: per flat reaction */
+    KirValue *actual;   /* propensities at the proposed time; the same values where time plays no part */
+    bool *checked;      /* may be negative or not finite: tested at every step */
+    KirValue total;
+} Unrolled;
+
+static bool
+depends_on_time(const Network *network, const Reaction *reaction)
+{
+    return rxn__expr_uses(network, reaction->propensity).time;
+}
+
+static void
+bind_member(SsaFrame *frame, const Reaction *reaction, u32 member)
+{
+    i64 values[RXN_MAX_RANK];
+    rxn__reaction_variables(frame->network, reaction, member, values);
+    for (u32 k = 0; k < reaction->variable_count; k++)
+        rxn__lower_bind(&frame->lower, reaction->variables[k],
+                        rxn__kir_const(frame->builder, KIR_I32, (double)values[k]));
+}
+
+static void
+write_propensities(SsaFrame *frame, Unrolled *unrolled, bool actual)
+{
+    Network *network = frame->network;
+    u32 j = 0;
+    for (u32 r = 0; r < network->reactions.count; r++) {
+        Reaction reaction = network->reactions.items[r];
+        bool timed = reaction.bound && depends_on_time(network, &reaction);
+        for (u32 member = 0; member < reaction.count; member++, j++) {
+            if (actual && !timed) {
+                unrolled->actual[j] = unrolled->proposed[j];
+                continue;
+            }
+            bind_member(frame, &reaction, member);
+            KirValue value = timed && !actual
+                                 ? rxn__lower(&frame->lower, reaction.bound)
+                                 : rxn__lower_propensity(&frame->lower, &reaction,
+                                                         reaction.propensity, reaction.rate);
+            (actual ? unrolled->actual : unrolled->proposed)[j] = value;
+            unrolled->checked[j] = !reaction.mass_action;
+        }
+    }
+}
+
+static KirValue
+running_sums(SsaFrame *frame, const KirValue *terms, u32 count, KirValue *ret_sums)
+{
+    KirValue sum = 0;
+    for (u32 j = 0; j < count; j++) {
+        sum = sum ? kir_add(frame->builder, sum, terms[j]) : terms[j];
+        ret_sums[j] = sum;
+    }
+    return sum ? sum : rxn__ssa_real(frame, 0);
+}
+
+/* ---- faults ------------------------------------------------------------------------------------ */
+
+static double
+largest_finite(const SsaFrame *frame)
+{
+    return frame->real == KIR_F32 ? (double)FLT_MAX : DBL_MAX;
+}
+
+static KirValue
+healthy_propensities(SsaFrame *frame, const Unrolled *unrolled)
+{
+    KirBuilder *b = frame->builder;
+    KirValue least = 0, healthy = 0;
+    for (u32 j = 0; j < unrolled->count; j++) {
+        if (!unrolled->checked[j])
+            continue;
+        KirValue value = unrolled->actual[j];
+        least = least ? kir_min(b, least, value) : value;
+        if (value != unrolled->proposed[j]) {
+            KirValue below = kir_le(b, value, unrolled->proposed[j]);
+            healthy = healthy ? kir_and(b, healthy, below) : below;
+        }
+    }
+    if (!least)
+        return 0;
+    KirValue sound = kir_and(b, kir_ge(b, least, rxn__ssa_real(frame, 0)),
+                             kir_le(b, unrolled->total, rxn__ssa_real(frame, largest_finite(frame))));
+    return healthy ? kir_and(b, sound, healthy) : sound;
+}
+
+typedef KirValue (*FaultTest)(SsaFrame *frame, KirValue actual, KirValue proposed);
+
+static KirValue
+is_nan(SsaFrame *frame, KirValue actual, KirValue proposed)
+{
+    (void)proposed;
+    return kir_ne(frame->builder, actual, actual);
+}
+
+static KirValue
+is_negative(SsaFrame *frame, KirValue actual, KirValue proposed)
+{
+    (void)proposed;
+    return kir_lt(frame->builder, actual, rxn__ssa_real(frame, 0));
+}
+
+static KirValue
+is_infinite(SsaFrame *frame, KirValue actual, KirValue proposed)
+{
+    (void)proposed;
+    return kir_gt(frame->builder, actual, rxn__ssa_real(frame, largest_finite(frame)));
+}
+
+static KirValue
+has_no_bound(SsaFrame *frame, KirValue actual, KirValue proposed)
+{
+    KirBuilder *b = frame->builder;
+    (void)actual;
+    return kir_not(b, kir_le(b, proposed, rxn__ssa_real(frame, largest_finite(frame))));
+}
+
+static KirValue
+exceeds_bound(SsaFrame *frame, KirValue actual, KirValue proposed)
+{
+    return kir_gt(frame->builder, actual, proposed);
+}
+
+/* Traps with the first checked reaction that the test finds. */
+static void
+trap_where(SsaFrame *frame, const Unrolled *unrolled, RxnFaultCode code, FaultTest test,
+           bool only_timed)
+{
+    KirBuilder *b = frame->builder;
+    KirValue found = rxn__kir_const(b, KIR_BOOL, 0), which = rxn__kir_const(b, KIR_U32, 0);
+    bool any = false;
+    for (u32 j = unrolled->count; j-- > 0;) {
+        if (!unrolled->checked[j] || (only_timed && unrolled->actual[j] == unrolled->proposed[j]))
+            continue;
+        KirValue bad = test(frame, unrolled->actual[j], unrolled->proposed[j]);
+        found = kir_or(b, found, bad);
+        which = kir_select(b, bad, rxn__kir_const(b, KIR_U32, j), which);
+        any = true;
+    }
+    if (!any)
+        return;
+    rxn__kir_if(b, found);
+    rxn__kir_trap(b, code, which);
+    rxn__kir_close(b);
+}
+
+static void
+explain(SsaFrame *frame, void *context)
+{
+    const Unrolled *unrolled = context;
+    KirBuilder *b = frame->builder;
+    trap_where(frame, unrolled, RXN_FAULT_NAN_PROPENSITY, is_nan, false);
+    trap_where(frame, unrolled, RXN_FAULT_NEGATIVE_PROPENSITY, is_negative, false);
+    trap_where(frame, unrolled, RXN_FAULT_INFINITE_PROPENSITY, is_infinite, false);
+    trap_where(frame, unrolled, RXN_FAULT_BOUND_INFINITE, has_no_bound, true);
+    trap_where(frame, unrolled, RXN_FAULT_BOUND_EXCEEDED, exceeds_bound, true);
+    /* Each propensity is finite, their sum is not: no one reaction's fault, so name the first. */
+    rxn__kir_trap(b, RXN_FAULT_INFINITE_PROPENSITY, rxn__kir_const(b, KIR_U32, 0));
+}
+
+/* ---- the state after the reaction -------------------------------------------------------------- */
+
+typedef struct SpeciesChange {
+    u32 reaction;
+    i32 delta;
+} SpeciesChange;
+
+typedef VEC(SpeciesChange) ChangeList;
+
+/* For each species, the reactions that change it, in order; and whether it may drop below zero. */
+static void
+collect_changes(SsaFrame *frame, ChangeList *lists, bool *ret_may_drop)
+{
+    Network *network = frame->network;
+    u32 j = 0;
+    for (u32 r = 0; r < network->reactions.count; r++) {
+        const Reaction *reaction = &network->reactions.items[r];
+        u32 most = reaction->reactants.count + reaction->products.count;
+        Change *changes = NEW_ARRAY(frame->arena, Change, most + 1);
+        for (u32 member = 0; member < reaction->count; member++, j++) {
+            u32 count = rxn__reaction_changes(network, reaction, member, most, changes);
+            for (u32 k = 0; k < count; k++) {
+                SpeciesChange change = {j, changes[k].delta};
+                vec_push(frame->arena, &lists[changes[k].species], change);
+                if (changes[k].delta < 0 &&
+                    !rxn__ssa_guarded(network, reaction, changes[k].species, member,
+                                      -changes[k].delta))
+                    ret_may_drop[changes[k].species] = true;
+            }
+        }
+    }
+}
+
+static void
+apply_reaction(SsaFrame *frame, const KirValue *below)
+{
+    KirBuilder *b = frame->builder;
+    u32 species = frame->network->species_count;
+    ChangeList *lists = NEW_ARRAY(frame->arena, ChangeList, species + 1);
+    bool *may_drop = NEW_ARRAY(frame->arena, bool, species + 1);
+    collect_changes(frame, lists, may_drop);
+    for (u32 s = 0; s < species; s++) {
+        if (!lists[s].count)
+            continue;
+        u32 local = frame->lower.species_local[s];
+        KirValue x = rxn__kir_get(b, local, 0), changed = x;
+        for (u32 k = 0; k < lists[s].count;) {
+            u32 first = k;
+            while (k + 1 < lists[s].count &&
+                   lists[s].items[k + 1].reaction == lists[s].items[k].reaction + 1 &&
+                   lists[s].items[k + 1].delta == lists[s].items[first].delta)
+                k++;
+            u32 low = lists[s].items[first].reaction, high = lists[s].items[k].reaction;
+            KirValue fired = below[high];
+            if (low)
+                fired = kir_and(b, fired, kir_not(b, below[low - 1]));
+            KirValue moved =
+                kir_add(b, changed, rxn__ssa_real(frame, lists[s].items[first].delta));
+            changed = kir_select(b, fired, moved, changed);
+            k++;
+        }
+        rxn__kir_set(b, local, 0, changed);
+        if (may_drop[s]) {
+            rxn__kir_if(b, kir_lt(b, changed, rxn__ssa_real(frame, 0)));
+            rxn__kir_trap(b, RXN_FAULT_NEGATIVE_COUNT, rxn__kir_const(b, KIR_U32, s));
+            rxn__kir_close(b);
+        }
+    }
+}
+
+/* ---- the step ---------------------------------------------------------------------------------- */
+
+const char *
+rxn__ssa_write_unrolled(Network *network, const MethodOptions *options, Arena *arena,
+                        NameTable *names, MethodKernel *ret_kernel)
+{
+    SsaFrame frame;
+    u32 count = network->reaction_count;
+    Unrolled unrolled = {.count = count,
+                         .proposed = NEW_ARRAY(arena, KirValue, count + 1),
+                         .actual = NEW_ARRAY(arena, KirValue, count + 1),
+                         .checked = NEW_ARRAY(arena, bool, count + 1)};
+    KirValue *sums = NEW_ARRAY(arena, KirValue, count + 1);
+    KirValue *below = NEW_ARRAY(arena, KirValue, count + 1);
+
+    rxn__ssa_begin(&frame, network, options, arena, names, true, ret_kernel);
+    rxn__ssa_init(&frame);
+    KirBuilder *b = frame.builder;
+    rxn__kir_region(b, KIR_STEP);
+    rxn__ssa_bind_window(&frame);
+    write_propensities(&frame, &unrolled, false);
+    unrolled.total = running_sums(&frame, unrolled.proposed, count, sums);
+    rxn__ssa_draw(&frame, unrolled.total);
+
+    bool timed = network->traits.time_dependent;
+    if (timed) {
+        rxn__lower_forget(&frame.lower);
+        frame.lower.time = kir_min(b, rxn__kir_get(b, frame.arrival, 0),
+                                   rxn__kir_get(b, frame.stop, 0));
+    }
+    write_propensities(&frame, &unrolled, true);
+    if (timed)
+        running_sums(&frame, unrolled.actual, count, sums);
+    frame.lower.time = 0;
+    rxn__ssa_rare(&frame, unrolled.total, healthy_propensities(&frame, &unrolled), explain,
+                  &unrolled);
+
+    KirValue threshold = rxn__kir_get(b, frame.threshold, 0);
+    for (u32 j = 0; j < count; j++)
+        below[j] = kir_lt(b, threshold, sums[j]);
+    if (timed && count) {
+        KirValue proposed = kir_lt(b, threshold, rxn__ssa_real(&frame, INFINITY));
+        KirValue refused = kir_and(b, proposed, kir_not(b, below[count - 1]));
+        rxn__kir_if(b, refused);
+        rxn__ssa_refused(&frame, unrolled.total);
+        rxn__kir_close(b);
+        if (frame.has_windows)
+            rxn__kir_set(b, frame.fresh, 0,
+                         kir_and(b, rxn__kir_get(b, frame.fresh, 0), kir_not(b, proposed)));
+    }
+    apply_reaction(&frame, below);
+    rxn__ssa_close(&frame);
+    ret_kernel->form = "unrolled in registers";
+    return rxn__ssa_end(&frame);
+}

@@ -1,0 +1,319 @@
+/* pipeline.c: the whole way of a model, in one function: run_stages.
+ *
+ *     text ─ parse, elaborate ─▶ network ─ passes ─▶ network ─ method ─▶ KIR ─ passes ─▶ KIR ─ target ─▶ code
+ *
+ * Each stage checks what it made; an error of the user's is in the diagnostics, an error of ours is a
+ * text in pipeline->internal_error that names the stage.
+ */
+#include "compiler/pipeline.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- session ----------------------------------------------------------------------------------- */
+
+RxnStatus
+rxn__session_guard(Session *session, RxnStatus (*body)(void *context), void *context)
+{
+    jmp_buf *outer = session->memory.on_failure;
+    jmp_buf here;
+    session->memory.on_failure = &here;
+    RxnStatus status = setjmp(here) == 0 ? body(context) : RXN_ERROR_MEMORY;
+    session->memory.on_failure = outer;
+    return status;
+}
+
+static RxnStatus
+open_session(void *context)
+{
+    Session *session = context;
+    rxn__names_init(&session->names, &session->arena);
+    rxn__sources_init(&session->sources, &session->arena);
+    rxn__diagnostics_init(&session->diagnostics, &session->arena, &session->sources);
+    return RXN_OK;
+}
+
+RxnStatus
+rxn__session_open(Session *session, size_t limit)
+{
+    *session = (Session){.memory = {.limit = limit}};
+    rxn__arena_init(&session->arena, &session->memory);
+    return rxn__session_guard(session, open_session, session);
+}
+
+void
+rxn__session_close(Session *session)
+{
+    rxn__arena_release(&session->arena);
+}
+
+/* ---- trace ------------------------------------------------------------------------------------- */
+
+typedef struct Stages {
+    Session *session;
+    const PipelineRequest *request;
+    Pipeline *pipeline;
+    Arena scratch;
+    Text before; /* the text of the stage before, to see whether a pass changed something */
+} Stages;
+
+static bool
+is_traced(const Stages *stages)
+{
+    return stages->request->trace != NULL;
+}
+
+static void
+trace(Stages *stages, const char *stage, const char *pass, PipelineForm form, const Text *text)
+{
+    if (text->length == stages->before.length && text->length > 0 &&
+        memcmp(text->data, stages->before.data, text->length) == 0)
+        return;
+    static const char *const suffixes[] = {"txt", "txt", "kir", "ll"};
+    char name[80];
+    snprintf(name, sizeof name, "%s%s%s", stage, pass ? "-" : "", pass ? pass : "");
+    stages->request->trace(stages->request->trace_context, name, suffixes[form], form, text->data,
+                           text->length);
+    stages->before = *text;
+}
+
+static void
+trace_ast(Stages *stages)
+{
+    Text text;
+    rxn__text_init(&text, &stages->scratch);
+    rxn__ast_print(stages->pipeline->ast, &stages->session->sources, &text);
+    trace(stages, "ast", NULL, FORM_AST, &text);
+}
+
+static void
+trace_network(void *context, const char *pass, const Network *network)
+{
+    Stages *stages = context;
+    Text text;
+    rxn__text_init(&text, &stages->scratch);
+    rxn__network_print(network, &text);
+    trace(stages, "network", pass, FORM_NETWORK, &text);
+}
+
+static void
+trace_kernel(void *context, const char *pass, const KirKernel *kernel)
+{
+    Stages *stages = context;
+    Text text;
+    rxn__text_init(&text, &stages->scratch);
+    rxn__kir_print(kernel, &text);
+    trace(stages, "kernel", pass, FORM_KIR, &text);
+}
+
+static RxnStatus
+internal_error(Stages *stages, const char *stage, const char *what)
+{
+    Text text;
+    rxn__text_init(&text, &stages->pipeline->arena);
+    rxn__text_printf(&text, "%s: %s", stage, what);
+    stages->pipeline->internal_error = text.data;
+    return RXN_ERROR_INTERNAL;
+}
+
+static RxnStatus
+trace_target(Stages *stages, const Target *target)
+{
+    static const struct {
+        const char *stage, *suffix;
+        TargetForm form;
+    } forms[] = {
+        {"kernel", "ll", TARGET_IR},
+        {"kernel-optimized", "ll", TARGET_IR_OPTIMIZED},
+        {"kernel", "s", TARGET_ASSEMBLY},
+    };
+    for (u32 k = 0; k < COUNT_OF(forms); k++) {
+        Text text;
+        const char *error = NULL;
+        rxn__text_init(&text, &stages->scratch);
+        RxnStatus status = target->emit(stages->pipeline->kernel.kernel, &stages->request->target,
+                                        forms[k].form, &stages->scratch, &text, &error);
+        if (status != RXN_OK)
+            return internal_error(stages, target->name, error ? error : "no message");
+        stages->request->trace(stages->request->trace_context, forms[k].stage, forms[k].suffix,
+                               FORM_TARGET, text.data, text.length);
+    }
+    return RXN_OK;
+}
+
+/* ---- choices ----------------------------------------------------------------------------------- */
+
+static RxnStatus
+choose_method(Stages *stages)
+{
+    Diagnostics *diagnostics = &stages->session->diagnostics;
+    Pipeline *pipeline = stages->pipeline;
+    const char *name = stages->request->method;
+    Text why;
+    rxn__text_init(&why, &pipeline->arena);
+    if (strcmp(name, "auto") == 0) {
+        pipeline->method = rxn__method_choose(pipeline->network, &why);
+        pipeline->method_why = why.data;
+        if (pipeline->method)
+            return RXN_OK;
+        rxn__error(diagnostics, (Span){0, 0}, "no method can simulate this model: %s", why.data);
+        return RXN_ERROR_INPUT;
+    }
+    pipeline->method = rxn__method_find(name);
+    if (!pipeline->method) {
+        Text list;
+        rxn__text_init(&list, &pipeline->arena);
+        for (const Method *const *m = rxn__methods; *m; m++)
+            rxn__text_printf(&list, ", %s", (*m)->name);
+        rxn__error(diagnostics, (Span){0, 0}, "there is no method '%s'",
+                   rxn__shown(&pipeline->arena, name, strlen(name)));
+        rxn__note(diagnostics, (Span){0, 0}, "methods: auto%s", list.data);
+        return RXN_ERROR_USAGE;
+    }
+    if (pipeline->method->applies(pipeline->network, &why))
+        return RXN_OK;
+    rxn__error(diagnostics, (Span){0, 0}, "the method '%s' cannot simulate this model: %s", name,
+               why.data);
+    rxn__note(diagnostics, (Span){0, 0}, "--method auto takes one that can");
+    return RXN_ERROR_INPUT;
+}
+
+/* *ret_target: NULL for the interpreter. */
+static RxnStatus
+choose_target(Stages *stages, const Target **ret_target)
+{
+    Diagnostics *diagnostics = &stages->session->diagnostics;
+    const char *device = stages->request->device;
+    *ret_target = NULL;
+    if (strcmp(device, "interpreter") == 0)
+        return RXN_OK;
+    if (strcmp(device, "cpu") == 0) {
+        *ret_target = rxn__target_find("llvm");
+        if (*ret_target)
+            return RXN_OK;
+        rxn__error(diagnostics, (Span){0, 0}, "this build has no target for the device 'cpu'");
+        rxn__note(diagnostics, (Span){0, 0},
+                  "it was built without LLVM; configure it with -Dllvm=enabled");
+        return RXN_ERROR_USAGE;
+    }
+    if (strcmp(device, "cuda") == 0) {
+        *ret_target = rxn__target_find("cuda");
+        if (*ret_target)
+            return RXN_OK;
+        rxn__error(diagnostics, (Span){0, 0}, "this build has no target for the device 'cuda'");
+        rxn__note(diagnostics, (Span){0, 0}, "--device cpu runs the model on the processor");
+        return RXN_ERROR_USAGE;
+    }
+    rxn__error(diagnostics, (Span){0, 0}, "there is no device '%s'",
+               rxn__shown(stages->session->diagnostics.arena, device, strlen(device)));
+    rxn__note(diagnostics, (Span){0, 0}, "devices: auto, cpu, cuda");
+    return RXN_ERROR_USAGE;
+}
+
+/* Lanes that no trajectory will ever fill only make each step dearer. Results do not depend on it. */
+static TargetOptions
+target_options(const Stages *stages)
+{
+    TargetOptions options = stages->request->target;
+    u64 trajectories = stages->request->trajectories;
+    bool few = trajectories > 0 && trajectories <= 4;
+    if (few && options.lanes == 0 && stages->pipeline->kernel.kernel->lanes == 0)
+        options.lanes = trajectories == 3 ? 4 : (u32)trajectories;
+    return options;
+}
+
+/* ---- the way ----------------------------------------------------------------------------------- */
+
+static RxnStatus
+run_stages(void *context)
+{
+    Stages *stages = context;
+    Session *session = stages->session;
+    const PipelineRequest *request = stages->request;
+    Pipeline *pipeline = stages->pipeline;
+
+    /* Text to AST to network: names, shapes, types, bounds. */
+    SemaInput input = {&pipeline->arena, &session->names, &session->sources, &session->diagnostics,
+                       request->loader};
+    pipeline->network = rxn__elaborate(&input, request->file, &pipeline->ast);
+    if (is_traced(stages) && pipeline->ast)
+        trace_ast(stages);
+    if (!pipeline->network)
+        return session->diagnostics.error_count
+                   ? RXN_ERROR_INPUT
+                   : internal_error(stages, "sema", "no network and no error");
+    if (is_traced(stages))
+        trace_network(stages, NULL, pipeline->network);
+
+    /* Network to network: share, hoist, windows, bounds, conserve, classify. */
+    const char *broken = NULL;
+    if (!rxn__network_passes(pipeline->network, &session->diagnostics, &stages->scratch,
+                             is_traced(stages) ? trace_network : NULL, stages, &broken))
+        return broken ? internal_error(stages, "network passes", broken) : RXN_ERROR_INPUT;
+    if (request->goal == PIPELINE_NETWORK)
+        return RXN_OK;
+
+    /* Network to KIR: the method writes the program of one trajectory. */
+    RxnStatus status = choose_method(stages);
+    if (status != RXN_OK)
+        return status;
+    const Target *target = NULL;
+    status = request->goal == PIPELINE_KERNEL ? RXN_OK : choose_target(stages, &target);
+    if (status != RXN_OK)
+        return status;
+    MethodOptions options = {.precision = request->precision};
+    broken = pipeline->method->write(pipeline->network, &options, &pipeline->arena, &session->names,
+                                     &pipeline->kernel);
+    if (broken)
+        return internal_error(stages, pipeline->method->name, broken);
+    if (is_traced(stages))
+        trace_kernel(stages, NULL, pipeline->kernel.kernel);
+    if (request->goal == PIPELINE_KERNEL)
+        return RXN_OK;
+
+    /* KIR to KIR: fold, cse, dce, hoist, expand the mathematical functions. */
+    broken = rxn__kir_optimize(pipeline->kernel.kernel, &stages->scratch,
+                               is_traced(stages) ? trace_kernel : NULL, stages);
+    if (broken)
+        return internal_error(stages, "kernel passes", broken);
+    if (is_traced(stages) && target) {
+        status = trace_target(stages, target);
+        if (status != RXN_OK)
+            return status;
+    }
+    if (request->goal == PIPELINE_OPTIMIZED)
+        return RXN_OK;
+
+    /* KIR to machine code. */
+    if (!target) {
+        pipeline->interpreted = pipeline->kernel.kernel;
+        return RXN_OK;
+    }
+    TargetOptions target_wishes = target_options(stages);
+    status = target->compile(pipeline->kernel.kernel, &target_wishes, &pipeline->arena,
+                             &pipeline->compiled, &broken);
+    if (status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE)
+        rxn__error(&session->diagnostics, (Span){0, 0}, "%s", broken ? broken : "no message");
+    else if (status != RXN_OK && status != RXN_ERROR_MEMORY)
+        return internal_error(stages, target->name, broken ? broken : "no message");
+    return status;
+}
+
+RxnStatus
+rxn__pipeline_run(Session *session, const PipelineRequest *request, Pipeline *ret_pipeline)
+{
+    *ret_pipeline = (Pipeline){0};
+    rxn__arena_init(&ret_pipeline->arena, &session->memory);
+    Stages stages = {.session = session, .request = request, .pipeline = ret_pipeline};
+    rxn__arena_init(&stages.scratch, &session->memory);
+    RxnStatus status = rxn__session_guard(session, run_stages, &stages);
+    rxn__arena_release(&stages.scratch);
+    return status;
+}
+
+void
+rxn__pipeline_close(Pipeline *pipeline)
+{
+    rxn__arena_release(&pipeline->arena);
+}

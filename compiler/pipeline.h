@@ -1,0 +1,84 @@
+/* pipeline.h: the way of one model from its text to a kernel that can be run.
+ *
+ * A Session holds what outlives a model: memory, names, sources, diagnostics. A Pipeline is one model's
+ * way through the stages; the REPL and the tests may run several in a session.
+ */
+#ifndef RXN_PIPELINE_H
+#define RXN_PIPELINE_H
+
+#include "compiler/ast/ast.h"
+#include "compiler/base/base.h"
+#include "compiler/method/method.h"
+#include "compiler/network/network.h"
+#include "compiler/sema/sema.h"
+#include "compiler/target/target.h"
+
+typedef struct Session {
+    Memory memory;
+    Arena arena;
+    NameTable names;
+    SourceMap sources;
+    Diagnostics diagnostics;
+} Session;
+
+/* limit: most bytes of memory; 0: no limit. RXN_ERROR_MEMORY if not even this can be had. */
+RxnStatus
+rxn__session_open(Session *session, size_t limit);
+
+void
+rxn__session_close(Session *session);
+
+/* Calls body(context); where memory runs out inside, returns RXN_ERROR_MEMORY. May be nested. */
+RxnStatus
+rxn__session_guard(Session *session, RxnStatus (*body)(void *context), void *context);
+
+/* How far a model is taken. */
+typedef enum PipelineGoal {
+    PIPELINE_NETWORK,  /* checked, all network passes */
+    PIPELINE_KERNEL,   /* a method has written its kernel */
+    PIPELINE_OPTIMIZED, /* all KIR passes */
+    PIPELINE_COMPILED, /* a function */
+} PipelineGoal;
+
+/* The forms of a stage that a trace may want. */
+typedef enum PipelineForm { FORM_AST, FORM_NETWORK, FORM_KIR, FORM_TARGET } PipelineForm;
+
+typedef struct PipelineRequest {
+    u32 file;                   /* the model's file, in the session's sources */
+    const SourceLoader *loader; /* for `use` */
+    PipelineGoal goal;
+    const char *method;         /* "auto" or a method's name */
+    const char *device;         /* "cpu", or "interpreter": the KIR as it stands, the oracle of all targets */
+    KirType precision;
+    TargetOptions target;
+    u64 trajectories;           /* that will run; 0: many. A few need fewer lanes than the target's own choice */
+
+    /* Or NULL: called with the text of every stage that changed something, in order: `stage` is
+     * "ast", "network", "network-share", "kernel", "kernel-cse", "kernel-optimized"…; `suffix` the
+     * ending of a file name for it ("txt", "kir", "ll", "s"). */
+    void (*trace)(void *context, const char *stage, const char *suffix, PipelineForm form,
+                  const char *text, size_t length);
+    void *trace_context;
+} PipelineRequest;
+
+typedef struct Pipeline {
+    Arena arena; /* everything below lives in it */
+    AstNode *ast;
+    Network *network;
+    const Method *method;
+    const char *method_why; /* why this method, a sentence; NULL where the user chose it */
+    MethodKernel kernel;
+    CompiledKernel compiled;    /* of a target */
+    const KirKernel *interpreted; /* or, for the device "interpreter", the kernel itself */
+    const char *internal_error; /* of RXN_ERROR_INTERNAL: the stage and what is broken */
+} Pipeline;
+
+/* Runs the stages. RXN_ERROR_INPUT: the diagnostics say what is wrong. RXN_ERROR_USAGE: a method or a
+ * device that there is not (diagnostics too). The pipeline is to be closed whatever the status. */
+RxnStatus
+rxn__pipeline_run(Session *session, const PipelineRequest *request, Pipeline *ret_pipeline);
+
+void
+rxn__pipeline_close(Pipeline *pipeline);
+
+#endif

@@ -1,0 +1,36 @@
+/* sema: from what the user wrote to what it means. Resolves names, loads `use`d files, checks shapes,
+ * types and bounds, and elaborates the AST into a Network. As many errors as can be found in one go;
+ * a wrong construct is reported once and poisoned.
+ */
+#ifndef RXN_SEMA_H
+#define RXN_SEMA_H
+
+#include "compiler/ast/ast.h"
+#include "compiler/base/base.h"
+#include "compiler/network/network.h"
+
+/* How `use "path"` gets a file's text: the driver reads files, a test or an embedding host answers from
+ * memory. Returns false when there is no such file (reason in *ret_reason). `from` is the path of the
+ * file that uses it: relative paths are relative to its folder; then the directories of stdlib_models
+ * are tried. The text is copied by the caller. */
+typedef struct SourceLoader {
+    void *context;
+    bool (*load)(void *context, const char *from, const char *path, Arena *arena,
+                 const char **ret_resolved, const char **ret_text, size_t *ret_length,
+                 const char **ret_reason);
+} SourceLoader;
+
+typedef struct SemaInput {
+    Arena *arena;
+    NameTable *names;
+    SourceMap *sources;
+    Diagnostics *diagnostics;
+    const SourceLoader *loader;
+} SemaInput;
+
+/* Parses and elaborates file number `file` of the source map. NULL if there were errors (all in the
+ * diagnostics). *ret_ast, where not NULL, gets the main file's tree. The result is a checked network
+ * before any pass. */
+Network *rxn__elaborate(const SemaInput *input, u32 file, AstNode **ret_ast);
+
+#endif

@@ -1,0 +1,239 @@
+/* buffers.c: loads and stores.
+ *
+ *     per-launch buffer       [n x T], one for all: a uniform index is a plain load, else a gather
+ *     per-trajectory buffer   row r of the launch starts at r*stride; lanes have different rows, so
+ *                             a load is always a gather
+ *
+ * Stores are another matter. Results are stored seldom and by few lanes at a time (those that have
+ * crossed a sample time), several columns each; a scatter costs the same for one lane as for all. So
+ * stores that follow each other are collected and written lane by lane:
+ *
+ *     store sample[%1, 0], %2             put %1, %2, %3 of all lanes on the stack
+ *     store sample[%1, 1], %3    becomes  for each lane in the mask:
+ *                                             sample[row, %1[lane], 0] = %2[lane]; … 1] = %3[lane]
+ */
+#include "compiler/target/llvm/llvm.h"
+
+/* Number of elements if the shape alone tells, else 0. */
+static u64
+static_size(const KirBuffer *buffer)
+{
+    u64 size = 1;
+    for (u32 i = 0; i < buffer->rank; i++) {
+        if (buffer->extent[i] == KIR_DYNAMIC || size > UINT32_MAX)
+            return 0;
+        size *= buffer->extent[i];
+    }
+    return size;
+}
+
+/* The element's place in its row (or in the buffer), in row-major order: a scalar i64, or a vector,
+ * of i32 where the shape shows that this is enough (a 64-bit gather index costs twice as much). */
+static LLVMValueRef
+flat_index(Emit *e, const KirBuffer *buffer, const KirValue *index, bool uniform)
+{
+    u64 size = static_size(buffer);
+    bool narrow = !uniform && (buffer->rank <= 1 || (size > 0 && size <= INT32_MAX));
+    LLVMTypeRef scalar = narrow ? e->i32 : e->i64;
+    LLVMTypeRef type = uniform ? scalar : LLVMVectorType(scalar, e->lanes);
+    LLVMValueRef flat = LLVMConstNull(type);
+    for (u32 i = 0; i < buffer->rank; i++) {
+        LLVMValueRef part = rxn__llvm_value(e, index[i], uniform);
+        if (!narrow)
+            part = LLVMBuildSExt(e->builder, part, type, "");
+        if (i > 0) {
+            LLVMValueRef extent = LLVMConstInt(scalar, buffer->extent[i], false);
+            if (!uniform)
+                extent = rxn__llvm_splat(e, extent);
+            flat = LLVMBuildMul(e->builder, flat, extent, "");
+        }
+        flat = i > 0 ? LLVMBuildAdd(e->builder, flat, part, "") : part;
+    }
+    return flat;
+}
+
+static bool
+indices_are_uniform(const Emit *e, const KirBuffer *buffer, const KirValue *index)
+{
+    for (u32 i = 0; i < buffer->rank; i++)
+        if (!e->layout->uniform[index[i]])
+            return false;
+    return true;
+}
+
+/* The address of an element; *ret_vector: it is a vector of addresses. */
+static LLVMValueRef
+buffer_address(Emit *e, u32 object, const KirValue *index, bool *ret_vector)
+{
+    const KirBuffer *buffer = &e->kernel->buffers.items[object];
+    bool uniform = indices_are_uniform(e, buffer, index);
+    LLVMValueRef flat = flat_index(e, buffer, index, uniform);
+    *ret_vector = !uniform;
+    if (buffer->scope == KIR_PER_TRAJECTORY) {
+        *ret_vector = e->lanes > 1;
+        LLVMValueRef row = rxn__llvm_load(e, e->row_type, e->row_slot);
+        LLVMValueRef stride = rxn__llvm_splat(e, e->strides[object]);
+        row = LLVMBuildMul(e->builder, row, stride, "");
+        if (*ret_vector && uniform)
+            flat = rxn__llvm_splat(e, flat);
+        else if (*ret_vector)
+            flat = LLVMBuildSExt(e->builder, flat, e->row_type, "");
+        flat = LLVMBuildAdd(e->builder, row, flat, "");
+    }
+    return rxn__llvm_element(e, (KirType)buffer->type, e->buffers[object], flat);
+}
+
+LLVMValueRef
+rxn__llvm_emit_load(Emit *e, const KirNode *node, bool uniform)
+{
+    const KirBuffer *buffer = &e->kernel->buffers.items[node->object];
+    KirType type = (KirType)node->type;
+    bool vector = false;
+    LLVMValueRef address = buffer_address(e, node->object, node->index, &vector);
+    if (vector)
+        return rxn__llvm_gather(e, type, address);
+    LLVMValueRef value = rxn__llvm_load(e, rxn__llvm_memory_type(e, type), address);
+    if (!buffer->writable)
+        LLVMSetMetadata(value, e->invariant_load,
+                        LLVMMetadataAsValue(e->context, LLVMMDNodeInContext2(e->context, NULL, 0)));
+    value = rxn__llvm_from_memory(e, type, value);
+    return uniform ? value : rxn__llvm_splat(e, value);
+}
+
+/* ---- stores, lane by lane ---------------------------------------------------------------------- */
+
+enum { MOST_PENDING = 32 }; /* each may need a vector on the stack */
+
+void
+rxn__llvm_emit_store(Emit *e, const KirStatement *s)
+{
+    const KirBuffer *buffer = &e->kernel->buffers.items[s->object];
+    KirType type = (KirType)buffer->type;
+    if (e->lanes > 1) {
+        vec_push(e->arena, &e->pending, s);
+        if (e->pending.count == MOST_PENDING)
+            rxn__llvm_flush_stores(e);
+        return;
+    }
+    bool vector = false;
+    LLVMValueRef address = buffer_address(e, s->object, s->index, &vector);
+    rxn__llvm_store(e, rxn__llvm_to_memory(e, type, e->values[s->value], true), address);
+}
+
+/* A place on the stack for one vector, shared by all groups of stores. */
+static LLVMValueRef
+spill_place(Emit *e, LLVMTypeRef type)
+{
+    for (u32 i = 0; i < e->spill_places.count; i++) {
+        SpillPlace *place = &e->spill_places.items[i];
+        if (place->type == type && !place->taken) {
+            place->taken = true;
+            return place->slot;
+        }
+    }
+    SpillPlace place = {type, rxn__llvm_stack_slot(e, type, "lanes"), true};
+    LLVMSetAlignment(place.slot, 64);
+    vec_push(e->arena, &e->spill_places, place);
+    return place.slot;
+}
+
+/* The values that the pending stores use, each once: on the stack if they differ between lanes. */
+typedef struct Spilled {
+    KirValue value;
+    LLVMValueRef slot; /* NULL: uniform */
+    LLVMValueRef of_lane;
+} Spilled;
+typedef VEC(Spilled) SpilledList;
+
+static void
+spill_value(Emit *e, SpilledList *list, KirValue value)
+{
+    for (u32 i = 0; i < list->count; i++)
+        if (list->items[i].value == value)
+            return;
+    Spilled spilled = {value, NULL, NULL};
+    KirType type = (KirType)e->kernel->values.items[value].type;
+    if (!e->layout->uniform[value]) {
+        spilled.slot = spill_place(e, rxn__llvm_memory_vector(e, type));
+        rxn__llvm_store(e, rxn__llvm_to_memory(e, type, e->values[value], false), spilled.slot);
+    } else {
+        spilled.of_lane = rxn__llvm_to_memory(e, type, e->values[value], true);
+    }
+    vec_push(e->arena, list, spilled);
+}
+
+/* In the loop: the value of this lane, as it lies in memory. */
+static LLVMValueRef
+value_of_lane(Emit *e, SpilledList *list, KirValue value, LLVMValueRef lane)
+{
+    Spilled *spilled = list->items;
+    while (spilled->value != value)
+        spilled++;
+    if (spilled->of_lane == NULL) {
+        KirType type = (KirType)e->kernel->values.items[value].type;
+        LLVMValueRef address = rxn__llvm_element(e, type, spilled->slot, lane);
+        spilled->of_lane = rxn__llvm_load(e, rxn__llvm_memory_type(e, type), address);
+    }
+    return spilled->of_lane;
+}
+
+static void
+store_of_lane(Emit *e, const KirStatement *s, SpilledList *list, LLVMValueRef row,
+              LLVMValueRef lane)
+{
+    LLVMBuilderRef b = e->builder;
+    const KirBuffer *buffer = &e->kernel->buffers.items[s->object];
+    LLVMValueRef flat = LLVMConstInt(e->i64, 0, false);
+    for (u32 i = 0; i < buffer->rank; i++) {
+        LLVMValueRef part = value_of_lane(e, list, s->index[i], lane);
+        if (i > 0)
+            flat = LLVMBuildMul(b, flat, LLVMConstInt(e->i64, buffer->extent[i], false), "");
+        flat = LLVMBuildAdd(b, flat, LLVMBuildSExt(b, part, e->i64, ""), "");
+    }
+    LLVMValueRef start = LLVMBuildMul(b, row, e->strides[s->object], "");
+    LLVMValueRef base = rxn__llvm_element(e, (KirType)buffer->type, e->buffers[s->object], start);
+    LLVMValueRef address = rxn__llvm_element(e, (KirType)buffer->type, base, flat);
+    rxn__llvm_store(e, value_of_lane(e, list, s->value, lane), address);
+}
+
+void
+rxn__llvm_flush_stores(Emit *e)
+{
+    if (e->pending.count == 0)
+        return;
+    LLVMBuilderRef b = e->builder;
+    for (u32 i = 0; i < e->spill_places.count; i++)
+        e->spill_places.items[i].taken = false;
+    SpilledList list = {0};
+    LLVMValueRef rows = spill_place(e, e->row_type);
+    rxn__llvm_store(e, rxn__llvm_load(e, e->row_type, e->row_slot), rows);
+    for (u32 i = 0; i < e->pending.count; i++) {
+        const KirStatement *s = e->pending.items[i];
+        spill_value(e, &list, s->value);
+        for (u32 k = 0; k < s->index_count; k++)
+            spill_value(e, &list, s->index[k]);
+    }
+
+    LLVMTypeRef bits_type = LLVMIntTypeInContext(e->context, e->lanes);
+    LLVMValueRef all = LLVMBuildBitCast(b, e->mask, bits_type, "");
+    all = LLVMBuildZExt(b, all, e->i32, "");
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(b);
+    LLVMBasicBlockRef body = rxn__llvm_block(e, "store_lane"), after = rxn__llvm_block(e, "stored");
+    LLVMBuildBr(b, body);
+    LLVMPositionBuilderAtEnd(b, body);
+    LLVMValueRef bits = LLVMBuildPhi(b, e->i32, "");
+    LLVMValueRef count[2] = {bits, LLVMConstInt(e->i1, 1, false)}; /* the mask is not empty */
+    LLVMValueRef lane = rxn__llvm_intrinsic(e, "llvm.cttz", &e->i32, 1, count, 2);
+    lane = LLVMBuildZExt(b, lane, e->i64, "");
+    LLVMValueRef row = rxn__llvm_load(e, e->i64, rxn__llvm_element(e, KIR_U64, rows, lane));
+    for (u32 i = 0; i < e->pending.count; i++)
+        store_of_lane(e, e->pending.items[i], &list, row, lane);
+    LLVMValueRef less = LLVMBuildSub(b, bits, LLVMConstInt(e->i32, 1, false), "");
+    LLVMValueRef rest = LLVMBuildAnd(b, bits, less, "");
+    LLVMAddIncoming(bits, &all, &before, 1);
+    LLVMAddIncoming(bits, &rest, &body, 1);
+    LLVMValueRef more = LLVMBuildICmp(b, LLVMIntNE, rest, LLVMConstInt(e->i32, 0, false), "");
+    LLVMBuildCondBr(b, more, body, after);
+    LLVMPositionBuilderAtEnd(b, after);
+    e->pending.count = 0;
+}

@@ -1,0 +1,346 @@
+/* llvm.h: what the files of the LLVM target share. Nothing outside this folder includes it.
+ *
+ * The scheme (SPMD on SIMD). KIR is the program of one trajectory. This target runs W of them side
+ * by side: where KIR has an f64, the machine code has a vector of W f64, and lane k of every vector
+ * belongs to the trajectory that is in lane k. So
+ *
+ *     %3 = get.f64 t                      %3 = load <8 x double>, ptr %t
+ *     %5 = add.f64 %3, %4        becomes  %5 = fadd <8 x double> %3, %4
+ *     set t, %5                           store <8 x double> %5, ptr %t
+ *
+ * Control flow is where lanes disagree. A mask, a vector of W bits, says which lanes execute:
+ *
+ *     %7 = lt.f64 %5, %6                  %7 = fcmp olt <8 x double> %5, %6
+ *     if %7 {                             %m = and <8 x i1> %mask, %7
+ *                                         br (any bit of %m), body, after
+ *                                  body:
+ *         set n, %9                       %old = load <8 x i32>, ptr %n
+ *     }                                   %new = select <8 x i1> %m, %9, %old; store %new
+ *                                  after:
+ *
+ * The files, in reading order:
+ *
+ *     layout.c    what is one for all lanes ("uniform") and where each local lives
+ *     emit.c      LLVM types, constants, small things
+ *     memory.c    one element per lane: gather, scatter, bools as bytes
+ *     locals.c    reading and writing locals
+ *     buffers.c   loads and stores
+ *     emit_ops.c  one function per KIR op
+ *     control.c   statements and masks
+ *     lanes.c     the loop around the regions: takes rows, refills lanes, records faults
+ *     module.c    a whole module: rendering, LLVM's passes, object code
+ *     host.c      which processor, how many lanes
+ *     jit.c       object code into this process
+ *     cache.c     object code on disk
+ *     llvm.c      the target's table
+ */
+#ifndef RXN_TARGET_LLVM_H
+#define RXN_TARGET_LLVM_H
+
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+
+#include "compiler/target/target.h"
+
+/* ---- host.c ----------------------------------------------------------------------------------- */
+
+typedef struct LlvmHost {
+    const char *triple, *cpu, *features;
+    const char *isa;  /* "avx512", "avx2", "sse2", "neon", "scalar" */
+    u32 vector_bits;  /* width of the widest vector register that is worth using */
+    bool has_scatter; /* scatter and cheap masked stores */
+} LlvmHost;
+
+/* Fills ret_host for the processor that the options name; strings live in the arena. */
+void
+rxn__llvm_host(const TargetOptions *options, Arena *arena, LlvmHost *ret_host);
+
+/* How many lanes to give a kernel: the options' wish, else the kernel's, else by the processor. */
+u32
+rxn__llvm_lanes(const KirKernel *kernel, const TargetOptions *options, const LlvmHost *host);
+
+/* ---- layout.c --------------------------------------------------------------------------------- */
+
+typedef enum LocalPlace {
+    LOCAL_SCALAR,    /* one stack slot, which LLVM turns into registers */
+    LOCAL_SPLIT,     /* an array that only constants index: one such slot per element */
+    LOCAL_STACK,     /* an array in the stack frame */
+    LOCAL_WORKSPACE, /* an array in launch->workspace */
+} LocalPlace;
+
+typedef struct LocalLayout {
+    u8 place;
+    bool uniform;  /* one for all lanes */
+    size_t offset; /* of LOCAL_WORKSPACE, bytes */
+} LocalLayout;
+
+typedef struct Layout {
+    u32 lanes;
+    bool *uniform;          /* per KIR value: the same in all lanes, so a scalar */
+    KirValue *product_twin; /* per value: for `mul` the `mulhi` of the same operands and back; or 0 */
+    LocalLayout *locals;
+    u32 witness_scalars;    /* numbers that a fault records, without those of arrays in memory */
+    bool witness_on_stack;  /* where those of all lanes are put for that */
+    size_t witness_offset;  /* in the workspace otherwise */
+    size_t workspace_bytes;
+} Layout;
+
+/* Depends on the kernel and the number of lanes alone, so it can be had without compiling. */
+Layout *
+rxn__llvm_layout(const KirKernel *kernel, u32 lanes, Arena *arena);
+
+/* ---- emission --------------------------------------------------------------------------------- */
+
+/* The state of one local: `slots` has one entry, or one per element of a LOCAL_SPLIT. */
+typedef struct LocalSlots {
+    LLVMValueRef *slots;
+} LocalSlots;
+
+/* A divergent loop that is being emitted, or the region itself: `alive` holds the mask of the lanes
+ * that have not left it by break or trap. */
+typedef struct Live {
+    struct Live *outer;
+    LLVMValueRef alive;
+    bool is_loop;    /* a break ends here */
+    bool uniform;    /* all lanes leave together, by a branch to `leave` */
+    LLVMBasicBlockRef leave;
+} Live;
+
+/* A vector's place on the stack, while its lanes are stored one by one. */
+typedef struct SpillPlace {
+    LLVMTypeRef type;
+    LLVMValueRef slot;
+    bool taken;
+} SpillPlace;
+
+typedef struct Emit {
+    Arena *arena;
+    const KirKernel *kernel;
+    const Layout *layout;
+    const LlvmHost *host;
+    u32 lanes;
+
+    LLVMContextRef context; /* owned by the caller, as is the builder */
+    LLVMModuleRef module;
+    LLVMBuilderRef builder;
+    LLVMValueRef function;
+    LLVMBasicBlockRef entry; /* holds nothing but the stack slots */
+
+    LLVMTypeRef void_type, i1, i8, i32, i64, f32, f64, pointer;
+    LLVMTypeRef scalar[KIR_TYPE_COUNT];
+    LLVMTypeRef vector[KIR_TYPE_COUNT]; /* the scalar types when lanes is 1 */
+    LLVMTypeRef mask_type, row_type;    /* W bits; W 64-bit integers */
+    LLVMValueRef lane_numbers;          /* 0 … W-1, i32 */
+    unsigned invariant_load, branch_weights; /* kinds of metadata */
+
+    /* Per KIR value: what stands for it, its vector form where that was needed, and in which
+     * scopes the vector form (and the twin product) may be used. */
+    LLVMValueRef *values, *splats, *products;
+    u32 *splat_scope, *product_scope;
+    VEC(u32) open_scopes;
+    u32 scope_count;
+
+    LocalSlots *locals;
+    LLVMValueRef *buffers, *strides; /* per buffer */
+    LLVMValueRef workspace, fault, cancel, first, count;
+
+    /* Where emission stands. mask: the lanes that execute, NULL where all values are scalars.
+     * blend: whether the lanes outside the mask must keep their locals. */
+    KirRegion region;
+    LLVMValueRef mask;
+    bool blend, after_trap;
+    Live *live;
+    LLVMBasicBlockRef block_end; /* where the current KIR block goes when no lane of it is left */
+
+    VEC(const KirStatement *) pending; /* stores that have not been written yet; see buffers.c */
+    VEC(SpillPlace) spill_places;
+
+    /* Per lane: row of the launch; the trajectory's fault, and its witness where that is kept: number
+     * k of lane l at witness_area[k*W + l]. saved_slot: the lanes for which that has been done. */
+    LLVMValueRef row_slot, code_slot, detail_slot, witness_area, saved_slot;
+    bool saves_witness; /* traps at the top of step do so at once; see control.c */
+
+    const char *error; /* what this target cannot do, in words; the first one */
+} Emit;
+
+/* emit.c */
+void
+rxn__llvm_emit_types(Emit *e);
+
+LLVMValueRef
+rxn__llvm_constant(Emit *e, KirType type, u64 bits);
+
+LLVMValueRef
+rxn__llvm_splat(Emit *e, LLVMValueRef scalar);
+
+/* The value as a vector (splat where it is uniform; itself with one lane). */
+LLVMValueRef
+rxn__llvm_lanes_of(Emit *e, KirValue value);
+
+/* The value as scalar or vector, as `uniform` says. */
+LLVMValueRef
+rxn__llvm_value(Emit *e, KirValue value, bool uniform);
+
+LLVMValueRef
+rxn__llvm_stack_slot(Emit *e, LLVMTypeRef type, const char *name);
+
+LLVMBasicBlockRef
+rxn__llvm_block(Emit *e, const char *name);
+
+LLVMValueRef
+rxn__llvm_intrinsic(Emit *e, const char *name, LLVMTypeRef *overloads, u32 overload_count,
+                    LLVMValueRef *arguments, u32 argument_count);
+
+LLVMValueRef
+rxn__llvm_load(Emit *e, LLVMTypeRef type, LLVMValueRef address);
+
+void
+rxn__llvm_store(Emit *e, LLVMValueRef value, LLVMValueRef address);
+
+/* i1: whether any lane of the mask is on. */
+LLVMValueRef
+rxn__llvm_any(Emit *e, LLVMValueRef mask);
+
+/* A conditional branch that is taken once in about `odds` times (1: nothing is known). */
+void
+rxn__llvm_branch(Emit *e, LLVMValueRef condition, LLVMBasicBlockRef then,
+                 LLVMBasicBlockRef otherwise, u32 odds);
+
+/* memory.c */
+LLVMTypeRef
+rxn__llvm_memory_type(Emit *e, KirType type);
+
+LLVMTypeRef
+rxn__llvm_memory_vector(Emit *e, KirType type);
+
+LLVMValueRef
+rxn__llvm_from_memory(Emit *e, KirType type, LLVMValueRef value);
+
+LLVMValueRef
+rxn__llvm_to_memory(Emit *e, KirType type, LLVMValueRef value, bool uniform);
+
+/* base[index]; for a vector of indices a vector of addresses. */
+LLVMValueRef
+rxn__llvm_element(Emit *e, KirType type, LLVMValueRef base, LLVMValueRef index);
+
+LLVMValueRef
+rxn__llvm_gather(Emit *e, KirType type, LLVMValueRef addresses);
+
+void
+rxn__llvm_scatter(Emit *e, KirType type, LLVMValueRef value, LLVMValueRef addresses);
+
+void
+rxn__llvm_masked_store(Emit *e, KirType type, LLVMValueRef value, LLVMValueRef address,
+                       u32 alignment);
+
+/* locals.c */
+void
+rxn__llvm_emit_locals(Emit *e);
+
+/* All locals of the lanes in `mask` become zero. */
+void
+rxn__llvm_zero_locals(Emit *e, LLVMValueRef mask);
+
+LLVMValueRef
+rxn__llvm_emit_get(Emit *e, const KirNode *node);
+
+void
+rxn__llvm_emit_set(Emit *e, const KirStatement *statement);
+
+/* Address of element `index` (an i32 or i64 scalar) of a local array that lives in memory. */
+LLVMValueRef
+rxn__llvm_element_address(Emit *e, u32 local, LLVMValueRef index);
+
+/* buffers.c */
+LLVMValueRef
+rxn__llvm_emit_load(Emit *e, const KirNode *node, bool uniform);
+
+void
+rxn__llvm_emit_store(Emit *e, const KirStatement *statement);
+
+/* Writes the pending stores; to be called before anything that changes the mask or reads a buffer that
+ * is written. */
+void
+rxn__llvm_flush_stores(Emit *e);
+
+/* emit_ops.c: defines a value. */
+void
+rxn__llvm_emit_value(Emit *e, KirValue value);
+
+bool
+rxn__llvm_scope_is_open(const Emit *e, u32 scope);
+
+/* lanes.c: keeps the scalar witnesses of the lanes in the mask. */
+void
+rxn__llvm_save_witness(Emit *e, LLVMValueRef mask);
+
+/* control.c: emits a region for the lanes in mask (NULL: all is scalar). `alive` is the slot from
+ * which lanes that trap are removed; it must hold the mask already. */
+void
+rxn__llvm_emit_region(Emit *e, KirRegion region, LLVMValueRef mask, LLVMValueRef alive, bool blend);
+
+bool
+rxn__llvm_has_trap(const KirBlock *block);
+
+/* lanes.c: the body of the function. */
+void
+rxn__llvm_emit_function(Emit *e);
+
+/* ---- module.c --------------------------------------------------------------------------------- */
+
+/* A module and the machine that it is for. Released with the arena, or before by
+ * rxn__llvm_module_release (which may be called twice). */
+typedef struct LlvmModule {
+    LLVMContextRef context;
+    LLVMModuleRef module;
+    LLVMBuilderRef builder;
+    LLVMTargetMachineRef machine;
+    LLVMMemoryBufferRef output;
+    char *message;
+    const char *diagnostic; /* what LLVM complained of, first line; NULL: nothing */
+    Arena *arena;
+} LlvmModule;
+
+/* KIR to LLVM IR, not optimised. */
+RxnStatus
+rxn__llvm_render(const KirKernel *kernel, const TargetOptions *options, const LlvmHost *host,
+                 const Layout *layout, Arena *arena, LlvmModule **ret_module,
+                 const char **ret_error);
+
+RxnStatus
+rxn__llvm_optimize(LlvmModule *module, const TargetOptions *options, const char **ret_error);
+
+/* Object code (or assembly): in module->output until the module is released. */
+RxnStatus
+rxn__llvm_generate(LlvmModule *module, LLVMCodeGenFileType kind, const char **ret_error);
+
+void
+rxn__llvm_module_release(void *module);
+
+/* The symbol of the kernel's function: "rxn_kernel_" and the kernel's name. */
+const char *
+rxn__llvm_symbol(const KirKernel *kernel, Arena *arena);
+
+/* ---- jit.c, cache.c --------------------------------------------------------------------------- */
+
+/* Links an object file into this process, for as long as the arena lives. */
+RxnStatus
+rxn__llvm_link(const void *object, size_t size, const char *symbol, Arena *arena,
+               RxnKernelFunction *ret_function, const char **ret_error);
+
+/* All that the object code depends on, as text. */
+const char *
+rxn__llvm_cache_key(const KirKernel *kernel, const LlvmHost *host, u32 lanes, Arena *arena,
+                    size_t *ret_length);
+
+/* True and the object's bytes (in the arena) if the directory holds a sound entry of this key. */
+bool
+rxn__llvm_cache_find(const char *directory, const char *key, size_t key_length, Arena *arena,
+                     void **ret_object, size_t *ret_size);
+
+/* A cache that cannot be written is no error: the next run compiles again. */
+void
+rxn__llvm_cache_store(const char *directory, const char *key, size_t key_length,
+                      const void *object, size_t size, Arena *arena);
+
+#endif

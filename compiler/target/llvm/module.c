@@ -1,0 +1,197 @@
+/* module.c: a whole LLVM module: rendering a kernel into it, LLVM's own passes, object code.
+ *
+ * LLVM has strong opinions about what it owns. Every handle here is kept in one struct whose release
+ * is registered with the arena before the first handle exists; so a failed allocation anywhere in
+ * between (which leaves by longjmp) leaks nothing.
+ */
+#include "compiler/target/llvm/llvm.h"
+
+#include <llvm-c/Analysis.h>
+#include <llvm-c/Error.h>
+#include <llvm-c/Transforms/PassBuilder.h>
+#include <string.h>
+
+/* KIR arrives folded, shared and hoisted, so little is left for LLVM to find: registers instead of
+ * stack slots, redundant splats and addresses, what is constant around the step loop. Each pass here
+ * was kept because leaving it out made kernels slower. */
+static const char passes[] = "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,"
+                             "simplifycfg,loop-mssa(licm),early-cse)";
+
+void
+rxn__llvm_module_release(void *object)
+{
+    LlvmModule *m = object;
+    if (m->message != NULL)
+        LLVMDisposeMessage(m->message);
+    if (m->output != NULL)
+        LLVMDisposeMemoryBuffer(m->output);
+    if (m->builder != NULL)
+        LLVMDisposeBuilder(m->builder);
+    if (m->module != NULL)
+        LLVMDisposeModule(m->module);
+    if (m->machine != NULL)
+        LLVMDisposeTargetMachine(m->machine);
+    if (m->context != NULL)
+        LLVMContextDispose(m->context);
+    *m = (LlvmModule){.arena = m->arena, .diagnostic = m->diagnostic};
+}
+
+/* Called by LLVM from within: only notes, for it must not leave by longjmp through C++ frames. */
+static void
+note_diagnostic(LLVMDiagnosticInfoRef info, void *context)
+{
+    LlvmModule *m = context;
+    if (LLVMGetDiagInfoSeverity(info) != LLVMDSError || m->message != NULL)
+        return;
+    m->message = LLVMGetDiagInfoDescription(info);
+}
+
+static RxnStatus
+fail(LlvmModule *m, const char *what, const char *why, const char **ret_error)
+{
+    Text text;
+    rxn__text_init(&text, m->arena);
+    rxn__text_printf(&text, "LLVM target: %s", what);
+    if (why != NULL)
+        rxn__text_printf(&text, ": %s", why);
+    *ret_error = text.data;
+    return RXN_ERROR_INTERNAL;
+}
+
+const char *
+rxn__llvm_symbol(const KirKernel *kernel, Arena *arena)
+{
+    Text text;
+    rxn__text_init(&text, arena);
+    rxn__text_append(&text, "rxn_kernel_", 11);
+    for (u32 i = 0; i < kernel->name->length; i++) {
+        char c = kernel->name->text[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        rxn__text_append(&text, plain ? &c : "_", 1);
+    }
+    return text.data;
+}
+
+static RxnStatus
+make_machine(LlvmModule *m, const LlvmHost *host, const char **ret_error)
+{
+    LLVMTargetRef target = NULL;
+    if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter())
+        return fail(m, "this LLVM has no code generator for this machine", NULL, ret_error);
+    if (LLVMGetTargetFromTriple(host->triple, &target, &m->message))
+        return fail(m, "no such machine", m->message, ret_error);
+    m->machine = LLVMCreateTargetMachine(target, host->triple, host->cpu, host->features,
+                                         LLVMCodeGenLevelDefault, LLVMRelocPIC,
+                                         LLVMCodeModelSmall);
+    if (m->machine == NULL)
+        return fail(m, "cannot make a target machine", host->cpu, ret_error);
+    return RXN_OK;
+}
+
+static void
+add_attribute(LLVMContextRef context, LLVMValueRef function, const char *name, const char *value)
+{
+    LLVMAttributeRef attribute = LLVMCreateStringAttribute(context, name, (unsigned)strlen(name),
+                                                           value, (unsigned)strlen(value));
+    LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, attribute);
+}
+
+static LLVMValueRef
+declare_function(LlvmModule *m, const KirKernel *kernel, const LlvmHost *host)
+{
+    LLVMTypeRef pointer = LLVMPointerTypeInContext(m->context, 0);
+    LLVMTypeRef type =
+        LLVMFunctionType(LLVMVoidTypeInContext(m->context), &pointer, 1, false);
+    LLVMValueRef function =
+        LLVMAddFunction(m->module, rxn__llvm_symbol(kernel, m->arena), type);
+    LLVMSetUnnamedAddress(function, LLVMGlobalUnnamedAddr);
+    /* Without these LLVM keeps to 256 bits on processors whose clock once fell with 512. */
+    const char *width = host->vector_bits == 512   ? "512"
+                        : host->vector_bits == 256 ? "256"
+                                                   : "128";
+    add_attribute(m->context, function, "prefer-vector-width", width);
+    add_attribute(m->context, function, "min-legal-vector-width", width);
+    unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
+    LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(m->context, nounwind, 0));
+    return function;
+}
+
+RxnStatus
+rxn__llvm_render(const KirKernel *kernel, const TargetOptions *options, const LlvmHost *host,
+                 const Layout *layout, Arena *arena, LlvmModule **ret_module,
+                 const char **ret_error)
+{
+    LlvmModule *m = NEW(arena, LlvmModule);
+    m->arena = arena;
+    rxn__arena_on_release(arena, rxn__llvm_module_release, m);
+    RxnStatus status = make_machine(m, host, ret_error);
+    if (status != RXN_OK)
+        return status;
+    m->context = LLVMContextCreate();
+    LLVMContextSetDiagnosticHandler(m->context, note_diagnostic, m);
+    m->module = LLVMModuleCreateWithNameInContext("rxn", m->context);
+    LLVMSetTarget(m->module, host->triple);
+    LLVMTargetDataRef data = LLVMCreateTargetDataLayout(m->machine);
+    LLVMSetModuleDataLayout(m->module, data);
+    LLVMDisposeTargetData(data);
+    m->builder = LLVMCreateBuilderInContext(m->context);
+
+    Emit *e = NEW(arena, Emit);
+    e->arena = arena;
+    e->kernel = kernel;
+    e->layout = layout;
+    e->host = host;
+    e->lanes = layout->lanes;
+    e->context = m->context;
+    e->module = m->module;
+    e->builder = m->builder;
+    e->function = declare_function(m, kernel, host);
+    u32 count = kernel->values.count + 1;
+    e->values = NEW_ARRAY(arena, LLVMValueRef, count);
+    e->splats = NEW_ARRAY(arena, LLVMValueRef, count);
+    e->products = NEW_ARRAY(arena, LLVMValueRef, count);
+    e->splat_scope = NEW_ARRAY(arena, u32, count);
+    e->product_scope = NEW_ARRAY(arena, u32, count);
+    rxn__llvm_emit_types(e);
+    rxn__llvm_emit_function(e);
+    if (e->error != NULL)
+        return fail(m, e->error, NULL, ret_error);
+    if (options->debug_checks &&
+        LLVMVerifyModule(m->module, LLVMReturnStatusAction, &m->message))
+        return fail(m, "the module is not well-formed", m->message, ret_error);
+    if (m->message != NULL) { /* the verifier leaves an empty one */
+        LLVMDisposeMessage(m->message);
+        m->message = NULL;
+    }
+    *ret_module = m;
+    return RXN_OK;
+}
+
+RxnStatus
+rxn__llvm_optimize(LlvmModule *m, const TargetOptions *options, const char **ret_error)
+{
+    LLVMPassBuilderOptionsRef settings = LLVMCreatePassBuilderOptions();
+    LLVMPassBuilderOptionsSetVerifyEach(settings, options->debug_checks);
+    LLVMErrorRef error = LLVMRunPasses(m->module, passes, m->machine, settings);
+    LLVMDisposePassBuilderOptions(settings);
+    if (error == NULL)
+        return RXN_OK;
+    m->message = LLVMGetErrorMessage(error); /* malloc'd as LLVMDisposeMessage expects */
+    return fail(m, "LLVM's passes failed", m->message, ret_error);
+}
+
+RxnStatus
+rxn__llvm_generate(LlvmModule *m, LLVMCodeGenFileType kind, const char **ret_error)
+{
+    char *message = NULL;
+    bool failed = LLVMTargetMachineEmitToMemoryBuffer(m->machine, m->module, kind, &message,
+                                                      &m->output);
+    if (!failed && m->message == NULL)
+        return RXN_OK;
+    if (m->message == NULL)
+        m->message = message;
+    else if (message != NULL)
+        LLVMDisposeMessage(message);
+    return fail(m, "LLVM cannot generate code", m->message, ret_error);
+}

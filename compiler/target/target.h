@@ -1,0 +1,49 @@
+/* target.h: what a target is. A target renders checked, expanded KIR and nothing else: it never
+ * sees a species, a reaction or a method. An op that it cannot do is an error with a message, never
+ * a silent fallback.
+ */
+#ifndef RXN_TARGET_H
+#define RXN_TARGET_H
+
+#include "compiler/base/base.h"
+#include "compiler/kir/kir.h"
+
+typedef struct TargetOptions {
+    u32 lanes;           /* trajectories side by side: 1, 2, 4, 8, 16, 32; 0: what suits the kernel and the CPU */
+    const char *cpu;     /* LLVM's name of the processor; NULL: the host's */
+    const char *features; /* LLVM's feature string; NULL: the host's */
+    bool fast_math;      /* hardware approximations; results then differ between targets */
+    bool debug_checks;   /* verify the target's own IR after rendering (tests, debug builds) */
+    const char *cache;   /* directory of the compile cache; NULL: none */
+} TargetOptions;
+
+typedef struct CompiledKernel {
+    RxnKernelFunction run;
+    size_t workspace_bytes; /* what a launch's workspace must hold (one per concurrent launch) */
+    u32 lanes;
+    const char *isa;        /* "avx512", "avx2", "sse2", "neon"…: for reports */
+    bool from_cache;
+} CompiledKernel;
+
+/* Forms that a kernel can be written out in. */
+typedef enum TargetForm { TARGET_IR, TARGET_IR_OPTIMIZED, TARGET_ASSEMBLY, TARGET_OBJECT } TargetForm;
+
+typedef struct Target {
+    const char *name; /* "llvm", "cuda" */
+
+    /* Compiles for use in this process. What it makes lives as long as the arena. */
+    RxnStatus (*compile)(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
+                         CompiledKernel *ret_kernel, const char **ret_error);
+
+    /* Writes one form of the kernel (text, or the bytes of an object file). */
+    RxnStatus (*emit)(const KirKernel *kernel, const TargetOptions *options, TargetForm form,
+                      Arena *arena, Text *out, const char **ret_error);
+} Target;
+
+/* The targets of this build, NULL at the end. */
+extern const Target *const rxn__targets[];
+
+const Target *
+rxn__target_find(const char *name);
+
+#endif

@@ -1,0 +1,200 @@
+/* table.c: a run at a glance, for the terminal: some rows, some columns, and what the run was. */
+#include "runtime/report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_ROWS = 20, MOST_COLUMNS = 8, CELL = 48 };
+
+typedef struct Table {
+    FILE *file;
+    uint32_t rows, columns;
+    char (*cells)[CELL]; /* [rows + 1][columns]; the first row is the header */
+} Table;
+
+static char *
+cell(const Table *table, uint32_t row, uint32_t column)
+{
+    return table->cells[(size_t)row * table->columns + column];
+}
+
+/* Characters on the terminal, not bytes. */
+static int
+width_of(const char *text)
+{
+    int width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xC0) != 0x80;
+    return width;
+}
+
+static void
+print_cells(const Table *table)
+{
+    for (uint32_t row = 0; row <= table->rows; row++) {
+        for (uint32_t column = 0; column < table->columns; column++) {
+            int widest = 0;
+            for (uint32_t r = 0; r <= table->rows; r++) {
+                int width = width_of(cell(table, r, column));
+                widest = width > widest ? width : widest;
+            }
+            const char *text = cell(table, row, column);
+            fprintf(table->file, "%s%*s%s", column ? "  " : "", widest - width_of(text), "", text);
+        }
+        fputc('\n', table->file);
+    }
+}
+
+/* Which of `count` rows to show as number k of `shown`: evenly spread, first and last included. */
+static uint32_t
+spread(uint32_t k, uint32_t shown, uint32_t count)
+{
+    return shown < 2 ? 0 : (uint32_t)((uint64_t)k * (count - 1) / (shown - 1));
+}
+
+static void
+set_label(char *text, const char *label)
+{
+    size_t length = strlen(label);
+    if (length < CELL - 8) {
+        memcpy(text, label, length + 1);
+        return;
+    }
+    size_t cut = CELL - 12;
+    while (cut > 0 && ((unsigned char)label[cut] & 0xC0) == 0x80)
+        cut--;
+    snprintf(text, CELL, "%.*s...", (int)cut, label);
+}
+
+static void
+set_number(char *text, double value)
+{
+    if (fabs(value) < 1e6 && value == floor(value))
+        snprintf(text, CELL, "%.0f", value);
+    else
+        snprintf(text, CELL, "%.6g", value);
+}
+
+/* 103.21 ± 9.87: two digits of the deviation's last place are noise already. */
+static void
+set_mean(char *text, double mean, double sd)
+{
+    if (!isfinite(mean) || !isfinite(sd)) {
+        snprintf(text, CELL, "%.6g ± %.4g", mean, sd);
+        return;
+    }
+    int decimals = 0;
+    double scale = sd > 0 ? sd : fabs(mean);
+    if (sd == 0 && mean == floor(mean) && fabs(mean) < 1e9) {
+        snprintf(text, CELL, "%.0f ± 0", mean);
+        return;
+    }
+    if (scale > 0 && scale < 1000)
+        decimals = 2 - (int)floor(log10(scale));
+    if (decimals > 8 || fabs(mean) >= 1e9) {
+        snprintf(text, CELL, "%.6g ± %.3g", mean, sd);
+        return;
+    }
+    snprintf(text, CELL, "%.*f ± %.*f", decimals, mean, decimals, sd);
+}
+
+static void
+fill_statistics(Table *table, const RxnReport *report)
+{
+    snprintf(cell(table, 0, 0), CELL, "time");
+    for (uint32_t c = 1; c < table->columns; c++)
+        set_label(cell(table, 0, c), report->labels[c - 1]);
+    for (uint32_t r = 0; r < table->rows; r++) {
+        uint32_t k = spread(r, table->rows, report->sample_count);
+        set_number(cell(table, r + 1, 0), report->times[k]);
+        for (uint32_t c = 1; c < table->columns; c++) {
+            size_t at = (size_t)k * report->columns + c - 1;
+            set_mean(cell(table, r + 1, c), report->result->mean[at],
+                     rxn_ensemble_sd(report->result, at));
+        }
+    }
+}
+
+/* Of one trajectory several times; of several their final states, since that is what differs. */
+static void
+fill_each(Table *table, const RxnReport *report)
+{
+    bool several = report->result->trajectories > 1;
+    if (several)
+        snprintf(cell(table, 0, 0), CELL, "trajectory");
+    snprintf(cell(table, 0, several), CELL, "time");
+    uint32_t before = 1 + several;
+    for (uint32_t c = before; c < table->columns; c++)
+        set_label(cell(table, 0, c), report->labels[c - before]);
+    for (uint32_t r = 0; r < table->rows; r++) {
+        uint32_t k = several ? report->sample_count - 1
+                             : spread(r, table->rows, report->sample_count);
+        uint64_t trajectory = several ? r : 0;
+        if (several)
+            set_number(cell(table, r + 1, 0), (double)trajectory);
+        set_number(cell(table, r + 1, several), report->times[k]);
+        for (uint32_t c = before; c < table->columns; c++)
+            set_number(cell(table, r + 1, c),
+                       report->kept[(trajectory * report->sample_count + k) * report->columns + c -
+                                    before]);
+    }
+}
+
+static void
+print_summary(FILE *file, const RxnReport *report)
+{
+    const RxnEnsembleResult *result = report->result;
+    char trajectories[32], events[32], seconds[40];
+    rxn__format_grouped(trajectories, sizeof trajectories, result->trajectories);
+    rxn__format_grouped(events, sizeof events, result->events);
+    rxn__format_duration(seconds, sizeof seconds, result->seconds);
+    double rate = result->seconds > 0 ? (double)result->events / result->seconds : 0;
+    const char *unit = rate >= 1e9 ? "G" : rate >= 1e6 ? "M" : rate >= 1e3 ? "k" : "";
+    double scaled = rate / (rate >= 1e9 ? 1e9 : rate >= 1e6 ? 1e6 : rate >= 1e3 ? 1e3 : 1);
+    fprintf(file, "%s %s, %s events in %s (%.3g%s%s events/s); %s, %s, %s", trajectories,
+            result->trajectories == 1 ? "trajectory" : "trajectories", events, seconds, scaled,
+            *unit ? " " : "", unit, report->method, report->device, report->precision);
+    if (report->lanes > 0)
+        fprintf(file, ", %u %s (%s)", report->lanes, report->lanes == 1 ? "lane" : "lanes",
+                report->isa);
+    fprintf(file, ", %u %s, seed %llu\n", result->threads,
+            result->threads == 1 ? "thread" : "threads", (unsigned long long)report->seed);
+}
+
+void
+rxn__table_run(FILE *file, const RxnReport *report)
+{
+    bool several = report->each && report->result->trajectories > 1;
+    uint32_t before = 1 + several;
+    uint64_t rows = several ? report->kept_count : report->sample_count;
+    uint32_t columns = report->columns < MOST_COLUMNS ? report->columns : MOST_COLUMNS;
+    Table table = {.file = file,
+                   .rows = rows < MOST_ROWS ? (uint32_t)rows : MOST_ROWS,
+                   .columns = before + columns};
+    table.cells = calloc((size_t)(table.rows + 1) * table.columns, CELL);
+    if (table.cells) {
+        if (report->each)
+            fill_each(&table, report);
+        else
+            fill_statistics(&table, report);
+        print_cells(&table);
+        free(table.cells);
+        uint64_t all = several ? report->result->trajectories : report->sample_count;
+        bool rows_cut = table.rows < all, columns_cut = columns < report->columns;
+        if (rows_cut || columns_cut || several) {
+            fputs("(", file);
+            if (rows_cut)
+                fprintf(file, "%u of %llu %s", table.rows, (unsigned long long)all,
+                        several ? "trajectories" : "sample times");
+            if (columns_cut)
+                fprintf(file, "%s%u of %u observables", rows_cut ? ", " : "", columns,
+                        report->columns);
+            if (several)
+                fprintf(file, "%sthe last sample time of each", rows_cut || columns_cut ? ", " : "");
+            fputs("; -o FILE.csv writes all)\n", file);
+        }
+        fputc('\n', file);
+    }
+    print_summary(file, report);
+}

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Runs that cannot go on: the whole message of every kind of fault (rule 7 of the design's section 4).
+
+    faults.py --rxn PATH [--device NAME] [--promote]
+
+A case is faults/NAME.rxn, whose first line holds the flags (`# run: -n 4 --seed 3`), and
+faults/NAME.expected, all that standard error has to hold. --promote writes what the program says now.
+Every fault is looked for with several numbers of threads and lanes: it has to be the same one.
+"""
+
+import os
+import sys
+
+from harness import HERE, check_equal, main
+
+FOLDER = os.path.join(HERE, "faults")
+
+
+def names():
+    return sorted(f[: -len(".rxn")] for f in os.listdir(FOLDER) if f.endswith(".rxn"))
+
+
+def flags_of(name):
+    with open(os.path.join(FOLDER, name + ".rxn")) as f:
+        first = f.readline()
+    assert first.startswith("# run:"), "%s.rxn does not begin with its flags" % name
+    flags = first[len("# run:") :].split()
+    return flags if "--until" in flags else flags + ["--until", "10"]
+
+
+def fault_test(name):
+    def test(program):
+        model = name + ".rxn"
+        command = ["run", model, "-o", "-"] + flags_of(name)
+        run = program.bad(1, *command, "--threads", "1", cwd=FOLDER)
+        path = os.path.join(FOLDER, name + ".expected")
+        if program.arguments.promote:
+            with open(path, "w") as f:
+                f.write(run.err)
+            return
+        with open(path) as f:
+            check_equal(run.err, f.read(), "message")
+        for variant in (["--threads", "3"], ["--lanes", "1"], ["--lanes", "4"], ["--device", "interpreter"]):
+            again = program.bad(1, *command, *variant, cwd=FOLDER)
+            check_equal(again.err, run.err, "message with %s" % " ".join(variant))
+
+    test.__name__ = name
+    return test
+
+
+def test_lowest_trajectory_wins(program):
+    """Of many trajectories that fault, the one with the lowest number is named, with any number of threads."""
+    model = program.file(
+        "late.rxn", "model late\nspecies A = 0, B = 0\n0 -> A @ 1\n0 => B @ if A > 9 then 0 - 1 else 0\nsimulate until 4.5 every 1\n"
+    )
+    command = ["run", model, "-n", "20000", "-o", "-"]
+    first = program.bad(1, *command, "--threads", "1").err
+    assert "in trajectory" in first, first
+    number = int(first.split("in trajectory ")[1].split(" ")[0])
+    assert number > 0, "the first trajectory faults already; the test tests nothing"
+    for threads in (2, 3, 5):
+        check_equal(program.bad(1, *command, "--threads", threads).err, first, "message")
+    # One trajectory less than that, and all is well; one more, and it is not.
+    program.good("run", model, "-n", number, "-o", "-")
+    program.bad(1, "run", model, "-n", number + 1, "-o", "-")
+
+
+def test_nothing_is_left_behind(program):
+    """A fault leaves no file, and an old one as it was."""
+    model = os.path.join(FOLDER, "negative_propensity.rxn")
+    out, plot, json = program.file("out.csv", "old\n"), program.file("plot.svg"), program.file("run.json")
+    program.bad(1, "run", model, "--until", "10", "-o", out, "--plot", plot, "--json", json)
+    with open(out) as f:
+        check_equal(f.read(), "old\n", "the old file")
+    check_equal(sorted(os.listdir(program.folder)), ["out.csv"], "files")
+
+
+if __name__ == "__main__":
+    tests = [fault_test(name) for name in names()] + [test_lowest_trajectory_wins, test_nothing_is_left_behind]
+    sys.exit(main(tests, lambda parser: parser.add_argument("--promote", action="store_true")))
