@@ -138,6 +138,8 @@ static const char *
 missing(const Parser *parser, const bool *fits)
 {
     const int before = parser->before.kind;
+    if (before == FIT && fits['{'])
+        return "'{'";
     if (fits[NOTHING])
         return "a species (or 0 for none)";
     if (fits[NUMBER] && fits['('])

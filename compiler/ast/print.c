@@ -6,9 +6,10 @@ print_span(const SourceMap *sources, Span span, Text *out)
 {
     if (!sources || (span.begin == 0 && span.end == 0))
         return;
-    const SourcePlace begin = rxn__sources_locate(sources, span.begin);
-    const SourcePlace end = rxn__sources_locate(sources, span.end);
-    rxn__text_printf(out, " %u:%u-%u:%u", begin.line, begin.column, end.line, end.column);
+    u32 lines[2], columns[2];
+    rxn__sources_line_column(sources, span.begin, &lines[0], &columns[0]);
+    rxn__sources_line_column(sources, span.end, &lines[1], &columns[1]);
+    rxn__text_printf(out, " %u:%u-%u:%u", lines[0], columns[0], lines[1], columns[1]);
 }
 
 static bool

@@ -164,6 +164,9 @@ typedef struct SourcePlace {
 
 SourcePlace rxn__sources_locate(const SourceMap *map, u32 position);
 
+/* Line and column alone, in bounded time however long the lines are; 0 and 0 for nowhere. */
+void rxn__sources_line_column(const SourceMap *map, u32 position, u32 *ret_line, u32 *ret_column);
+
 static inline Span
 span_join(Span a, Span b)
 {

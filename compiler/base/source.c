@@ -67,11 +67,12 @@ rxn__sources_add(SourceMap *map, const char *path, const char *text, size_t leng
     return map->files.count - 1;
 }
 
-SourcePlace
-rxn__sources_locate(const SourceMap *map, u32 position)
+/* The file of a position and the mark moved to it; NULL for nowhere. */
+static const SourceFile *
+find_mark(const SourceMap *map, u32 position, SourceMark *ret_mark)
 {
     if (position == 0 || position >= map->next_base || map->files.count == 0)
-        return (SourcePlace){0};
+        return NULL;
     u32 low = 0, high = map->files.count; /* the file is in [low, high) */
     while (high - low > 1) {
         const u32 middle = low + (high - low) / 2;
@@ -82,16 +83,34 @@ rxn__sources_locate(const SourceMap *map, u32 position)
     }
     const SourceFile *file = &map->files.items[low];
     const u32 offset = position - file->base;
-    SourceMark mark = file->marks[offset / MARK_BYTES];
-    advance_mark(&mark, file->text, offset / MARK_BYTES * MARK_BYTES, offset);
+    *ret_mark = file->marks[offset / MARK_BYTES];
+    advance_mark(ret_mark, file->text, offset / MARK_BYTES * MARK_BYTES, offset);
+    return file;
+}
 
+void
+rxn__sources_line_column(const SourceMap *map, u32 position, u32 *ret_line, u32 *ret_column)
+{
+    SourceMark mark;
+    const bool found = find_mark(map, position, &mark) != NULL;
+    *ret_line = found ? mark.line + 1 : 0;
+    *ret_column = found ? mark.column + 1 : 0;
+}
+
+SourcePlace
+rxn__sources_locate(const SourceMap *map, u32 position)
+{
+    SourceMark mark;
+    const SourceFile *file = find_mark(map, position, &mark);
+    if (!file)
+        return (SourcePlace){0};
     const char *line = file->text + mark.line_start;
     const u32 rest = file->length - mark.line_start;
     const char *newline = memchr(line, '\n', rest);
     u32 length = newline ? (u32)(newline - line) : rest;
     if (length && line[length - 1] == '\r')
         length--;
-    const u32 line_offset = offset - mark.line_start;
+    const u32 line_offset = position - file->base - mark.line_start;
     return (SourcePlace){
         .file = file,
         .line = mark.line + 1,

@@ -25,14 +25,24 @@ say_number(Fault *fault, double value)
     rxn__text_f64(&fault->what, value);
 }
 
-/* " in trajectory 12 at time 3.5" and the report itself. */
+/* The report itself, which begins with "in trajectory 12 at time 3.5: ". Nine digits of the time: who
+ * wants more has the seed. */
 static void
 report_at(Fault *fault, Span span)
 {
-    rxn__text_printf(&fault->what, " in trajectory %llu at time ",
-                     (unsigned long long)fault->context->fault->trajectory);
-    say_number(fault, fault->time);
-    rxn__error(&fault->driver->session.diagnostics, span, "%s", fault->what.data);
+    rxn__error(&fault->driver->session.diagnostics, span, "in trajectory %llu at time %.9g: %s",
+               (unsigned long long)fault->context->fault->trajectory, fault->time,
+               fault->what.data);
+}
+
+/* A count, never as 1e+15. */
+static void
+say_count(Text *text, double count)
+{
+    if (fabs(count) < 1e17 && count == floor(count))
+        rxn__text_printf(text, "%.0f", count);
+    else
+        rxn__text_f64(text, count);
 }
 
 static void
@@ -64,7 +74,7 @@ note_state(Fault *fault)
             continue;
         rxn__text_printf(&text, "%s%s = ", shown++ ? ", " : "",
                          rxn__species_label(fault->network, s, fault->arena));
-        rxn__text_f64(&text, fault->state[s]);
+        say_count(&text, fault->state[s]);
     }
     if (present == 0)
         note(fault, "the state: all counts are 0");
@@ -127,7 +137,8 @@ report_propensity(Fault *fault, u32 flat, RxnFaultCode code)
         break;
     }
     report_at(fault, reaction->rate_span);
-    note_state(fault);
+    if (!reaction->mass_action)
+        note_state(fault);
     if (code == RXN_FAULT_NAN_PROPENSITY)
         note(fault, "0/0, log of a negative number and the like give no number; 'if … then … else' "
                     "can treat such states by themselves");
@@ -144,7 +155,7 @@ report_propensity(Fault *fault, u32 flat, RxnFaultCode code)
 
 /* The reactions that may take more of the species than there is: laws, since mass action cannot. */
 static const Reaction *
-find_taker(Fault *fault, u32 species, u32 *ret_flat, bool *ret_several)
+find_taker(Fault *fault, u32 species, u32 *ret_flat, i32 *ret_taken, bool *ret_several)
 {
     const Reaction *taker = NULL;
     *ret_several = false;
@@ -165,6 +176,7 @@ find_taker(Fault *fault, u32 species, u32 *ret_flat, bool *ret_several)
                 *ret_several = taker != NULL;
                 taker = reaction;
                 *ret_flat = reaction->flat + member;
+                *ret_taken = -changes[k].delta;
             }
         }
     }
@@ -176,8 +188,9 @@ report_negative_count(Fault *fault, u32 species)
 {
     const char *label = rxn__species_label(fault->network, species, fault->arena);
     u32 flat = 0;
+    i32 taken = 1;
     bool several;
-    const Reaction *taker = find_taker(fault, species, &flat, &several);
+    const Reaction *taker = find_taker(fault, species, &flat, &taken, &several);
     Span span = {0, 0};
     if (taker && !several) {
         rxn__text_printf(&fault->what, "'%s' takes more of '%s' than there is",
@@ -192,8 +205,8 @@ report_negative_count(Fault *fault, u32 species)
     report_at(fault, span);
     note_state(fault);
     note(fault, "the propensity of a '=>' reaction has to be 0 where there is too little to take: "
-                "'if %s >= … then … else 0'",
-         label);
+                "'if %s >= %d then … else 0'",
+         label, taken);
 }
 
 static const Species *
@@ -211,7 +224,7 @@ static void
 report_overflow(Fault *fault, u32 flat)
 {
     bool single = fault->context->precision == KIR_F32;
-    rxn__text_printf(&fault->what, "the count of '%s' grows past 2^%d, the largest that %s counts exactly",
+    rxn__text_printf(&fault->what, "the count of '%s' grows past 2^%d, up to which %s is exact",
                      rxn__species_label(fault->network, flat, fault->arena), single ? 24 : 53,
                      single ? "f32" : "f64");
     report_at(fault, species_of(fault, flat)->span);
@@ -225,7 +238,7 @@ report_overflow(Fault *fault, u32 flat)
 static void
 report_step_limit(Fault *fault)
 {
-    rxn__text_printf(&fault->what, "more than %llu steps",
+    rxn__text_printf(&fault->what, "%llu steps were not enough",
                      (unsigned long long)fault->context->step_limit);
     report_at(fault, (Span){0, 0});
     note_state(fault);
@@ -278,7 +291,7 @@ report_initial_value(Fault *fault, u32 flat)
     rxn__text_printf(&fault->what, "the initial value of '%s' is ",
                      rxn__species_label(fault->network, flat, fault->arena));
     double value = rxn__expr_evaluate(fault->network, species->initial, &values);
-    say_number(fault, value);
+    say_count(&fault->what, value);
     bool large = value > 0 && value == floor(value);
     if (large)
         rxn__text_printf(&fault->what, ", more than %s counts exactly",
@@ -289,25 +302,43 @@ report_initial_value(Fault *fault, u32 flat)
     rxn__error(&fault->driver->session.diagnostics, span, "%s", fault->what.data);
     if (large && fault->context->precision == KIR_F32)
         note(fault, "--precision f64 counts to 2^53");
-    else if (!large)
+    else if (value < 0)
+        note(fault, "'max(0, …)' cuts it off at 0");
+    else if (value > 0 && !large)
         note(fault, "'floor(… + 0.5)' rounds it");
+}
+
+/* When the event fires: a fault of a timed event records the time of the reaction before it. */
+static double
+event_time(Fault *fault, const Event *event)
+{
+    ExprValues values = fault->values;
+    values.species = NULL;
+    if (event->kind == EVENT_AT)
+        return rxn__expr_evaluate(fault->network, event->time, &values);
+    if (event->kind == EVENT_WHEN)
+        return fault->time;
+    double period = rxn__expr_evaluate(fault->network, event->period, &values);
+    double from = event->time ? rxn__expr_evaluate(fault->network, event->time, &values) : period;
+    return from + fmax(0, ceil((fault->time - from) / period - 1e-12)) * period;
 }
 
 static void
 report_assigned_value(Fault *fault, u32 detail)
 {
     const Event *event = &fault->network->events.items[detail >> 16];
+    fault->time = fault->values.time = event_time(fault, event);
     const Assignment *assignment = &event->assignments.items[detail & 0xFFFF];
     double value = rxn__expr_evaluate(fault->network, assignment->value, &fault->values);
     bool large = value > 0 && value == floor(value);
     rxn__text_printf(&fault->what, "an event sets '%s' to ",
                      rxn__species_label(fault->network, assignment->member, fault->arena));
-    say_number(fault, value);
+    say_count(&fault->what, value);
     if (large)
-        rxn__text_printf(&fault->what, ", more than %s counts exactly,",
+        rxn__text_printf(&fault->what, ", more than %s counts exactly",
                          fault->context->precision == KIR_F32 ? "f32" : "f64");
     else
-        rxn__text_printf(&fault->what, ", not a whole number of at least 0,");
+        rxn__text_printf(&fault->what, ", not a whole number of at least 0");
     report_at(fault, assignment->span.end ? assignment->span : event->span);
     note_state(fault);
     if (large && fault->context->precision == KIR_F32)

@@ -5,6 +5,7 @@
  * so no overflow passes unseen, and consts and rates follow one arithmetic.
  */
 #include <math.h>
+#include <string.h>
 
 #include "compiler/sema/private.h"
 
@@ -77,7 +78,7 @@ rxn__sema_whole(Sema *sema, const Scope *scope, const AstNode *node, const char 
         if (node->kind == AST_BINARY && node->op == AST_DIV)
             rxn__sema_note(sema, (Span){0}, "round it, as in 'floor(%s)'",
                            rxn__sema_show_source(sema, node));
-        else
+        else if (strcmp(what, "a const") == 0)
             rxn__sema_note(sema, (Span){0}, "other numbers are named with 'let'");
         return false;
     }

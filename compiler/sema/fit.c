@@ -99,10 +99,10 @@ check_loss_reference(Sema *sema, Module *module, const AstNode *node)
 static void
 check_loss(Sema *sema, Module *module, const AstNode *root)
 {
-    VEC(const AstNode *) todo = {0};
-    vec_push(sema->arena, &todo, root);
-    while (todo.count > 0) {
-        const AstNode *node = todo.items[--todo.count];
+    VEC(const AstNode *) pending = {0};
+    vec_push(sema->arena, &pending, root);
+    while (pending.count > 0) {
+        const AstNode *node = pending.items[--pending.count];
         if (!node || node->kind == AST_POISON)
             continue;
         if (node->kind == AST_SUM || node->kind == AST_PROD)
@@ -121,7 +121,7 @@ check_loss(Sema *sema, Module *module, const AstNode *root)
             }
         }
         for (u32 i = node->kid_count; i > 0; i--)
-            vec_push(sema->arena, &todo, node->kids[i - 1]);
+            vec_push(sema->arena, &pending, node->kids[i - 1]);
     }
 }
 

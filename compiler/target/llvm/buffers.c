@@ -5,8 +5,9 @@
  *                             a load is always a gather
  *
  * Stores are another matter. Results are stored seldom and by few lanes at a time (those that have
- * crossed a sample time), several columns each; a scatter costs the same for one lane as for all. So
- * stores that follow each other are collected and written lane by lane:
+ * crossed a sample time), several columns each; a scatter costs the same for one lane as for all, and
+ * where the processor has none, LLVM writes out a branch per lane and column. So stores that follow
+ * each other are collected, and, unless they are few and there is a scatter, written lane by lane:
  *
  *     store sample[%1, 0], %2             put %1, %2, %3 of all lanes on the stack
  *     store sample[%1, 1], %3    becomes  for each lane in the mask:
@@ -102,7 +103,10 @@ rxn__llvm_emit_load(Emit *e, const KirNode *node, bool uniform)
 
 /* ---- stores, lane by lane ---------------------------------------------------------------------- */
 
-enum { MOST_PENDING = 32 }; /* each may need a vector on the stack */
+enum {
+    MOST_PENDING = 32,  /* each may need a vector on the stack */
+    FEWEST_BY_LANE = 4, /* below, scatters are faster: the loop over the lanes is mispredicted once */
+};
 
 void
 rxn__llvm_emit_store(Emit *e, const KirStatement *s)
@@ -196,11 +200,21 @@ store_of_lane(Emit *e, const KirStatement *s, SpilledList *list, LLVMValueRef ro
     rxn__llvm_store(e, value_of_lane(e, list, s->value, lane), address);
 }
 
-void
-rxn__llvm_flush_stores(Emit *e)
+static void
+scatter_pending(Emit *e)
 {
-    if (e->pending.count == 0)
-        return;
+    for (u32 i = 0; i < e->pending.count; i++) {
+        const KirStatement *s = e->pending.items[i];
+        bool vector = false;
+        LLVMValueRef address = buffer_address(e, s->object, s->index, &vector);
+        LLVMValueRef value = rxn__llvm_lanes_of(e, s->value);
+        rxn__llvm_scatter(e, (KirType)e->kernel->buffers.items[s->object].type, value, address);
+    }
+}
+
+static void
+store_lane_by_lane(Emit *e)
+{
     LLVMBuilderRef b = e->builder;
     for (u32 i = 0; i < e->spill_places.count; i++)
         e->spill_places.items[i].taken = false;
@@ -235,5 +249,16 @@ rxn__llvm_flush_stores(Emit *e)
     LLVMValueRef more = LLVMBuildICmp(b, LLVMIntNE, rest, LLVMConstInt(e->i32, 0, false), "");
     LLVMBuildCondBr(b, more, body, after);
     LLVMPositionBuilderAtEnd(b, after);
+}
+
+void
+rxn__llvm_flush_stores(Emit *e)
+{
+    if (e->pending.count == 0)
+        return;
+    if (e->host->has_scatter && e->pending.count < FEWEST_BY_LANE)
+        scatter_pending(e);
+    else
+        store_lane_by_lane(e);
     e->pending.count = 0;
 }

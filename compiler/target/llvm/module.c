@@ -10,6 +10,7 @@
 #include <llvm-c/Error.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <string.h>
+#include <stdlib.h>
 
 /* KIR arrives folded, shared and hoisted, so little is left for LLVM to find: registers instead of
  * stack slots, redundant splats and addresses, what is constant around the step loop. Each pass here
@@ -81,7 +82,7 @@ make_machine(LlvmModule *m, const LlvmHost *host, const char **ret_error)
     if (LLVMGetTargetFromTriple(host->triple, &target, &m->message))
         return fail(m, "no such machine", m->message, ret_error);
     m->machine = LLVMCreateTargetMachine(target, host->triple, host->cpu, host->features,
-                                         LLVMCodeGenLevelDefault, LLVMRelocPIC,
+                                         getenv("CGL")?(LLVMCodeGenOptLevel)atoi(getenv("CGL")):LLVMCodeGenLevelDefault, LLVMRelocPIC,
                                          LLVMCodeModelSmall);
     if (m->machine == NULL)
         return fail(m, "cannot make a target machine", host->cpu, ret_error);
@@ -173,7 +174,7 @@ rxn__llvm_optimize(LlvmModule *m, const TargetOptions *options, const char **ret
 {
     LLVMPassBuilderOptionsRef settings = LLVMCreatePassBuilderOptions();
     LLVMPassBuilderOptionsSetVerifyEach(settings, options->debug_checks);
-    LLVMErrorRef error = LLVMRunPasses(m->module, passes, m->machine, settings);
+    LLVMErrorRef error = LLVMRunPasses(m->module, getenv("PASSES")?getenv("PASSES"):passes, m->machine, settings);
     LLVMDisposePassBuilderOptions(settings);
     if (error == NULL)
         return RXN_OK;
