@@ -29,8 +29,9 @@ typedef struct Token {
     int kind;
     Span span;
     Name name; /* NAME, keywords and clause words: the word. STRING: the text. NUMBER: as spelled */
-    double number; /* NUMBER */
-    bool is_whole; /* NUMBER: written with digits alone */
+    double number;    /* NUMBER */
+    bool is_whole;    /* NUMBER: written with digits alone */
+    bool is_reported; /* NUMBER: no double holds it, which has been said */
 } Token;
 
 typedef struct Bracket {

@@ -373,7 +373,7 @@ entry_value: expression | STRING { $$ = LEAF(AST_STRING, @$, $1.name); }
 expression:
     NUMBER
         {
-            $$ = LEAF(AST_NUMBER, @$, $1.name);
+            $$ = LEAF($1.is_reported ? AST_POISON : AST_NUMBER, @$, $1.name);
             $$->number = $1.number;
         }
   | TRUE_WORD
@@ -526,7 +526,7 @@ range_of(Parser *parser, AstNode *low, AstNode *high, Span span)
 static AstNode *
 nothing(Parser *parser, Token number)
 {
-    if (!number.is_whole || number.number != 0) {
+    if (!number.is_reported && (!number.is_whole || number.number != 0)) {
         rxn__error(parser->diagnostics, number.span, "expected a species after the coefficient %s",
                    rxn__shown(ARENA, number.name->text, number.name->length));
         rxn__note(parser->diagnostics, (Span){0}, "a side without species is written 0");
@@ -540,6 +540,8 @@ coefficient(Parser *parser, Token number)
     enum { MAX_COEFFICIENT = 1000000000 }; /* far beyond sense, and within 32 bits */
     if (number.is_whole && number.number >= 1 && number.number <= MAX_COEFFICIENT)
         return number.number;
+    if (number.is_reported)
+        return 1;
     rxn__error(parser->diagnostics, number.span,
                number.is_whole && number.number >= 1
                    ? "the coefficient %s is too large (more than 1e9)"

@@ -7,7 +7,7 @@
  * everywhere, and a vector of lanes runs them as it runs any other arithmetic. There are no
  * branches, no tables in memory and no conversions between f64 and i64.
  *
- * How. Three files write the functions, each with its reasons and its error bounds:
+ * How. Four files write the functions, each with its reasons and its error bounds:
  *
  *     expand_math_log.c     log, log_unit, log1p
  *     expand_math_exp.c     exp, expm1, sigmoid, softplus, tanh
@@ -17,43 +17,48 @@
  *
  * The kernel is made anew through the folding builder; so a function of constants folds to a
  * constant, with the bits that it would have had at run time, and two functions that start alike
- * (sin x and cos x, exp x and sigmoid x) share what they share.
+ * (sin x and cos x) share what they share.
  *
  * Before:
  *
  *     %1 = load.f32 u
  *     %2 = log_unit.f32 %1
  *
- * After: the exponent field as a real (%6), the mantissa less 1 (%10), its polynomial by even and
- * odd powers, and the sum.
+ * After (the lines of the constants left out, and their values written in place): the exponent field
+ * as a real, %9; the mantissa less 1, %16; its polynomial, even and odd powers apart, %34; the sum.
  *
  *     %1 = load.f32 u
  *     %2 = bits.u32 %1
- *     %3 = shr.u32 %2, 23
- *     %4 = or.u32 %3, 0x4b000000
- *     %5 = bits.f32 %4
- *     %6 = sub.f32 %5, 0x1.0000fcp+23
- *     %7 = and.u32 %2, 0x7fffff
- *     %8 = or.u32 %7, 0x3f000000
- *     %9 = bits.f32 %8
- *     %10 = sub.f32 %9, 1
- *     %11 = mul.f32 %10, %10
- *     %12 = fma.f32 %11, -0x1.be09cap+0, -0x1.f8079cp+0
- *     ...
- *     %20 = mul.f32 %10, %19
- *     %21 = fma.f32 %10, %20, %10
- *     %22 = fma.f32 %6, 0x1.62e43p-1, %21
+ *     %4 = shr.u32 %2, 23
+ *     %7 = or.u32 %4, 0x4b000000
+ *     %8 = bits.f32 %7
+ *     %9 = sub.f32 %8, 0x1.0000fcp+23
+ *     %11 = and.u32 %2, 0x7fffff
+ *     %14 = or.u32 %11, 0x3f000000
+ *     %15 = bits.f32 %14
+ *     %16 = sub.f32 %15, 0x1p+0
+ *     %18 = mul.f32 %16, %16
+ *     %21 = fma.f32 %18, -0x1.be09cap+0, -0x1.f8079cp+0
+ *     %23 = fma.f32 %18, -0x1.3caf4ep+1, -0x1.2ebf56p-1
+ *     %25 = fma.f32 %18, %21, -0x1.5bf774p-2
+ *     %27 = fma.f32 %18, %23, 0x1.684526p-3
+ *     %28 = fma.f32 %16, %25, %27
+ *     %30 = fma.f32 %16, %28, -0x1.01e912p-2
+ *     %32 = fma.f32 %16, %30, 0x1.5542fcp-2
+ *     %34 = fma.f32 %16, %32, -0x1.00001ep-1
+ *     %35 = mul.f32 %16, %34
+ *     %36 = fma.f32 %16, %35, %16
+ *     %38 = fma.f32 %9, 0x1.62e43p-1, %36
  *
- * Accuracy: the largest error seen, in ulp of the exact result, and what is promised (and tested, in
- * tests/unit/test_math.c). f32: all 2^32 arguments; pow, and f64: ten million random ones or more
- * each, dense where it is hard (near 1, subnormal, near overflow, near multiples of pi/2). `ops` are
- * KIR operations, without bits and constants.
+ * Accuracy and cost. `largest`: the largest error seen, in ulp of the exact result; `promised`: what
+ * tests/unit/test_math.c asserts. `ops`: KIR operations without constants, bits and neg, none of
+ * which costs an instruction.
  *
- *                 f64  ops  largest  promised     f32  ops  largest  promised
- *     @TABLE@
+@TABLE@
  *
- * Where they are defined: everywhere, with the special values of C (F.10), but sin, cos and tan give
- * NaN beyond |x| = 2^40 (f64), 2^18 (f32): a wrong number never. log_unit is for 0 < x < 1, normal.
+ * Where they are defined: everywhere, with the special values of C (C11 F.10); but sin, cos and tan
+ * are NaN beyond |x| = 2^40 (f64) and 2^18 (f32), never a wrong number, and log_unit is only for a
+ * normal x with 0 < x < 1.
  */
 #include "compiler/kir/expand_math.h"
 #include "compiler/kir/internal.h"

@@ -12,17 +12,17 @@
 #include <math.h>
 
 typedef struct Quadrant {
-    KirValue word; /* q + shift in its low bits */
+    KirValue word; /* q in its low bits */
     KirValue r;    /* x - q pi/2 */
     KirValue low;  /* what r has lost by rounding; only where it was asked for */
 } Quadrant;
 
 static Quadrant
-reduce(const Math *m, KirValue x, double shift, bool with_low)
+reduce(const Math *m, KirValue x, bool with_low)
 {
     KirBuilder *b = m->builder;
     const MathFormat *format = m->format;
-    const KirValue magic = math_real(m, math_magic(m) + shift);
+    const KirValue magic = math_real(m, math_magic(m));
     const KirValue sum = kir_fma(b, x, math_real(m, format->two_over_pi), magic);
     const KirValue q = kir_sub(b, sum, magic);
     const KirValue minus_first = math_real(m, -format->half_pi[0]);
@@ -61,13 +61,15 @@ is_odd(const Math *m, KirValue word)
     return kir_ne(b, kir_and(b, word, math_word(m, 1)), math_word(m, 0));
 }
 
-/* sin(x + shift pi/2): sin r or cos r, by the lowest bit of the quadrant; the next bit is the sign. */
+/* sin(x + shift pi/2): sin r or cos r, by the lowest bit of the quadrant; the next bit is the sign.
+ * (The shift comes after the reduction: so sin x and cos x share all but the last lines.) */
 static KirValue
-sine(const Math *m, KirValue x, double shift)
+sine(const Math *m, KirValue x, u32 shift)
 {
     KirBuilder *b = m->builder;
     const MathFormat *format = m->format;
-    const Quadrant quadrant = reduce(m, x, shift, false);
+    const Quadrant quadrant = reduce(m, x, false);
+    const KirValue word = shift ? kir_add(b, quadrant.word, math_word(m, shift)) : quadrant.word;
     const KirValue r = quadrant.r;
     const KirValue z = kir_mul(b, r, r);
 
@@ -76,10 +78,9 @@ sine(const Math *m, KirValue x, double shift)
     const KirValue cos_rest = kir_fma(b, z, math_polynomial(m, z, format->cos), math_real(m, -0.5));
     const KirValue cos_r = kir_fma(b, z, cos_rest, math_real(m, 1));
 
-    const KirValue chosen = kir_select(b, is_odd(m, quadrant.word), cos_r, sin_r);
+    const KirValue chosen = kir_select(b, is_odd(m, word), cos_r, sin_r);
     const u32 sign_bit = format->real == KIR_F64 ? 63 : 31;
-    const KirValue sign =
-        math_shift_left(m, kir_and(b, quadrant.word, math_word(m, 2)), sign_bit - 1);
+    const KirValue sign = math_shift_left(m, kir_and(b, word, math_word(m, 2)), sign_bit - 1);
     return within_limit(m, x, math_as_real(m, kir_xor(b, math_as_word(m, chosen), sign)));
 }
 
@@ -104,7 +105,7 @@ rxn__math_tan(const Math *m, KirValue x)
 {
     KirBuilder *b = m->builder;
     const KirValue one = math_real(m, 1);
-    const Quadrant quadrant = reduce(m, x, 0, true);
+    const Quadrant quadrant = reduce(m, x, true);
     const KirValue r = quadrant.r;
     const KirValue z = kir_mul(b, r, r);
     const KirValue curved = kir_mul(b, r, kir_mul(b, z, math_polynomial(m, z, m->format->tan)));

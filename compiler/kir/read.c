@@ -231,7 +231,7 @@ read_definition(Reader *reader)
     while (op < KIR_OP_COUNT && (strlen(rxn__kir_ops[op].text) != length ||
                                  memcmp(rxn__kir_ops[op].text, ir->text, length) != 0))
         op++;
-    KirType type;
+    KirType type = KIR_BOOL;
     if (op == KIR_OP_COUNT || op == KIR_COUNTER)
         return rxn__ir_fail(ir, "there is no op '%s'", rxn__shown(ir->arena, ir->text, length));
     if (!read_type(reader, dot + 1, ir->length - length - 1, &type))
@@ -414,7 +414,7 @@ read_buffer(Reader *reader)
 {
     IrReader *ir = &reader->ir;
     KirBuffer buffer = {0};
-    KirType type;
+    KirType type = KIR_BOOL;
     buffer.name = read_name(reader);
     if (!buffer.name || !rxn__ir_expect(ir, ':') || !read_type_word(reader, &type))
         return false;
@@ -453,7 +453,7 @@ read_local(Reader *reader, bool uniform)
 {
     IrReader *ir = &reader->ir;
     KirLocal local = {.uniform = uniform};
-    KirType type;
+    KirType type = KIR_BOOL;
     local.name = read_name(reader);
     if (!local.name || !rxn__ir_expect(ir, ':') || !read_type_word(reader, &type))
         return false;
@@ -503,7 +503,7 @@ read_declarations(Reader *reader)
         }
     }
     if (rxn__ir_take_word(ir, "lanes")) {
-        u32 lanes;
+        u32 lanes = 0;
         if (!read_u32(reader, &lanes))
             return false;
         if (lanes == 0 || lanes > UINT8_MAX)

@@ -1,5 +1,6 @@
-/* affine.c: index expressions. An index is a whole number plus whole multiples of bound variables, which is
- * what lets bounds be proved, members be numbered and dependencies be found without expanding a family.
+/* affine.c: index expressions. An index is a whole number plus whole multiples of bound variables,
+ * which is what lets bounds be proved, members be numbered and dependencies be found without
+ * expanding a family.
  */
 #include "compiler/network/internal.h"
 
@@ -50,8 +51,8 @@ affine_add(Affine *to, const Affine *from, i64 factor)
     return true;
 }
 
-/* An index is written by hand, so its tree is small; what is deeper or larger than this is none. The
- * budget also keeps a DAG with much sharing from being walked as the tree it stands for. */
+/* An index is written by hand, so its tree is small; what is deeper or larger than this is none.
+ * The budget also keeps a DAG with much sharing from being walked as the tree it stands for. */
 enum { MAX_INDEX_DEPTH = 64, MAX_INDEX_NODES = 4096 };
 
 static bool

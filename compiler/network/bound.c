@@ -1,27 +1,30 @@
 /* bound.c: upper bounds of rates that depend on time.
  *
- * Thinning (Lewis and Shedler 1979, Nav. Res. Logist. Q. 26, 403) is exact for any bound that the rate does not
- * exceed until the next event or the end of the window, whichever comes first. Between events the state does not
- * change, so the bound is an expression of the state, of parameters, and of the window's ends TIME_LOW and
- * TIME_HIGH. It is found by interval arithmetic on the DAG: each node that depends on time gets an
- * expression for its least and one for its greatest value over the window, from those of its arguments:
+ * Thinning (Lewis and Shedler 1979, Nav. Res. Logist. Q. 26, 403) is exact for any bound that the
+ * rate does not exceed until the next event or the end of the window, whichever comes first.
+ * Between events the state does not change, so the bound is an expression of the state, of
+ * parameters, and of the window's ends TIME_LOW and TIME_HIGH. It is found by interval arithmetic
+ * on the DAG: each node that depends on time gets an expression for its least and one for its
+ * greatest value over the window, from those of its arguments:
  *
  *     k (1 + a sin(w t))                     sin(w t) in [-1, 1]
  *                                            a sin(w t) in [-|a|, |a|]
- *     bound = k (1 + |a|) (1 + 2^-20)        1 + a sin(w t) in [1 - |a|, 1 + |a|], k >= 0 by its bounds
+ *     bound = k (1 + |a|) (1 + 2^-20)        1 + a sin(w t) in [1 - |a|, 1 + |a|]; k >= 0
  *
- * Products and quotients are taken by sign where signs are certain (range.c), otherwise over all their corners. Where a
- * bound exists under a condition that is known only when running (a denominator that stays away from zero over the
- * window), the bound is infinite when the condition fails, and the kernel reports that as a fault. Where there is none
- * (the tangent of time, a division by sin(t)) the rate is an error that says how to give a bound.
+ * Products and quotients are taken by sign where signs are certain (range.c), otherwise over all
+ * their corners. Where a bound exists under a condition that is known only when running (a
+ * denominator that stays away from zero over the window), the bound is infinite when the condition
+ * fails, and the kernel reports that as a fault. Where there is none (the tangent of time, a
+ * division by sin(t)) the rate is an error that says how to give a bound.
  *
- * A rate that depends on time only through comparisons that windows.c has settled is constant in each window: its bound
- * is the rate itself, and thinning accepts always.
+ * A rate that depends on time only through comparisons that windows.c has settled is constant in
+ * each window: its bound is the rate itself, and thinning accepts always.
  *
- * Rounding. The four operations, square root, minimum and maximum are monotone in floating point too; the bound's other
- * functions may be off by some units of the last place. So a bound is widened by 2^-20, which costs one proposal in a
- * million and covers f32 as well. Were it ever exceeded (by cancellation between huge terms), the kernel notices and
- * reports it: never a wrong trajectory.
+ * Rounding. The four operations, square root, minimum and maximum are monotone in floating point
+ * too; the bound's other functions may be off by some units of the last place. So a bound is
+ * widened by 2^-20, which costs one proposal in a million and covers f32 as well. Were it ever
+ * exceeded (by cancellation between huge terms), the kernel notices and reports it: never a wrong
+ * trajectory.
  */
 #include "compiler/network/internal.h"
 
@@ -42,7 +45,7 @@ typedef struct Bounder {
     u32 capacity;
 } Bounder;
 
-/* ---- Small expressions ------------------------------------------------------------------------ */
+/* ---- Small expressions ----------------------------------------------------------------------- */
 
 static Expr
 binary(Bounder *bounder, ExprOp op, Expr a, Expr b)
@@ -113,7 +116,7 @@ negated(Bounder *bounder, Interval a)
                       .high = unary(bounder, EXPR_NEG, a.low)};
 }
 
-/* ---- Products and quotients ------------------------------------------------------------------- */
+/* ---- Products and quotients ------------------------------------------------------------------ */
 
 /* b in [-c, c] for a number c, as of a sine */
 static bool
@@ -258,7 +261,7 @@ quotient(Bounder *bounder, Interval a, Interval b)
     return guarded(bounder, away, inside);
 }
 
-/* ---- Powers ----------------------------------------------------------------------------------- */
+/* ---- Powers ---------------------------------------------------------------------------------- */
 
 static Interval
 whole_power(Bounder *bounder, Interval a, double n)
@@ -289,7 +292,8 @@ power(Bounder *bounder, Interval a, Interval b)
         return whole_power(bounder, a, n);
     if (never_positive(bounder, a.high) && !never_negative(bounder, a.high))
         return fails("it takes a power of a negative number");
-    /* x^y = exp(y log x) is monotone in y for each x, and in x for each y: its extremes are at the corners. */
+    /* x^y = exp(y log x) is monotone in y for each x, and in x for each y: its extremes are at the
+     * corners. */
     Interval inside = corners(bounder, EXPR_POW, a, b);
     if (never_negative(bounder, a.low))
         return inside;
@@ -299,7 +303,7 @@ power(Bounder *bounder, Interval a, Interval b)
     return guarded(bounder, condition, inside);
 }
 
-/* ---- Nodes ------------------------------------------------------------------------------------ */
+/* ---- Nodes ----------------------------------------------------------------------------------- */
 
 static Interval
 rising(Bounder *bounder, ExprOp op, Interval a)
@@ -449,7 +453,7 @@ interval_of(Bounder *bounder, Expr root)
     return bounder->intervals[root];
 }
 
-/* ---- Reactions and conditions ----------------------------------------------------------------- */
+/* ---- Reactions and conditions ---------------------------------------------------------------- */
 
 static void
 report_no_bound(Diagnostics *diagnostics, const Reaction *reaction, const char *why)

@@ -1,5 +1,6 @@
-/* check.c: the invariants of a network, checked when sema hands it over, after every pass, and after reading.
- * What it finds is a bug of ours (or a text form that was tampered with), never a mistake in a model.
+/* check.c: the invariants of a network, checked when sema hands it over, after every pass, and
+ * after reading. What it finds is a bug of ours (or a text form that was tampered with), never a
+ * mistake in a model.
  *
  * Only what the network refers to is looked at: dead nodes may be anything.
  */
@@ -31,7 +32,7 @@ broken(Checker *checker, const char *what)
     return false;
 }
 
-/* ---- Nodes ------------------------------------------------------------------------------------ */
+/* ---- Nodes ----------------------------------------------------------------------------------- */
 
 static const Shape *
 shape_of(const Network *network, const ExprNode *node)
@@ -120,7 +121,7 @@ check_node(Checker *checker, Expr expr)
     return true;
 }
 
-/* ---- Places of expressions -------------------------------------------------------------------- */
+/* ---- Places of expressions ------------------------------------------------------------------- */
 
 typedef struct Place {
     const char *what; /* "the propensity" */
@@ -198,7 +199,7 @@ check_shape(Checker *checker, const Shape *shape, const u32 *variables)
     return true;
 }
 
-/* ---- Declarations ----------------------------------------------------------------------------- */
+/* ---- Declarations ---------------------------------------------------------------------------- */
 
 enum {
     ONLY_PARAMS = USES_SPECIES | USES_TIME | USES_WINDOW | USES_HOISTED,
@@ -441,7 +442,7 @@ check_species(Checker *checker)
     return true;
 }
 
-/* ---- Numbering and names ---------------------------------------------------------------------- */
+/* ---- Numbering and names --------------------------------------------------------------------- */
 
 /* The flat numbers and totals are what the shapes say. */
 static bool
@@ -535,7 +536,8 @@ rxn__network_check(const Network *network, Arena *arena)
     Checker checker = {.network = network_for_tables(network), .arena = arena};
     rxn__text_init(&checker.message, arena);
     rxn__expr_collect_begin(checker.network);
-    /* check_earlier opens rounds of its own: what was seen before it is then looked at again, no more. */
+    /* check_earlier opens rounds of its own: what was seen before it is then looked at again, no
+     * more. */
     bool ok = check_params(&checker);
     rxn__expr_collect_begin(checker.network);
     ok = ok && check_species(&checker) && check_hoisted(&checker) && check_reactions(&checker) &&

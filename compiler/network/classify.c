@@ -1,8 +1,10 @@
-/* classify.c: what kind of network it is. Methods and `rxn check` ask; nothing is changed but the traits.
+/* classify.c: what kind of network it is. Methods and `rxn check` ask; nothing is changed but the
+ * traits.
  *
- * Affine is decided by structure: a propensity is affine in the species if it is built from them by sums, differences,
- * and products with (or divisions by) what is free of species. x(x-1)/2 is not; neither is min(x, 10). A choice
- * (`if`) is affine if its branches are and the state has no part in the condition.
+ * Affine is decided by structure: a propensity is affine in the species if it is built from them by
+ * sums, differences, and products with (or divisions by) what is free of species. x(x-1)/2 is not;
+ * neither is min(x, 10). A choice (`if`) is affine if its branches are and the state has no part in
+ * the condition.
  */
 #include "compiler/network/internal.h"
 
@@ -14,7 +16,7 @@ enum {
     MAX_WIDTH_MEMBERS = 100000, /* of one family whose changes are looked at */
 };
 
-/* ---- Degree in the species: 0 free of them, 1 affine, 2 anything else ------------------------------ */
+/* ---- Degree in the species: 0 free of them, 1 affine, 2 anything else ------------------------ */
 
 static u8
 node_degree(const Network *network, const u8 *degrees, Expr expr)
@@ -55,7 +57,7 @@ all_affine(Network *network, Arena *arena)
     return true;
 }
 
-/* ---- The rest --------------------------------------------------------------------------------- */
+/* ---- The rest -------------------------------------------------------------------------------- */
 
 static u64
 reactant_count(const Reaction *reaction)

@@ -1,21 +1,23 @@
-/* conserve.c: conserved quantities. Sums of species, with whole coefficients, that no reaction changes:
+/* conserve.c: conserved quantities. Sums of species, with whole coefficients, that no reaction
+ * changes:
  *
  *     2 M -> D,  D -> 2 M        law 1 M 2 D            (M + 2 D stays what it was)
  *
- * They are the vectors x with x·v = 0 for every change v that some reaction makes: the left null space of the
- * stoichiometric matrix. Events may break a law; it holds from one event to the next.
+ * They are the vectors x with x·v = 0 for every change v that some reaction makes: the left null
+ * space of the stoichiometric matrix. Events may break a law; it holds from one event to the next.
  *
  * Three steps, all in whole numbers:
- * 1. The different changes, as sparse primitive rows, are brought to echelon form (Gauss without fractions: each
- *    step multiplies crosswise and divides by the common divisor), then fully reduced.
- * 2. Each column without a pivot gives one vector of the null space; together they are a basis of it.
- * 3. A basis found so may have mixed signs (S − E + P), which is right but tells a reader little. For networks that are
- *    small enough the vectors without negative entries and with least support are computed as well (Farkas; see
- *    J. Colom, M. Silva, "Convex geometry and semiflows in P/T nets", LNCS 483, 1991, algorithm 1), and as many of
- *    them as are independent go first.
+ * 1. The different changes, as sparse primitive rows, are brought to echelon form (Gauss without
+ *    fractions: each step multiplies crosswise and divides by the common divisor), then fully
+ *    reduced.
+ * 2. Each column without a pivot gives one vector of the null space; together they are a basis.
+ * 3. A basis found so may have mixed signs (S − E + P), which is right but tells a reader little.
+ *    For networks that are small enough the vectors without negative entries and with least support
+ *    are computed as well (Farkas; see J. Colom, M. Silva, "Convex geometry and semiflows in P/T
+ *    nets", LNCS 483, 1991, algorithm 1), and as many of them as are independent go first.
  *
- * The work is bounded: beyond MAX_SPECIES, or where numbers outgrow 64 bits or the work its budget, the laws are
- * skipped and the network says so.
+ * The work is bounded: beyond MAX_SPECIES, or where numbers outgrow 64 bits or the work its budget,
+ * the laws are skipped and the network says so.
  */
 #include "compiler/network/internal.h"
 
@@ -51,7 +53,7 @@ typedef struct Echelon {
     bool failed; /* overflow or out of budget */
 } Echelon;
 
-/* ---- Rows ------------------------------------------------------------------------------------- */
+/* ---- Rows ------------------------------------------------------------------------------------ */
 
 static u64
 greatest_divisor(u64 a, u64 b)
@@ -95,7 +97,8 @@ scaled_difference(i64 a, i64 p, i64 b, i64 q, i64 *ret)
            !__builtin_sub_overflow(x, y, ret) && *ret != INT64_MIN;
 }
 
-/* row * pivot(row2) - row2 * row[column], divided by the common divisor: has no entry in `column`. */
+/* row * pivot(row2) - row2 * row[column], divided by the common divisor: has no entry in `column`.
+ * */
 static Row
 eliminate(Echelon *echelon, Row row, u32 at, Row other, u32 other_at)
 {
@@ -125,7 +128,8 @@ eliminate(Echelon *echelon, Row row, u32 at, Row other, u32 other_at)
     return result;
 }
 
-/* Reduces a row by those that are there and keeps what is left of it. Returns whether it was independent. */
+/* Reduces a row by those that are there and keeps what is left of it. Returns whether it was
+ * independent. */
 static bool
 echelon_add(Echelon *echelon, Row row)
 {
@@ -168,7 +172,7 @@ echelon_new(Arena *arena, u32 columns)
     return (Echelon){.arena = arena, .columns = columns, .row_of = NEW_ARRAY(arena, Row, columns)};
 }
 
-/* ---- The changes ------------------------------------------------------------------------------ */
+/* ---- The changes ----------------------------------------------------------------------------- */
 
 typedef struct RowSet {
     Arena *arena;
@@ -261,7 +265,7 @@ collect_changes(const Network *network, Arena *arena)
     return set;
 }
 
-/* ---- The null space --------------------------------------------------------------------------- */
+/* ---- The null space -------------------------------------------------------------------------- */
 
 typedef VEC(Row) RowList;
 
@@ -327,7 +331,7 @@ null_space(Echelon *echelon)
     return vectors;
 }
 
-/* ---- Vectors without negative entries --------------------------------------------------------- */
+/* ---- Vectors without negative entries -------------------------------------------------------- */
 
 typedef struct FarkasRow {
     i64 *left;  /* what is still to be made zero: one number for each row of the echelon */
@@ -478,7 +482,7 @@ farkas_vectors(const Echelon *echelon, Arena *arena)
     return vectors;
 }
 
-/* ---- Laws ------------------------------------------------------------------------------------- */
+/* ---- Laws ------------------------------------------------------------------------------------ */
 
 static int
 compare_places(const void *a, const void *b)
@@ -490,7 +494,8 @@ compare_places(const void *a, const void *b)
     return (x->count > y->count) - (x->count < y->count);
 }
 
-/* As many independent vectors as the null space has dimensions, those without negative entries first. */
+/* As many independent vectors as the null space has dimensions, those without negative entries
+ * first. */
 static RowList
 choose_vectors(Echelon *echelon, RowList basis, Arena *arena)
 {

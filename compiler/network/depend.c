@@ -1,12 +1,14 @@
-/* depend.c: who depends on whom. Firing reaction j changes some species; every reaction whose propensity (or bound)
- * reads one of them has to be refreshed. All of it is derived from the expressions, member by member.
+/* depend.c: who depends on whom. Firing reaction j changes some species; every reaction whose
+ * propensity (or bound) reads one of them has to be refreshed. All of it is derived from the
+ * expressions, member by member.
  *
- * Indices are affine, so what a member reads is found by putting numbers into affine forms; no member is expanded
- * into expressions of its own. (Except where a family's propensity selects by its variables, `if s == 0 then …`: then
- * expanding tells which branch a member has.) A sum over species reads all its members.
+ * Indices are affine, so what a member reads is found by putting numbers into affine forms; no
+ * member is expanded into expressions of its own. (Except where a family's propensity selects by
+ * its variables, `if s == 0 then …`: then expanding tells which branch a member has.) A sum over
+ * species reads all its members.
  *
- * The edges are then collected through an index from species to the reactions that read them, so the work is
- * proportional to the edges.
+ * The edges are then collected through an index from species to the reactions that read them, so
+ * the work is proportional to the edges.
  */
 #include "compiler/network/internal.h"
 
@@ -189,7 +191,7 @@ rxn__reaction_reads(Network *network, const Reaction *reaction, u32 member, Aren
     return reader.reads.count;
 }
 
-/* ---- The graph -------------------------------------------------------------------------------- */
+/* ---- The graph ------------------------------------------------------------------------------- */
 
 enum { MAX_READS = 1 << 27 };
 

@@ -1,10 +1,12 @@
-/* evaluate.c: the value of an expression on the host. For what is computed once (initial values, default
- * parameters, breakpoints in tests) and as the yardstick of the passes' tests; kernels never come here.
+/* evaluate.c: the value of an expression on the host. For what is computed once (initial values,
+ * default parameters, breakpoints in tests) and as the yardstick of the passes' tests; kernels
+ * never come here.
  *
- * Each node is computed once for each setting of the variables that it depends on. Rounds make that cheap:
- * setting a variable (by a sum, a product, a hoisted array, or the caller) opens a new round, and a stored
- * value counts while its round is the latest among those of the node's free variables. So a sum of n terms
- * recomputes its body n times, but not what in the body does not depend on the sum's variable.
+ * Each node is computed once for each setting of the variables that it depends on. Rounds make that
+ * cheap: setting a variable (by a sum, a product, a hoisted array, or the caller) opens a new
+ * round, and a stored value counts while its round is the latest among those of the node's free
+ * variables. So a sum of n terms recomputes its body n times, but not what in the body does not
+ * depend on the sum's variable.
  */
 #include "compiler/network/internal.h"
 
@@ -135,7 +137,8 @@ array_value(const double *array, const Shape *shape, u32 flat, const double *ind
     return array[flat + member];
 }
 
-/* What a variable was before `bind`: given back exactly, so that stored values of then count again. */
+/* What a variable was before `bind`: given back exactly, so that stored values of then count again.
+ * */
 typedef struct Binding {
     i64 value;
     u64 round;

@@ -1,9 +1,10 @@
 /* expr.c: the expression DAG. Every node is made here, once: nodes with equal content are one node
- * (hash-consing), so that equality of expressions is equality of numbers, shared work is shared from the
- * start, and passes can keep results in arrays indexed by node.
+ * (hash-consing), so that equality of expressions is equality of numbers, shared work is shared
+ * from the start, and passes can keep results in arrays indexed by node.
  *
- * A node's arguments always have smaller numbers than the node. Each node also knows, from its making on,
- * its free variables (an interned set) and what it depends on (bits), so both questions cost nothing.
+ * A node's arguments always have smaller numbers than the node. Each node also knows, from its
+ * making on, its free variables (an interned set) and what it depends on (bits), so both questions
+ * cost nothing.
  */
 #include "compiler/network/internal.h"
 
@@ -19,7 +20,7 @@ const ExprOpInfo rxn__expr_ops[EXPR_OP_COUNT] = {
 #undef EXPR
 };
 
-/* ---- Sets of free variables ------------------------------------------------------------------- */
+/* ---- Sets of free variables ------------------------------------------------------------------ */
 
 static u32
 set_hash(const u32 *items, u32 count)
@@ -126,7 +127,7 @@ rxn__expr_free_variables(const Network *network, Expr expr, u32 *ret_count)
     return set->items;
 }
 
-/* ---- Consing ---------------------------------------------------------------------------------- */
+/* ---- Consing --------------------------------------------------------------------------------- */
 
 static u64
 number_bits(double value)
@@ -252,7 +253,7 @@ rxn__expr_intern(Network *network, const ExprNode *key)
     return network->exprs.count - 1;
 }
 
-/* ---- Building --------------------------------------------------------------------------------- */
+/* ---- Building -------------------------------------------------------------------------------- */
 
 Expr
 rxn__expr_number(Network *network, double value)

@@ -1,14 +1,14 @@
 /* fold.c: simplification of one operation whose arguments are already simple.
  *
- * Only what is exact for every value of the arguments: the simplified form gives the same number (or a
- * NaN where there was a NaN). So x*1 becomes x, but x*0 stays, for it would hide an infinity or a NaN that
- * a run must report; and x - x stays. The sign of a zero is not kept (x + 0 is x): no count, rate or
- * time tells the two zeros apart.
+ * Only what is exact for every value of the arguments: the simplified form gives the same number
+ * (or a NaN where there was a NaN). So x*1 becomes x, but x*0 stays, for it would hide an infinity
+ * or a NaN that a run must report; and x - x stays. The sign of a zero is not kept (x + 0 is x): no
+ * count, rate or time tells the two zeros apart.
  *
- * Operations on numbers are done here where IEEE arithmetic defines their result to the bit: the four
- * basic ones, square root, rounding, comparison, and powers that come out exact. log, exp and their kind are
- * left for the kernel, so that a number does not depend on the mathematics library of the machine
- * that compiled it.
+ * Operations on numbers are done here where IEEE arithmetic defines their result to the bit: the
+ * four basic ones, square root, rounding, comparison, and powers that come out exact. log, exp and
+ * their kind are left for the kernel, so that a number does not depend on the mathematics library
+ * of the machine that compiled it.
  */
 #include "compiler/network/internal.h"
 

@@ -1,7 +1,9 @@
-/* hoist.c: what depends on parameters, inputs and the variables of a family alone is computed once per launch.
+/* hoist.c: what depends on parameters, inputs and the variables of a family alone is computed once
+ * per launch.
  *
- * A reaction of a family is one expression with variables; what in it does not depend on the state or on time
- * has one value per member for a whole launch. Such a part becomes a Hoisted array over its variables:
+ * A reaction of a family is one expression with variables; what in it does not depend on the state
+ * or on time has one value per member for a whole launch. Such a part becomes a Hoisted array over
+ * its variables:
  *
  *     propensity of on over g.0:                     hoisted h0 [256] over g.3 = %18
  *     %12 = mul (param W [g,p]) (input x [p])          (the same nodes, over g.3)
@@ -9,12 +11,13 @@
  *     %15 = add %13 (param b [g])                      %20 = hoisted h0 [g]
  *     %18 = mul (param beta) (sigmoid %15)
  *
- * For 256 genes that read 784 inputs each, 200,704 products are formed once per launch and not at every event. An array
- * is taken as large as it comes out, up to MAX_MEMBERS. The largest invariant part is taken whole; equal ones are
- * shared, also between families, because a hoisted array's variables are chosen by range and place.
+ * For 256 genes that read 784 inputs each, 200,704 products are formed once per launch and not at
+ * every event. An array is taken as large as it comes out, up to MAX_MEMBERS. The largest invariant
+ * part is taken whole; equal ones are shared, also between families, because a hoisted array's
+ * variables are chosen by range and place.
  *
- * Left alone: parts without a free variable that have no sum either (the kernel IR hoists scalars), references by
- * themselves and cheap arithmetic of variables (as fast as a load).
+ * Left alone: parts without a free variable that have no sum either (the kernel IR hoists scalars),
+ * references by themselves and cheap arithmetic of variables (as fast as a load).
  */
 #include "compiler/network/internal.h"
 

@@ -17,8 +17,8 @@ enum {
 };
 enum { USES_WINDOW = USES_TIME_LOW_HIGH | USES_TIME_MIDDLE };
 
-/* An interned sorted set of variable numbers; set 0 is the empty one. Networks have few different ones,
- * so every node can afford to know its free variables, and no pass has to look for them. */
+/* An interned sorted set of variable numbers; set 0 is the empty one. Networks have few different
+ * ones, so every node can afford to know its free variables, and no pass has to look for them. */
 typedef struct VariableSet {
     u32 count, hash;
     const u32 *items;
@@ -37,7 +37,8 @@ struct ExprTables {
     /* Marks of a walk: marks[e] == mark_round says that e was seen in this round. */
     u32 *marks, mark_capacity, mark_round;
 
-    /* The stack of walks, substitutions and evaluations; a nested one works above its caller's part. */
+    /* The stack of walks, substitutions and evaluations; a nested one works above its caller's
+     * part. */
     u32 *stack, stack_count, stack_capacity;
 
     /* Results of substitution, valid where map_round agrees; and of evaluation likewise. */
@@ -51,7 +52,8 @@ struct ExprTables {
     u32 binding_capacity;
 };
 
-/* The node for this key, made if there is none. Reads op, object, number and args of the key only. */
+/* The node for this key, made if there is none. Reads op, object, number and args of the key only.
+ * */
 Expr rxn__expr_intern(Network *network, const ExprNode *key);
 
 /* The exact simplification of op(args), or 0 where there is none (fold.c). */
@@ -91,17 +93,17 @@ expr_is_over(ExprOp op)
 /* As rxn__expr, for a node of any op: object and number are taken from `like`. */
 Expr rxn__expr_like(Network *network, const ExprNode *like, const Expr *args);
 
-/* The distinct nodes below and including the roots that were not seen since rxn__expr_collect_begin,
- * arguments first; appended to the list. */
+/* The distinct nodes below and including the roots that were not seen since
+ * rxn__expr_collect_begin, arguments first; appended to the list. */
 typedef VEC(Expr) ExprList;
 
 void rxn__expr_collect_begin(Network *network);
 
 void rxn__expr_collect(Network *network, Expr root, Arena *arena, ExprList *list);
 
-/* Rebuilds an expression bottom-up. `rule` sees each distinct node before its arguments are looked at:
- * what it returns replaces the node; 0 means: rebuild from the rewritten arguments. One ExprRewrite can
- * serve many roots and does shared work once. */
+/* Rebuilds an expression bottom-up. `rule` sees each distinct node before its arguments are looked
+ * at: what it returns replaces the node; 0 means: rebuild from the rewritten arguments. One
+ * ExprRewrite can serve many roots and does shared work once. */
 typedef struct ExprRewrite {
     Network *network;
     Arena *scratch;

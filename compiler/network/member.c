@@ -112,7 +112,7 @@ rxn__reaction_member_propensity(Network *network, const Reaction *reaction, u32 
                                 reaction->variables, numbers);
 }
 
-/* ---- Labels ----------------------------------------------------------------------------------- */
+/* ---- Labels ---------------------------------------------------------------------------------- */
 
 static const char *
 member_label(Arena *arena, Name name, u32 rank, const i64 *indices)
@@ -139,8 +139,8 @@ shaped_label(Arena *arena, Name name, const Shape *shape, u32 member)
     return member_label(arena, name, shape->rank, indices);
 }
 
-/* The last item whose first flat number is not above `flat`: families without members share their first
- * number with the next one, and the last of them is the one that has it. */
+/* The last item whose first flat number is not above `flat`: families without members share their
+ * first number with the next one, and the last of them is the one that has it. */
 #define FIND_FLAT(list, number, ret_item)                                                          \
     do {                                                                                           \
         u32 low_ = 0, high_ = (list).count;                                                        \

@@ -8,8 +8,9 @@
  *     conserve   conservation laws
  *     classify   traits, of the final form
  *
- * The network is checked after each, and the message names the pass that broke it. Builds with RXN_DEBUG_CHECKS also
- * read the text form back after each pass, and hold the pass to its word when it says that it changed nothing.
+ * The network is checked after each, and the message names the pass that broke it. Builds with
+ * RXN_DEBUG_CHECKS also read the text form back after each pass, and hold the pass to its word when
+ * it says that it changed nothing.
  */
 #include "compiler/network/internal.h"
 

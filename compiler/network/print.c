@@ -1,7 +1,7 @@
 /* print.c: the text form of a network.
  *
- * Declarations in a fixed order; before each of them come the lines of those expressions that it needs and
- * that were not needed before, arguments first:
+ * Declarations in a fixed order; before each of them come the lines of those expressions that it
+ * needs and that were not needed before, arguments first:
  *
  *     network dimerisation
  *     %1 = number 0x1.0624dd2f1a9fcp-9  # 0.002
@@ -17,10 +17,11 @@
  *       mass_action %5
  *       propensity %8
  *
- * So what a line means stands above it, nothing is printed that nothing needs, and the numbers are canonical:
- * reading the text and printing again gives the same bytes. Spans are kept as source positions (@begin:end), so
- * a network that was read back reports a fault at the same place. Floats are exact (hex), with the decimal
- * behind as a comment. Flat numbers and totals follow from the rest and are not printed.
+ * So what a line means stands above it, nothing is printed that nothing needs, and the numbers are
+ * canonical: reading the text and printing again gives the same bytes. Spans are kept as source
+ * positions (@begin:end), so a network that was read back reports a fault at the same place. Floats
+ * are exact (hex), with the decimal behind as a comment. Flat numbers and totals follow from the
+ * rest and are not printed.
  */
 #include "compiler/network/internal.h"
 
@@ -35,7 +36,7 @@ typedef struct Printer {
     u32 next;
 } Printer;
 
-/* ---- Words ------------------------------------------------------------------------------------ */
+/* ---- Words ----------------------------------------------------------------------------------- */
 
 static bool
 is_plain_word(const char *text, size_t length)
@@ -146,7 +147,7 @@ print_f64(Printer *printer, double value)
     rxn__text_f64_hex(printer->out, value);
 }
 
-/* ---- Expressions ------------------------------------------------------------------------------ */
+/* ---- Expressions ----------------------------------------------------------------------------- */
 
 static void
 print_args(Printer *printer, const ExprNode *node)
@@ -227,7 +228,7 @@ print_expr(Printer *printer, const char *word, Expr expr)
         rxn__text_printf(printer->out, " %s %%%u", word, printer->numbers[expr]);
 }
 
-/* ---- Declarations ----------------------------------------------------------------------------- */
+/* ---- Declarations ---------------------------------------------------------------------------- */
 
 static void
 print_header(Printer *printer)
@@ -408,7 +409,7 @@ print_observable(Printer *printer, Observable *observable)
     rxn__text_printf(printer->out, "\n");
 }
 
-/* ---- What the passes found -------------------------------------------------------------------- */
+/* ---- What the passes found ------------------------------------------------------------------- */
 
 static void
 print_findings(Printer *printer)

@@ -1,8 +1,9 @@
-/* range.c: in which range a value lies whatever happens. Intervals of numbers, from what is known for certain: counts
- * and times are not negative, parameters keep to their bounds, variables to their ranges. bound.c asks it for signs.
+/* range.c: in which range a value lies whatever happens. Intervals of numbers, from what is known
+ * for certain: counts and times are not negative, parameters keep to their bounds, variables to
+ * their ranges. bound.c asks it for signs.
  *
- * It is about real numbers: rounding may carry a value an ulp over an end, which no question about a sign minds,
- * because rounding never carries a value over zero.
+ * It is about real numbers: rounding may carry a value an ulp over an end, which no question about
+ * a sign minds, because rounding never carries a value over zero.
  */
 #include "compiler/network/internal.h"
 

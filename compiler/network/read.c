@@ -1,9 +1,9 @@
 /* read.c: the text form of a network, read back (print.c says what it looks like).
  *
- * Strict: it takes what print writes, and the first thing that is anything else is an error with its line. It
- * may be fed by a person or a fuzzer, so every number is checked before it is used as one, and the network's
- * own check has the last word. Expressions are taken as they stand, not folded again: what was printed is
- * what is read.
+ * Strict: it takes what print writes, and the first thing that is anything else is an error with
+ * its line. It may be fed by a person or a fuzzer, so every number is checked before it is used as
+ * one, and the network's own check has the last word. Expressions are taken as they stand, not
+ * folded again: what was printed is what is read.
  */
 #include "compiler/network/internal.h"
 
@@ -26,7 +26,7 @@ typedef struct Loader {
     u64 next_species; /* flat */
 } Loader;
 
-/* ---- Names ------------------------------------------------------------------------------------ */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static u32
 map_slot(const NameMap *map, Name name)
@@ -140,7 +140,7 @@ read_variable(Loader *loader, u32 *ret_variable)
     return true;
 }
 
-/* ---- Numbers ---------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 static bool
 read_integer(Loader *loader, i64 low, i64 high, i64 *ret_value)
@@ -258,7 +258,7 @@ read_member(Loader *loader, u32 *ret_species, u32 *ret_flat)
     return true;
 }
 
-/* ---- Expressions ------------------------------------------------------------------------------ */
+/* ---- Expressions ----------------------------------------------------------------------------- */
 
 static bool
 read_op(Loader *loader, ExprOp *ret_op)
@@ -362,7 +362,7 @@ read_line(Loader *loader)
     return true;
 }
 
-/* ---- Declarations ----------------------------------------------------------------------------- */
+/* ---- Declarations ---------------------------------------------------------------------------- */
 
 static bool
 read_index_set(Loader *loader)
@@ -499,7 +499,8 @@ read_reaction(Loader *loader)
                 return rxn__ir_fail(reader, "too many variables");
             if (!read_variable(loader, &reaction.variables[reaction.variable_count++]))
                 return false;
-            /* what follows the last variable is a span or a keyword, never a variable's "name.number" */
+            /* what follows the last variable is a span or a keyword, never a variable's
+             * "name.number" */
         } while (reader->kind == IR_STRING ||
                  (reader->kind == IR_WORD && memchr(reader->text, '.', reader->length) != NULL));
     }

@@ -1,7 +1,8 @@
-/* rewrite.c: going over expressions. Walking, collecting, substituting variables, and rebuilding with a rule.
+/* rewrite.c: going over expressions. Walking, collecting, substituting variables, and rebuilding
+ * with a rule.
  *
- * All of it is iterative, with explicit stacks: a chain of a million `let`s is a deep expression, and it must
- * not be able to overflow the C stack. All of it visits a shared node once.
+ * All of it is iterative, with explicit stacks: a chain of a million `let`s is a deep expression,
+ * and it must not be able to overflow the C stack. All of it visits a shared node once.
  */
 #include "compiler/network/internal.h"
 
@@ -57,7 +58,7 @@ rxn__expr_walk(const Network *network, Expr expr, Arena *scratch,
         visit(context, list.items[i]);
 }
 
-/* ---- Substitution ------------------------------------------------------------------------------- */
+/* ---- Substitution ---------------------------------------------------------------------------- */
 
 static void
 map_cover(Network *network)
@@ -128,7 +129,7 @@ rxn__expr_substitute(Network *network, Expr expr, u32 count, const u32 *variable
     return tables->map[expr];
 }
 
-/* ---- Rebuilding with a rule --------------------------------------------------------------------- */
+/* ---- Rebuilding with a rule ------------------------------------------------------------------ */
 
 Expr
 rxn__expr_rewrite(ExprRewrite *rewrite, Expr root)

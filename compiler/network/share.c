@@ -2,21 +2,22 @@
  *
  * Hash-consing shares equal nodes as they are built, with two gaps that this pass closes.
  *
- * Sums. Each `sum` in the source has a variable of its own, so the same sum written in two reactions is two
- * nodes that differ only in that variable's number. Here every sum or product gets the variable that belongs to
- * its range and height (how many sums are nested in its body), one variable for each such pair:
+ * Sums. Each `sum` in the source has a variable of its own, so the same sum written in two
+ * reactions is two nodes that differ only in that variable's number. Here every sum or product gets
+ * the variable that belongs to its range and height (how many sums are nested in its body), one
+ * variable for each such pair:
  *
  *     %3 = param W [%1,%2]      variables g.0, p.1        %3 = param W [%1,%2]
  *     %4 = sum p.1 %3                                      %4 = sum p.1 %3
  *     %6 = param W [%1,%5]      variables g.0, q.2   ⇒
  *     %7 = sum q.2 %6                                      (is %4)
  *
- * Two sums that share a variable are never nested in each other, for their heights are equal; a fresh variable for
- * each pair means that nothing else can be captured.
+ * Two sums that share a variable are never nested in each other, for their heights are equal; a
+ * fresh variable for each pair means that nothing else can be captured.
  *
- * Leftovers. Building, folding and rewriting leave nodes behind that nothing refers to. The DAG is rebuilt from what
- * the network refers to, numbered in the order of the text form, and so are the variables; what is printed
- * as %n is then node n.
+ * Leftovers. Building, folding and rewriting leave nodes behind that nothing refers to. The DAG is
+ * rebuilt from what the network refers to, numbered in the order of the text form, and so are the
+ * variables; what is printed as %n is then node n.
  */
 #include "compiler/network/internal.h"
 
@@ -54,7 +55,7 @@ collect_live(Share *share)
         rxn__expr_collect(share->network, *share->slots.items[i], share->scratch, &share->live);
 }
 
-/* ---- Equal sums ------------------------------------------------------------------------------- */
+/* ---- Equal sums ------------------------------------------------------------------------------ */
 
 static u32
 find_kind(const Share *share, const Variable *variable, u32 height)
@@ -67,8 +68,9 @@ find_kind(const Share *share, const Variable *variable, u32 height)
     return UINT32_MAX;
 }
 
-/* How many sums nest in each live node; fills the kinds with the first variable of each. Returns whether every
- * kind has one variable, no variable two kinds, and none of them belongs to a declaration. */
+/* How many sums nest in each live node; fills the kinds with the first variable of each. Returns
+ * whether every kind has one variable, no variable two kinds, and none of them belongs to a
+ * declaration. */
 static bool
 find_kinds(Share *share, u32 *heights, const bool *declared)
 {
@@ -100,7 +102,8 @@ find_kinds(Share *share, u32 *heights, const bool *declared)
     return canonical;
 }
 
-/* Gives every sum the fresh variable of its kind; returns the new node for each old one in share->map. */
+/* Gives every sum the fresh variable of its kind; returns the new node for each old one in
+ * share->map. */
 static void
 rename_sums(Share *share, const u32 *heights)
 {
@@ -130,7 +133,7 @@ rename_sums(Share *share, const u32 *heights)
         *share->slots.items[i] = share->map[*share->slots.items[i]];
 }
 
-/* ---- Variables and nodes in canonical order --------------------------------------------------- */
+/* ---- Variables and nodes in canonical order -------------------------------------------------- */
 
 typedef void VisitVariable(void *context, u32 *variable);
 

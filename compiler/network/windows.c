@@ -1,25 +1,28 @@
 /* windows.c: comparisons of time with times.
  *
- * `if t < t0 then k else 0` changes at one time, which does not depend on the state. Between two such times
- * every comparison of this kind is settled, so nothing about it is random: the trajectory is cut at those times
- * (breakpoints), and inside a piece the comparison is decided at the piece's middle. A rate that depends on
- * time in this way only is then constant on each piece, and exact without thinning:
+ * `if t < t0 then k else 0` changes at one time, which does not depend on the state. Between two
+ * such times every comparison of this kind is settled, so nothing about it is random: the
+ * trajectory is cut at those times (breakpoints), and inside a piece the comparison is decided at
+ * the piece's middle. A rate that depends on time in this way only is then constant on each piece,
+ * and exact without thinning:
  *
  *     %2 = time                                     breakpoint %3
  *     %4 = lt %2 %3        (%3: parameters)   ⇒     %5 = time_middle
  *     %6 = select %4 %7 %8                          %4 = lt %5 %3
  *
- * Taken are comparisons whose two sides are affine in time, with coefficients and constants of parameters,
- * inputs and variables: a t + b < c changes at (c − b)/a. In a family, the breakpoints of all members are
- * listed. The middle of a piece is far from its ends, so rounding in (c − b)/a cannot decide a comparison wrongly.
- * Where the coefficient turns out as zero the breakpoint is not finite, and stands for "never".
+ * Taken are comparisons whose two sides are affine in time, with coefficients and constants of
+ * parameters, inputs and variables: a t + b < c changes at (c − b)/a. In a family, the breakpoints
+ * of all members are listed. The middle of a piece is far from its ends, so rounding in (c − b)/a
+ * cannot decide a comparison wrongly. Where the coefficient turns out as zero the breakpoint is not
+ * finite, and stands for "never".
  *
- * It is done in propensities, their bounds, and conditions of `when`. There, t >= 25 turns true at the start of the
- * piece from 25 on, thus at 25. An equality with a time holds at an instant only, which no piece has in its
- * middle: in a condition it is left as it is, and bound.c reports it. Assignments and observables are
- * evaluated at a time, and keep it.
+ * It is done in propensities, their bounds, and conditions of `when`. There, t >= 25 turns true at
+ * the start of the piece from 25 on, thus at 25. An equality with a time holds at an instant only,
+ * which no piece has in its middle: in a condition it is left as it is, and bound.c reports it.
+ * Assignments and observables are evaluated at a time, and keep it.
  *
- * What is not taken (a comparison with the state, or of sin(t)) keeps TIME; bound.c and thinning deal with it.
+ * What is not taken (a comparison with the state, or of sin(t)) keeps TIME; bound.c and thinning
+ * deal with it.
  */
 #include "compiler/network/internal.h"
 
@@ -47,7 +50,7 @@ typedef struct Windows {
     u32 is_breakpoint_capacity;
 } Windows;
 
-/* ---- Linear in time --------------------------------------------------------------------------- */
+/* ---- Linear in time -------------------------------------------------------------------------- */
 
 static Expr
 negate_part(Network *network, Expr part)
@@ -118,7 +121,7 @@ read_linear(Network *network, Expr expr, u32 depth, u32 *budget, LinearInTime *r
     }
 }
 
-/* ---- Breakpoints ------------------------------------------------------------------------------ */
+/* ---- Breakpoints ----------------------------------------------------------------------------- */
 
 static void
 add_breakpoint(Windows *windows, Expr time)
@@ -139,7 +142,8 @@ add_breakpoint(Windows *windows, Expr time)
     vec_push(network->arena, &network->breakpoints, time);
 }
 
-/* The breakpoint of every member of a family; false, with nothing added, where there are too many. */
+/* The breakpoint of every member of a family; false, with nothing added, where there are too many.
+ * */
 static bool
 add_breakpoints(Windows *windows, Expr time)
 {
@@ -190,7 +194,7 @@ crossing(Network *network, LinearInTime left, LinearInTime right)
     return expr_binary(network, EXPR_DIV, rest, slope);
 }
 
-/* ---- The rewriting ---------------------------------------------------------------------------- */
+/* ---- The rewriting --------------------------------------------------------------------------- */
 
 static Expr
 time_to_middle(void *context, Expr expr)

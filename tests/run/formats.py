@@ -19,7 +19,7 @@ simulate until 10 every 2.5
 ARRAYS = """model arrays
 index row = 2, col = 3
 species W[row, col] = 1, H[4] = 2
-for r in row, c in col { W[r,c] -> 0 @ 1 }
+for r in row { for c in col { W[r,c] -> 0 @ 1 } }
 simulate until 1 every 1
 """
 
@@ -139,7 +139,7 @@ def test_table(program):
     check_equal(lines[1].split(), ["0", "0", "±", "0", "100", "±", "0"], "first row")
     check_equal(len(lines), 8, "lines")
     assert re.fullmatch(
-        r"500 trajectories, [\d,]+ events in .* s \(.* events/s\); direct, (cpu, f64, \d+ lanes? \(.*\)|interpreter, f64), "
+        r"500 trajectories, [\d,]+ events in [^(]*s \(.* events/s\); direct, (cpu, f64, \d+ lanes? \(.*\)|interpreter, f64), "
         r"1 thread, seed 1",
         lines[-1],
     ), lines[-1]

@@ -1,5 +1,5 @@
-/* network_fixture.h: what the tests of compiler/network share: an arena, a generator of random numbers, small ways to
- * build networks, and random expressions. */
+/* network_fixture.h: what the tests of compiler/network share: an arena, a generator of random
+ * numbers, small ways to build networks, and random expressions. */
 #ifndef RXN_NETWORK_FIXTURE_H
 #define RXN_NETWORK_FIXTURE_H
 
@@ -53,7 +53,7 @@ tear_down(void **state)
     return leaked ? -1 : 0;
 }
 
-/* ---- Random numbers (splitmix64) -------------------------------------------------------------- */
+/* ---- Random numbers (splitmix64) ------------------------------------------------------------- */
 
 static inline u64
 random_bits(Fixture *f)
@@ -76,7 +76,7 @@ random_between(Fixture *f, double low, double high)
     return low + (high - low) * ((double)(random_bits(f) >> 11) * 0x1p-53);
 }
 
-/* ---- Building networks ------------------------------------------------------------------------ */
+/* ---- Building networks ----------------------------------------------------------------------- */
 
 static inline Name
 name_of(Fixture *f, const char *text)
@@ -217,7 +217,7 @@ observe(Fixture *f, Network *n, const char *name, Expr value)
     rxn__network_number(n);
 }
 
-/* ---- Checks ----------------------------------------------------------------------------------- */
+/* ---- Checks ---------------------------------------------------------------------------------- */
 
 static inline void
 assert_sound(Fixture *f, const Network *n)

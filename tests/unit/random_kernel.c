@@ -11,12 +11,12 @@
 #include <string.h>
 
 enum {
-    SMALL = 5,    /* arrays: indexed by constants only, */
-    MEDIUM = 11,  /* by anything, on the stack, */
-    LARGE = 150,  /* by anything, too large for the stack, */
-    TABLE = 13,   /* of the launch */
-    OUTPUTS = 6,  /* columns of the two-dimensional output */
-    DEPTH = 4,    /* nesting of blocks */
+    SMALL = 5,   /* arrays: indexed by constants only, */
+    MEDIUM = 11, /* by anything, on the stack, */
+    LARGE = 150, /* by anything, too large for the stack, */
+    TABLE = 13,  /* of the launch */
+    OUTPUTS = 6, /* columns of the two-dimensional output */
+    DEPTH = 4,   /* nesting of blocks */
     VISIBLE = 4096,
 };
 
@@ -34,8 +34,8 @@ typedef struct Generator {
     u32 scalar[KIR_TYPE_COUNT][2], uniform_scalar[KIR_TYPE_COUNT];
     u32 small[KIR_TYPE_COUNT], medium[KIR_TYPE_COUNT], large, uniform_table, uniform_large;
     u32 loop_counter[DEPTH + 1], steps, done;
-    u32 rates, counts, flag, seed, matrix;              /* per launch */
-    u32 start, out_f64, out_u32, out_bool, out_i64;     /* per trajectory */
+    u32 rates, counts, flag, seed, matrix;          /* per launch */
+    u32 start, out_f64, out_u32, out_bool, out_i64; /* per trajectory */
 } Generator;
 
 static u32
@@ -59,12 +59,33 @@ u64
 random_special_bits(u64 *state, KirType type)
 {
     static const double special[] = {
-        0.0, -0.0, 1, -1, 0.5, -0.5, 1.5, 2.5, -2.5, 3, 1e-300, 1e300, 0x1p31, -0x1p31,
-        0x1p31 - 1, -0x1p31 - 1, 0x1p32, 0x1p32 - 1, 0x1p53, 0x1p63, -0x1p63, 0x1p64,
-        0x1.fffffep62, -0.999, 0x1p-149, 0x1p-1074, 0x1.fffffep127, INFINITY, -INFINITY, NAN, 1e10, 7};
-    static const u64 whole[] = {0, 1, 2, 3, 5, 7, 31, 32, 33, 63, 64, 100, 0x7fffffff, 0x80000000u,
-                                0xffffffffu, 0xfffffffeu, 0x7fffffffffffffff, 0x8000000000000000,
-                                0xffffffffffffffff, 0xfffffffffffffffe, 0x100000000, 12345678901};
+        0.0,        -0.0,          1,      -1,         0.5,       -0.5,           1.5,
+        2.5,        -2.5,          3,      1e-300,     1e300,     0x1p31,         -0x1p31,
+        0x1p31 - 1, -0x1p31 - 1,   0x1p32, 0x1p32 - 1, 0x1p53,    0x1p63,         -0x1p63,
+        0x1p64,     0x1.fffffep62, -0.999, 0x1p-149,   0x1p-1074, 0x1.fffffep127, INFINITY,
+        -INFINITY,  NAN,           1e10,   7};
+    static const u64 whole[] = {0,
+                                1,
+                                2,
+                                3,
+                                5,
+                                7,
+                                31,
+                                32,
+                                33,
+                                63,
+                                64,
+                                100,
+                                0x7fffffff,
+                                0x80000000u,
+                                0xffffffffu,
+                                0xfffffffeu,
+                                0x7fffffffffffffff,
+                                0x8000000000000000,
+                                0xffffffffffffffff,
+                                0xfffffffffffffffe,
+                                0x100000000,
+                                12345678901};
     u64 r = random_u64(state);
     if (type == KIR_BOOL)
         return r & 1;
@@ -111,8 +132,8 @@ static KirType
 any_type(Generator *g)
 {
     /* f64, u32, i32 and bool are what kernels mostly hold. */
-    static const KirType types[] = {KIR_F64, KIR_F64, KIR_F64, KIR_U32, KIR_U32, KIR_I32,
-                                    KIR_BOOL, KIR_F32, KIR_I64, KIR_U64};
+    static const KirType types[] = {KIR_F64, KIR_F64,  KIR_F64, KIR_U32, KIR_U32,
+                                    KIR_I32, KIR_BOOL, KIR_F32, KIR_I64, KIR_U64};
     return types[below(g, COUNT_OF(types))];
 }
 
@@ -266,8 +287,7 @@ write_store(Generator *g)
     }
 }
 
-static void
-write_statement(Generator *g);
+static void write_statement(Generator *g);
 
 static void
 write_block(Generator *g)
@@ -478,9 +498,15 @@ declare(Generator *g)
     g->done = rxn__kir_local(b, "done", KIR_BOOL, 0);
     KirKernel *kernel = rxn__kir_kernel(b);
     kernel->done = g->done;
-    const u32 witness[] = {g->scalar[KIR_F64][0], g->small[KIR_I32],    g->scalar[KIR_I64][1],
-                           g->medium[KIR_BOOL],   g->scalar[KIR_F32][0], g->scalar[KIR_BOOL][0],
-                           g->large,              g->scalar[KIR_U64][0], g->medium[KIR_U32]};
+    const u32 witness[] = {g->scalar[KIR_F64][0],
+                           g->small[KIR_I32],
+                           g->scalar[KIR_I64][1],
+                           g->medium[KIR_BOOL],
+                           g->scalar[KIR_F32][0],
+                           g->scalar[KIR_BOOL][0],
+                           g->large,
+                           g->scalar[KIR_U64][0],
+                           g->medium[KIR_U32]};
     u32 first = below(g, COUNT_OF(witness));
     for (u32 i = first; i < COUNT_OF(witness); i++)
         vec_push(kernel->arena, &kernel->witness, witness[i]);
@@ -549,7 +575,8 @@ random_kernel(Arena *arena, NameTable *names, u64 seed, u32 size, const char **r
     for (u32 i = 0; i < OUTPUTS; i++) {
         KirValue index[2] = {constant(g, KIR_I32, 0), constant(g, KIR_I32, i)};
         KirValue value = rxn__kir_get(b, g->medium[KIR_F64], index[1]);
-        rxn__kir_store(b, g->out_f64, index, kir_add(b, value, rxn__kir_get(b, g->large, index[1])));
+        rxn__kir_store(b, g->out_f64, index,
+                       kir_add(b, value, rxn__kir_get(b, g->large, index[1])));
     }
     rxn__kir_store(b, g->out_i64, NULL, rxn__kir_get(b, g->scalar[KIR_I64][0], 0));
     KirKernel *kernel = NULL;

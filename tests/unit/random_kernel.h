@@ -17,14 +17,13 @@ random_u64(u64 *state)
 }
 
 /* Numbers at which rules have their corners: zeros, ones, limits of every type, NaN, infinities. */
-u64
-random_special_bits(u64 *state, KirType type);
+u64 random_special_bits(u64 *state, KirType type);
 
 /* A kernel of about `size` statements, a function of the seed. It ends for every trajectory, keeps
  * its indices in range, and does not look at the sign or payload of a NaN. NULL, with the reason in
  * *ret_error, if the builder does not accept it (a bug of the generator or of the builder). */
-KirKernel *
-random_kernel(Arena *arena, NameTable *names, u64 seed, u32 size, const char **ret_error);
+KirKernel *random_kernel(Arena *arena, NameTable *names, u64 seed, u32 size,
+                         const char **ret_error);
 
 /* What a launch of any kernel needs: buffers filled from the seed, rows, fault. */
 typedef struct RandomLaunch {
@@ -37,13 +36,12 @@ typedef struct RandomLaunch {
 } RandomLaunch;
 
 /* Dynamic extents get `dynamic` elements. */
-RandomLaunch *
-random_launch(Arena *arena, const KirKernel *kernel, u64 seed, u64 first, u64 count, u32 dynamic);
+RandomLaunch *random_launch(Arena *arena, const KirKernel *kernel, u64 seed, u64 first, u64 count,
+                            u32 dynamic);
 
 /* NULL if both launches left the same behind, byte for byte (any NaN is like any other); else what
  * differs first. */
-const char *
-launch_difference(Arena *arena, const KirKernel *kernel, const RandomLaunch *a,
-                  const RandomLaunch *b);
+const char *launch_difference(Arena *arena, const KirKernel *kernel, const RandomLaunch *a,
+                              const RandomLaunch *b);
 
 #endif

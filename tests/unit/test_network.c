@@ -1,8 +1,8 @@
-/* test_network.c: expressions of the network: building, folding, affine forms, substitution, evaluation; members and
- * labels; the text form and the checker. */
+/* test_network.c: expressions of the network: building, folding, affine forms, substitution,
+ * evaluation; members and labels; the text form and the checker. */
 #include "network_fixture.h"
 
-/* ---- A playground: species X, Y, A[3]; params p in 0.1..2, q, V[3]; inputs u[3]; two variables --------- */
+/* ---- A playground: species X, Y, A[3]; params p in 0.1..2, q, V[3]; inputs u[3]; two variables  */
 
 typedef struct Playground {
     Network *n;
@@ -197,7 +197,8 @@ sums_and_products_evaluate(void **state)
     Network *n = g.n;
     ExprValues values = random_point(f, &g);
     Expr i = var(n, g.i), j = var(n, g.j);
-    /* sum over i of V[i] * (sum over j of A[j] * (i + j)), and the same with one variable nested in itself */
+    /* sum over i of V[i] * (sum over j of A[j] * (i + j)), and the same with one variable nested in
+     * itself */
     Expr inner =
         expr_binary(n, EXPR_MUL, ref1(n, EXPR_SPECIES, g.a, j), expr_binary(n, EXPR_ADD, i, j));
     inner = rxn__expr_object(n, EXPR_SUM, g.j, 1, &inner);
@@ -243,7 +244,7 @@ deep_expressions_do_not_recurse(void **state)
     assert_false(rxn__expr_affine(n, chain, &affine));
 }
 
-/* ---- Affine ----------------------------------------------------------------------------------- */
+/* ---- Affine ---------------------------------------------------------------------------------- */
 
 static Expr
 random_affine(Fixture *f, Playground *g, u32 depth, i64 *ret_constant, i64 *ret_i, i64 *ret_j)
@@ -343,7 +344,7 @@ substitution_is_evaluation(void **state)
     }
 }
 
-/* ---- Members ---------------------------------------------------------------------------------- */
+/* ---- Members --------------------------------------------------------------------------------- */
 
 /* for s in 0..2: hop: X[s] -> X[s+1] @ d * X[s]; and a scalar one with repeated species */
 static Network *
@@ -410,7 +411,7 @@ members_and_labels(void **state)
                      n->params.items[w].flat + 8);
 }
 
-/* ---- Text and checker ------------------------------------------------------------------------- */
+/* ---- Text and checker ------------------------------------------------------------------------ */
 
 /* Everything that a network can have. */
 static Network *

@@ -1,10 +1,10 @@
-/* test_network_passes.c: the passes over the network, each by what it promises: values kept, bounds never exceeded,
- * laws that multiply out to zero, dependencies that brute force finds too. */
+/* test_network_passes.c: the passes over the network, each by what it promises: values kept, bounds
+ * never exceeded, laws that multiply out to zero, dependencies that brute force finds too. */
 #include "network_fixture.h"
 
 #include <time.h>
 
-/* ---- Sharing and hoisting ----------------------------------------------------------------------- */
+/* ---- Sharing and hoisting -------------------------------------------------------------------- */
 
 /* index pixel = pixels, gene = genes
  * for g: on: 0 => H[g] @ beta * sigmoid(sum(p: W[g,p]*x[p]) + b[g]); off: H[g] -> 0 @ gamma */
@@ -89,7 +89,8 @@ equal_sums_are_shared(void **state)
     u32 w = add_param(f, n, "W", shape_of(1, 5, 0), 1, 0);
     Expr sums[3];
     for (u32 k = 0; k < 3; k++) {
-        /* sum(i: X[i] * sum(j: W[j] * (i + j))), each time with variables of its own, once with one name twice */
+        /* sum(i: X[i] * sum(j: W[j] * (i + j))), each time with variables of its own, once with one
+         * name twice */
         u32 i = rxn__network_add_variable(n, name_of(f, "i"), 0, 4);
         u32 j = rxn__network_add_variable(n, name_of(f, "j"), 0, 4);
         Expr inner = expr_binary(n, EXPR_MUL, ref1(n, EXPR_PARAM, w, var(n, j)),
@@ -171,7 +172,7 @@ equal_hoists_of_families_are_shared(void **state)
     }
 }
 
-/* ---- Windows ------------------------------------------------------------------------------------ */
+/* ---- Windows --------------------------------------------------------------------------------- */
 
 static void
 comparisons_of_time_become_breakpoints(void **state)
@@ -183,15 +184,17 @@ comparisons_of_time_become_breakpoints(void **state)
     u32 on = add_param(f, n, "on", shape_of(1, 3, 0), 1, 0);
     u32 g = rxn__network_add_variable(n, name_of(f, "g"), 0, 2);
     Expr t = time_now(n), pa = ref0(n, EXPR_PARAM, a), one = num(n, 1), two = num(n, 2);
-    /* t < 5; 2 t + 1 >= a as a <= 2 t + 1; (t - a)/2 < -t; family: t < on[g] */
+    /* t < 5; 2 t + 1 >= a as a <= 2 t + 1; (t - a)/2 < -t; -(t + a) < -16; family: t < on[g] */
     Expr simple = expr_binary(n, EXPR_LT, t, num(n, 5));
     Expr line = expr_binary(n, EXPR_ADD, expr_binary(n, EXPR_MUL, two, t), one);
     Expr affine = expr_binary(n, EXPR_LE, pa, line);
     Expr both =
         expr_binary(n, EXPR_LT, expr_binary(n, EXPR_DIV, expr_binary(n, EXPR_SUB, t, pa), two),
                     expr_unary(n, EXPR_NEG, t));
-    Expr conditions[3] = {simple, affine, both};
-    for (u32 k = 0; k < 3; k++) {
+    Expr turned = expr_binary(n, EXPR_LT, expr_unary(n, EXPR_NEG, expr_binary(n, EXPR_ADD, t, pa)),
+                              num(n, -16));
+    Expr conditions[4] = {simple, affine, both, turned};
+    for (u32 k = 0; k < 4; k++) {
         char label[8];
         snprintf(label, sizeof label, "r%u", k);
         Reaction *r = add_law(f, n, label, select_of(n, conditions[k], one, two));
@@ -217,25 +220,25 @@ comparisons_of_time_become_breakpoints(void **state)
     assert_true(rxn__network_windows(n));
     assert_sound(f, n);
     assert_false(rxn__network_windows(n));
-    assert_int_equal(n->breakpoints.count, 7);
+    assert_int_equal(n->breakpoints.count, 8);
     ExprValues values = {.params = (double[]){7, 2, 4, 8}, .species = (double[]){3}};
-    const double expected[7] = {5, 3, 7.0 / 3, 2, 4, 8, 25};
-    for (u32 k = 0; k < 7; k++)
+    const double expected[8] = {5, 3, 7.0 / 3, 9, 2, 4, 8, 25};
+    for (u32 k = 0; k < 8; k++)
         assert_true(
             nearly(rxn__expr_evaluate(n, n->breakpoints.items[k], &values), expected[k], 1e-15));
-    for (u32 k = 0; k < 4; k++) {
+    for (u32 k = 0; k < 5; k++) {
         ExprUses uses = rxn__expr_uses(n, n->reactions.items[k].propensity);
         assert_true(uses.window && !uses.time);
     }
-    assert_true(rxn__expr_uses(n, n->reactions.items[4].propensity).time);
+    assert_true(rxn__expr_uses(n, n->reactions.items[5].propensity).time);
     assert_false(rxn__expr_uses(n, n->events.items[0].condition).time);
     assert_true(rxn__expr_uses(n, n->events.items[0].assignments.items[0].value).time);
     assert_true(rxn__expr_uses(n, n->observables.items[0].value).time);
 
     /* between two breakpoints, the middle decides as every time there does */
-    const double cuts[] = {0, 2, 7.0 / 3, 3, 4, 5, 8, 25, 40};
+    const double cuts[] = {0, 2, 7.0 / 3, 3, 4, 5, 8, 9, 25, 40};
     for (u32 c = 0; c + 1 < COUNT_OF(cuts); c++)
-        for (u32 k = 0; k < 4; k++)
+        for (u32 k = 0; k < 5; k++)
             for (u32 m = 0; m < n->reactions.items[k].count; m++) {
                 Expr e = rxn__reaction_member_propensity(n, &n->reactions.items[k], m);
                 Expr p = rxn__reaction_member_propensity(plain, &plain->reactions.items[k], m);
@@ -249,11 +252,11 @@ comparisons_of_time_become_breakpoints(void **state)
     assert_true(rxn__network_bounds(n, &f->diagnostics));
     assert_int_equal(f->diagnostics.error_count, 0);
     assert_int_equal(n->reactions.items[0].bound, n->reactions.items[0].propensity);
-    assert_true(n->reactions.items[4].bound != 0);
+    assert_true(n->reactions.items[5].bound != 0);
     assert_sound(f, n);
 }
 
-/* ---- Bounds ------------------------------------------------------------------------------------- */
+/* ---- Bounds ---------------------------------------------------------------------------------- */
 
 typedef struct Rates {
     Network *n;
@@ -366,7 +369,8 @@ bounds_are_never_exceeded(void **state)
                 if (!isfinite(value) || !isfinite(limit))
                     continue; /* either is a fault in a run */
                 compared++;
-                /* The limit is widened in proportion to itself; rates below zero are faults anyway. */
+                /* The limit is widened in proportion to itself; rates below zero are faults anyway.
+                 * */
                 if (value > 0 && value > limit)
                     fail_msg("round %u: rate %.17g above the bound %.17g\n%s", round, value, limit,
                              printed(f, n));
@@ -490,7 +494,7 @@ rates_without_bound_are_errors(void **state)
                         "cannot tell when this condition turns true");
 }
 
-/* ---- Conservation ------------------------------------------------------------------------------- */
+/* ---- Conservation ---------------------------------------------------------------------------- */
 
 static void
 assert_laws_hold(const Network *n)
@@ -510,7 +514,8 @@ assert_laws_hold(const Network *n)
         }
 }
 
-/* Rank of the change matrix modulo a large prime: with overwhelming probability that over the rationals. */
+/* Rank of the change matrix modulo a large prime: with overwhelming probability that over the
+ * rationals. */
 static u32
 rank_modulo(Fixture *f, const Network *n)
 {
@@ -651,7 +656,7 @@ laws_are_the_ones_a_chemist_writes(void **state)
         assert_int_equal(n->laws.items[0].terms.items[k].coefficient, 1);
 }
 
-/* ---- Traits and dependencies -------------------------------------------------------------------- */
+/* ---- Traits and dependencies ----------------------------------------------------------------- */
 
 /* A random network of families over X[4], Y, with sums, selects and neighbours. */
 static Network *
@@ -796,7 +801,7 @@ traits(void **state)
     assert_false(n->traits.affine || n->traits.time_dependent);
 }
 
-/* ---- All together ------------------------------------------------------------------------------- */
+/* ---- All together ---------------------------------------------------------------------------- */
 
 static void
 passes_keep_the_values_of_random_networks(void **state)
@@ -881,7 +886,8 @@ milliseconds_since(const struct timespec *start)
            (double)(now.tv_nsec - start->tv_nsec) * 1e-6;
 }
 
-/* Sizes that would show anything quadratic at once; the limits are generous for sanitizers and debug checks. */
+/* Sizes that would show anything quadratic at once; the limits are generous for sanitizers and
+ * debug checks. */
 static void
 large_networks_take_linear_time(void **state)
 {

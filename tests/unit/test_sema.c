@@ -585,8 +585,9 @@ static void
 memory_may_run_out(void **state)
 {
     (void)state;
-    u64 allocations = 0;
-    for (u64 fail_at = 0; fail_at <= allocations; fail_at++) {
+    static u64 allocations, fail_at; /* static: they outlive the jump */
+    allocations = 0;
+    for (fail_at = 0; fail_at <= allocations; fail_at++) {
         static Session session;
         session = (Session){0};
         session.memory.fail_at = fail_at;

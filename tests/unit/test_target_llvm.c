@@ -353,7 +353,9 @@ test_emit(void **state)
     begin(&f);
     KirKernel *kernel = some_kernel(&f, 5);
     TargetOptions options = {.lanes = 4, .debug_checks = true};
-    static const char *const begins[] = {"; ModuleID", "; ModuleID", "\t.", "\x7f" "ELF"};
+    static const char *const begins[] = {"; ModuleID", "; ModuleID", "\t.",
+                                         "\x7f"
+                                         "ELF"};
     for (u32 form = TARGET_IR; form <= TARGET_OBJECT; form++) {
         Text text;
         const char *error = NULL;
@@ -426,7 +428,8 @@ spoil_entries(const char *directory, bool cut)
     char command[512];
     snprintf(command, sizeof command,
              cut ? "for f in %s/*.o; do truncate -s 300 $f; done"
-                 : "for f in %s/*.o; do printf X | dd of=$f bs=1 seek=1500 conv=notrunc 2>/dev/null; done",
+                 : "for f in %s/*.o; do printf X | dd of=$f bs=1 seek=1500 conv=notrunc "
+                   "2>/dev/null; done",
              directory);
     assert_int_equal(system(command), 0);
 }

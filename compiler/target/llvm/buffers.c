@@ -104,8 +104,9 @@ rxn__llvm_emit_load(Emit *e, const KirNode *node, bool uniform)
 /* ---- stores, lane by lane ---------------------------------------------------------------------- */
 
 enum {
-    MOST_PENDING = 32,  /* each may need a vector on the stack */
-    FEWEST_BY_LANE = 4, /* below, scatters are faster: the loop over the lanes is mispredicted once */
+    MOST_PENDING = 32, /* each may need a vector on the stack */
+    FEWEST_BY_LANE =
+        4, /* below, scatters are faster: the loop over the lanes is mispredicted once */
 };
 
 void

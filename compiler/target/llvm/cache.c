@@ -112,7 +112,8 @@ rxn__llvm_cache_find(const char *directory, const char *key, size_t key_length, 
     Header header;
     memcpy(&header, bytes, sizeof header);
     if (!whole || memcmp(header.magic, magic, sizeof magic) != 0 ||
-        header.key_length != key_length || header.object_size != size - sizeof header - key_length ||
+        header.key_length != key_length ||
+        header.object_size != size - sizeof header - key_length ||
         memcmp(bytes + sizeof header, key, key_length) != 0 ||
         header.checksum != hash_bytes(3, bytes + sizeof header, size - sizeof header))
         return false;
@@ -122,8 +123,8 @@ rxn__llvm_cache_find(const char *directory, const char *key, size_t key_length, 
 }
 
 void
-rxn__llvm_cache_store(const char *directory, const char *key, size_t key_length,
-                      const void *object, size_t size, Arena *arena)
+rxn__llvm_cache_store(const char *directory, const char *key, size_t key_length, const void *object,
+                      size_t size, Arena *arena)
 {
     char suffix[32];
     snprintf(suffix, sizeof suffix, ".%ld.new", (long)getpid());

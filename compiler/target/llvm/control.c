@@ -32,15 +32,15 @@
  */
 #include "compiler/target/llvm/llvm.h"
 
-static bool
-emit_block(Emit *e, const KirBlock *block);
+static bool emit_block(Emit *e, const KirBlock *block);
 
 bool
 rxn__llvm_has_trap(const KirBlock *block)
 {
     for (u32 i = 0; i < block->count; i++) {
         const KirStatement *s = &block->items[i];
-        if (s->kind == KIR_TRAP || rxn__llvm_has_trap(&s->body) || rxn__llvm_has_trap(&s->otherwise))
+        if (s->kind == KIR_TRAP || rxn__llvm_has_trap(&s->body) ||
+            rxn__llvm_has_trap(&s->otherwise))
             return true;
     }
     return false;
@@ -209,7 +209,7 @@ emit_flat_if(Emit *e, const KirStatement *s, LLVMValueRef then, LLVMValueRef res
     LLVMValueRef before = e->mask;
     bool blend = e->blend;
     e->blend = true;
-    e->mask = then;
+    e->mask = then; /* no trap is in there, so `divergence` does not matter */
     open_scope(e);
     emit_block(e, &s->body);
     close_scope(e);
@@ -256,6 +256,7 @@ emit_divergent_if(Emit *e, const KirStatement *s)
     bool blend = e->blend;
     bool shrinks = may_shrink(e, &s->body) || may_shrink(e, &s->otherwise);
     e->blend = true;
+    e->divergence++;
     const KirBlock *blocks[2] = {&s->body, &s->otherwise};
     LLVMValueRef masks[2] = {then, rest};
     for (u32 i = 0; i < 2; i++) {
@@ -284,6 +285,7 @@ emit_divergent_if(Emit *e, const KirStatement *s)
     }
     e->mask = before;
     e->blend = blend;
+    e->divergence--;
     if (shrinks && rest == NULL)
         e->mask = LLVMBuildAnd(e->builder, before, alive_mask(e), "");
     else if (shrinks)
@@ -324,10 +326,12 @@ static void
 emit_divergent_body(Emit *e, const KirStatement *s, LLVMBasicBlockRef head, LLVMBasicBlockRef latch)
 {
     e->blend = true;
+    e->divergence++;
     e->after_trap = e->after_trap || rxn__llvm_has_trap(&s->body);
     LLVMPositionBuilderAtEnd(e->builder, head);
     e->mask = rxn__llvm_load(e, e->mask_type, e->live->alive);
     emit_body(e, &s->body, head, latch);
+    e->divergence--;
     LLVMPositionBuilderAtEnd(e->builder, latch);
 }
 
@@ -420,7 +424,8 @@ emit_divergent_for(Emit *e, const KirStatement *s)
     LLVMValueRef now = rxn__llvm_load(e, type, counter);
     e->values[s->value] = now;
     emit_divergent_body(e, s, head, latch);
-    LLVMValueRef next = LLVMBuildAdd(b, now, rxn__llvm_splat(e, LLVMConstInt(e->i32, 1, false)), "");
+    LLVMValueRef next =
+        LLVMBuildAdd(b, now, rxn__llvm_splat(e, LLVMConstInt(e->i32, 1, false)), "");
     rxn__llvm_store(e, next, counter);
     some = LLVMBuildAnd(b, rxn__llvm_load(e, e->mask_type, live.alive),
                         LLVMBuildICmp(b, LLVMIntSLT, next, high, ""), "");
@@ -467,9 +472,50 @@ note_fault(Emit *e, LLVMValueRef value, LLVMValueRef slot)
     LLVMSetVolatile(LLVMBuildStore(e->builder, value, slot), true);
 }
 
+/* A trap that all lanes of the region step into, for a reason that is the same for all: a wrong
+ * parameter, say. Kernels have dozens of these, one after another; what they do stands once per
+ * region, and each only brings its code and detail. */
+static void
+emit_shared_trap(Emit *e, const KirStatement *s)
+{
+    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->builder);
+    SharedTrap *shared = &e->shared_trap;
+    if (shared->block == NULL) {
+        shared->block = rxn__llvm_block(e, "trap_all");
+        LLVMPositionBuilderAtEnd(e->builder, shared->block);
+        shared->code = LLVMBuildPhi(e->builder, e->i32, "");
+        shared->detail = LLVMBuildPhi(e->builder, e->i32, "");
+        LLVMPositionBuilderAtEnd(e->builder, here);
+    }
+    LLVMValueRef code = LLVMConstInt(e->i32, s->code, false), detail = e->values[s->value];
+    LLVMAddIncoming(shared->code, &code, &here, 1);
+    LLVMAddIncoming(shared->detail, &detail, &here, 1);
+    LLVMBuildBr(e->builder, shared->block);
+}
+
+/* At the end of a region: the block that these lead to. */
+static void
+emit_shared_block(Emit *e, LLVMBasicBlockRef end)
+{
+    if (e->shared_trap.block == NULL)
+        return;
+    LLVMPositionBuilderAtEnd(e->builder, e->shared_trap.block);
+    e->mask = alive_mask(e);
+    note_fault(e, rxn__llvm_splat(e, e->shared_trap.code), e->code_slot);
+    note_fault(e, rxn__llvm_splat(e, e->shared_trap.detail), e->detail_slot);
+    kill_lanes(e, NULL);
+    LLVMBuildBr(e->builder, end);
+    e->shared_trap.block = NULL;
+}
+
 static void
 emit_trap(Emit *e, const KirStatement *s)
 {
+    if (e->lanes > 1 && e->divergence == 0 && e->layout->uniform[s->value]) {
+        emit_shared_trap(e, s);
+        e->after_trap = true;
+        return;
+    }
     LLVMValueRef code = LLVMConstInt(e->i32, s->code, false);
     LLVMValueRef detail = rxn__llvm_lanes_of(e, s->value);
     if (e->lanes == 1) {
@@ -572,6 +618,7 @@ rxn__llvm_emit_region(Emit *e, KirRegion region, LLVMValueRef mask, LLVMValueRef
         LLVMBuildBr(e->builder, end);
     } else {
         emit_body(e, &e->kernel->regions[region], body, end);
+        emit_shared_block(e, end);
     }
     LLVMPositionBuilderAtEnd(e->builder, end);
     e->live = NULL;

@@ -129,10 +129,10 @@ widening_product(Emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef *ret_low,
     LLVMValueRef shift = LLVMConstVector(half, e->lanes / 2);
     x = LLVMBuildBitCast(b, x, wide, "");
     y = LLVMBuildBitCast(b, y, wide, "");
-    LLVMValueRef even = LLVMBuildMul(b, LLVMBuildAnd(b, x, mask, ""), LLVMBuildAnd(b, y, mask, ""),
-                                     "even");
-    LLVMValueRef odd = LLVMBuildMul(b, LLVMBuildLShr(b, x, shift, ""),
-                                    LLVMBuildLShr(b, y, shift, ""), "odd");
+    LLVMValueRef even =
+        LLVMBuildMul(b, LLVMBuildAnd(b, x, mask, ""), LLVMBuildAnd(b, y, mask, ""), "even");
+    LLVMValueRef odd =
+        LLVMBuildMul(b, LLVMBuildLShr(b, x, shift, ""), LLVMBuildLShr(b, y, shift, ""), "odd");
     even = LLVMBuildBitCast(b, even, narrow, "");
     odd = LLVMBuildBitCast(b, odd, narrow, "");
     *ret_low = LLVMBuildShuffleVector(b, even, odd, LLVMConstVector(low_places, e->lanes), "");
@@ -213,11 +213,13 @@ quotient(Emit *e, const Operands *o, LLVMValueRef bad)
     LLVMValueRef zero = LLVMConstNull(o->result), result;
     if (!o->uniform && rxn__kir_type_bytes[o->type] == 4) {
         LLVMTypeRef wide = e->vector[KIR_F64];
-        LLVMValueRef x = s ? LLVMBuildSIToFP(b, o->x, wide, "") : LLVMBuildUIToFP(b, o->x, wide, "");
-        LLVMValueRef y = s ? LLVMBuildSIToFP(b, o->y, wide, "") : LLVMBuildUIToFP(b, o->y, wide, "");
+        LLVMValueRef x =
+            s ? LLVMBuildSIToFP(b, o->x, wide, "") : LLVMBuildUIToFP(b, o->x, wide, "");
+        LLVMValueRef y =
+            s ? LLVMBuildSIToFP(b, o->y, wide, "") : LLVMBuildUIToFP(b, o->y, wide, "");
         LLVMValueRef ratio = LLVMBuildFDiv(b, x, y, "");
-        result = s ? LLVMBuildFPToSI(b, ratio, o->result, "")
-                   : LLVMBuildFPToUI(b, ratio, o->result, "");
+        result =
+            s ? LLVMBuildFPToSI(b, ratio, o->result, "") : LLVMBuildFPToUI(b, ratio, o->result, "");
     } else {
         LLVMValueRef y = LLVMBuildSelect(b, bad, constant_like(e, o, o->type, 1), o->y, "");
         result = s ? LLVMBuildSDiv(b, o->x, y, "") : LLVMBuildUDiv(b, o->x, y, "");
@@ -436,9 +438,9 @@ float_to_int(Emit *e, const Operands *o)
         high = rxn__llvm_splat(e, high);
     }
     (void)type;
-    LLVMValueRef fits = LLVMBuildAnd(
-        b, LLVMBuildFCmp(b, inclusive ? LLVMRealOGE : LLVMRealOGT, o->x, low, ""),
-        LLVMBuildFCmp(b, LLVMRealOLT, o->x, high, ""), "");
+    LLVMValueRef fits =
+        LLVMBuildAnd(b, LLVMBuildFCmp(b, inclusive ? LLVMRealOGE : LLVMRealOGT, o->x, low, ""),
+                     LLVMBuildFCmp(b, LLVMRealOLT, o->x, high, ""), "");
     /* The conversion of a number that does not fit is poison, which select does not let through. */
     LLVMValueRef converted = is_signed(o->type) ? LLVMBuildFPToSI(b, o->x, o->result, "")
                                                 : LLVMBuildFPToUI(b, o->x, o->result, "");
@@ -530,7 +532,8 @@ rxn__llvm_emit_value(Emit *e, KirValue value)
     u32 arity = rxn__kir_ops[node->op].arity;
     for (u32 i = 0; i < arity; i++) {
         /* One condition for all lanes chooses between whole vectors. */
-        bool scalar = uniform || (i == 0 && node->op == KIR_SELECT && e->layout->uniform[node->args[0]]);
+        bool scalar =
+            uniform || (i == 0 && node->op == KIR_SELECT && e->layout->uniform[node->args[0]]);
         *operands[i] = rxn__llvm_value(e, node->args[i], scalar);
     }
     if (arity > 0)

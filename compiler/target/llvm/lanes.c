@@ -71,8 +71,7 @@ emit_launch_fields(Emit *e)
         load_field(e, e->pointer, launch, offsetof(RxnLaunch, strides), "strides");
     for (u32 i = 0; i < count; i++) {
         const KirBuffer *buffer = &e->kernel->buffers.items[i];
-        e->buffers[i] =
-            load_field(e, e->pointer, buffers, i * sizeof(void *), buffer->name->text);
+        e->buffers[i] = load_field(e, e->pointer, buffers, i * sizeof(void *), buffer->name->text);
         if (buffer->scope == KIR_PER_TRAJECTORY)
             e->strides[i] = load_field(e, e->i64, strides, i * sizeof(int64_t), "stride");
     }
@@ -115,10 +114,9 @@ inclusive_rank(Emit *e, LLVMValueRef mask)
     for (u32 distance = 1; distance < e->lanes; distance *= 2) {
         LLVMValueRef places[64];
         for (u32 i = 0; i < e->lanes; i++)
-            places[i] =
-                LLVMConstInt(e->i32, i < distance ? e->lanes : i - distance, false);
-        LLVMValueRef moved = LLVMBuildShuffleVector(e->builder, rank, zero,
-                                                    LLVMConstVector(places, e->lanes), "");
+            places[i] = LLVMConstInt(e->i32, i < distance ? e->lanes : i - distance, false);
+        LLVMValueRef moved =
+            LLVMBuildShuffleVector(e->builder, rank, zero, LLVMConstVector(places, e->lanes), "");
         rank = LLVMBuildAdd(e->builder, rank, moved, "");
     }
     return LLVMBuildZExt(e->builder, rank, e->row_type, "");
@@ -147,8 +145,7 @@ emit_refill(Emit *e, const Driver *d)
     /* The k-th free lane (from 1) takes row next + k - 1. */
     LLVMValueRef before = LLVMBuildSub(b, next, LLVMConstInt(e->i64, 1, false), "");
     LLVMValueRef candidate = LLVMBuildAdd(b, rank, rxn__llvm_splat(e, before), "");
-    LLVMValueRef exists =
-        LLVMBuildICmp(b, LLVMIntULT, candidate, rxn__llvm_splat(e, e->count), "");
+    LLVMValueRef exists = LLVMBuildICmp(b, LLVMIntULT, candidate, rxn__llvm_splat(e, e->count), "");
     LLVMValueRef filled = mask_and(e, mask_not(e, live), exists);
     LLVMValueRef row = rxn__llvm_load(e, e->row_type, e->row_slot);
     rxn__llvm_store(e, LLVMBuildSelect(b, filled, candidate, row, ""), e->row_slot);
@@ -166,8 +163,7 @@ emit_refill(Emit *e, const Driver *d)
     /* The lanes that were not filled go on; `alive` gets them back. */
     LLVMValueRef alive = rxn__llvm_load(e, e->mask_type, d->alive);
     rxn__llvm_store(e, LLVMBuildOr(b, alive, live, ""), d->alive);
-    LLVMValueRef done =
-        rxn__llvm_load(e, e->mask_type, e->locals[e->kernel->done].slots[0]);
+    LLVMValueRef done = rxn__llvm_load(e, e->mask_type, e->locals[e->kernel->done].slots[0]);
     LLVMValueRef go_on = mask_and(e, alive, mask_not(e, done));
     LLVMValueRef ended = LLVMBuildXor(b, LLVMBuildOr(b, live, filled, ""), go_on, "");
     rxn__llvm_branch(e, rxn__llvm_any(e, ended), d->finish, d->check, 16);
@@ -189,14 +185,13 @@ emit_step(Emit *e, const Driver *d)
     rxn__llvm_store(e, live, d->alive);
     rxn__llvm_emit_region(e, KIR_STEP, e->lanes == 1 ? NULL : live, d->alive, false);
     LLVMValueRef alive = rxn__llvm_load(e, e->mask_type, d->alive);
-    LLVMValueRef done =
-        rxn__llvm_load(e, e->mask_type, e->locals[e->kernel->done].slots[0]);
+    LLVMValueRef done = rxn__llvm_load(e, e->mask_type, e->locals[e->kernel->done].slots[0]);
     LLVMValueRef ended = LLVMBuildXor(b, live, mask_and(e, alive, mask_not(e, done)), "");
     rxn__llvm_branch(e, rxn__llvm_any(e, ended), d->finish, d->poll, 64);
 
     LLVMPositionBuilderAtEnd(b, d->poll);
-    LLVMValueRef left = LLVMBuildSub(b, rxn__llvm_load(e, e->i32, d->polls),
-                                     LLVMConstInt(e->i32, 1, false), "");
+    LLVMValueRef left =
+        LLVMBuildSub(b, rxn__llvm_load(e, e->i32, d->polls), LLVMConstInt(e->i32, 1, false), "");
     rxn__llvm_store(e, left, d->polls);
     LLVMValueRef now = LLVMBuildICmp(b, LLVMIntEQ, left, LLVMConstInt(e->i32, 0, false), "");
     rxn__llvm_branch(e, now, asked, d->step, POLL_STEPS);
@@ -260,8 +255,8 @@ end_loop(Emit *e, const CountedLoop *loop)
     LLVMBasicBlockRef here = LLVMGetInsertBlock(e->builder), after = rxn__llvm_block(e, "all");
     LLVMValueRef next = LLVMBuildAdd(e->builder, loop->i, LLVMConstInt(e->i64, 1, false), "");
     LLVMAddIncoming(loop->i, &next, &here, 1);
-    LLVMValueRef more = LLVMBuildICmp(e->builder, LLVMIntULT, next,
-                                      LLVMConstInt(e->i64, loop->count, false), "");
+    LLVMValueRef more =
+        LLVMBuildICmp(e->builder, LLVMIntULT, next, LLVMConstInt(e->i64, loop->count, false), "");
     LLVMBuildCondBr(e->builder, more, loop->body, after);
     LLVMPositionBuilderAtEnd(e->builder, after);
 }
@@ -402,7 +397,8 @@ emit_faults(Emit *e, LLVMValueRef trapped)
     rxn__llvm_save_witness(e, mask_and(e, trapped, mask_not(e, saved)));
     LLVMSetVolatile(LLVMBuildStore(b, LLVMConstNull(e->mask_type), e->saved_slot), true);
 
-    LLVMTypeRef words = e->vector[KIR_U32], bytes = e->lanes == 1 ? e->i8 : LLVMVectorType(e->i8, e->lanes);
+    LLVMTypeRef words = e->vector[KIR_U32],
+                bytes = e->lanes == 1 ? e->i8 : LLVMVectorType(e->i8, e->lanes);
     LLVMValueRef spilled[4] = {
         rxn__llvm_stack_slot(e, bytes, ""), rxn__llvm_stack_slot(e, e->row_type, ""),
         rxn__llvm_stack_slot(e, words, ""), rxn__llvm_stack_slot(e, words, "")};

@@ -52,12 +52,10 @@ typedef struct LlvmHost {
 } LlvmHost;
 
 /* Fills ret_host for the processor that the options name; strings live in the arena. */
-void
-rxn__llvm_host(const TargetOptions *options, Arena *arena, LlvmHost *ret_host);
+void rxn__llvm_host(const TargetOptions *options, Arena *arena, LlvmHost *ret_host);
 
 /* How many lanes to give a kernel: the options' wish, else the kernel's, else by the processor. */
-u32
-rxn__llvm_lanes(const KirKernel *kernel, const TargetOptions *options, const LlvmHost *host);
+u32 rxn__llvm_lanes(const KirKernel *kernel, const TargetOptions *options, const LlvmHost *host);
 
 /* ---- layout.c --------------------------------------------------------------------------------- */
 
@@ -76,18 +74,18 @@ typedef struct LocalLayout {
 
 typedef struct Layout {
     u32 lanes;
-    bool *uniform;          /* per KIR value: the same in all lanes, so a scalar */
-    KirValue *product_twin; /* per value: for `mul` the `mulhi` of the same operands and back; or 0 */
+    bool *uniform; /* per KIR value: the same in all lanes, so a scalar */
+    KirValue
+        *product_twin; /* per value: for `mul` the `mulhi` of the same operands and back; or 0 */
     LocalLayout *locals;
-    u32 witness_scalars;    /* numbers that a fault records, without those of arrays in memory */
-    bool witness_on_stack;  /* where those of all lanes are put for that */
-    size_t witness_offset;  /* in the workspace otherwise */
+    u32 witness_scalars;   /* numbers that a fault records, without those of arrays in memory */
+    bool witness_on_stack; /* where those of all lanes are put for that */
+    size_t witness_offset; /* in the workspace otherwise */
     size_t workspace_bytes;
 } Layout;
 
 /* Depends on the kernel and the number of lanes alone, so it can be had without compiling. */
-Layout *
-rxn__llvm_layout(const KirKernel *kernel, u32 lanes, Arena *arena);
+Layout *rxn__llvm_layout(const KirKernel *kernel, u32 lanes, Arena *arena);
 
 /* ---- emission --------------------------------------------------------------------------------- */
 
@@ -101,10 +99,16 @@ typedef struct LocalSlots {
 typedef struct Live {
     struct Live *outer;
     LLVMValueRef alive;
-    bool is_loop;    /* a break ends here */
-    bool uniform;    /* all lanes leave together, by a branch to `leave` */
+    bool is_loop; /* a break ends here */
+    bool uniform; /* all lanes leave together, by a branch to `leave` */
     LLVMBasicBlockRef leave;
 } Live;
+
+/* Where a region's traps that take all its lanes come together; see control.c. */
+typedef struct SharedTrap {
+    LLVMBasicBlockRef block; /* NULL: none so far */
+    LLVMValueRef code, detail;
+} SharedTrap;
 
 /* A vector's place on the stack, while its lanes are stored one by one. */
 typedef struct SpillPlace {
@@ -128,9 +132,9 @@ typedef struct Emit {
 
     LLVMTypeRef void_type, i1, i8, i32, i64, f32, f64, pointer;
     LLVMTypeRef scalar[KIR_TYPE_COUNT];
-    LLVMTypeRef vector[KIR_TYPE_COUNT]; /* the scalar types when lanes is 1 */
-    LLVMTypeRef mask_type, row_type;    /* W bits; W 64-bit integers */
-    LLVMValueRef lane_numbers;          /* 0 … W-1, i32 */
+    LLVMTypeRef vector[KIR_TYPE_COUNT];      /* the scalar types when lanes is 1 */
+    LLVMTypeRef mask_type, row_type;         /* W bits; W 64-bit integers */
+    LLVMValueRef lane_numbers;               /* 0 … W-1, i32 */
     unsigned invariant_load, branch_weights; /* kinds of metadata */
 
     /* Per KIR value: what stands for it, its vector form where that was needed, and in which
@@ -149,7 +153,9 @@ typedef struct Emit {
     KirRegion region;
     LLVMValueRef mask;
     bool blend, after_trap;
+    u32 divergence; /* how many blocks around that not all lanes of the region have entered */
     Live *live;
+    SharedTrap shared_trap;
     LLVMBasicBlockRef block_end; /* where the current KIR block goes when no lane of it is left */
 
     VEC(const KirStatement *) pending; /* stores that have not been written yet; see buffers.c */
@@ -164,127 +170,94 @@ typedef struct Emit {
 } Emit;
 
 /* emit.c */
-void
-rxn__llvm_emit_types(Emit *e);
+void rxn__llvm_emit_types(Emit *e);
 
-LLVMValueRef
-rxn__llvm_constant(Emit *e, KirType type, u64 bits);
+LLVMValueRef rxn__llvm_constant(Emit *e, KirType type, u64 bits);
 
-LLVMValueRef
-rxn__llvm_splat(Emit *e, LLVMValueRef scalar);
+LLVMValueRef rxn__llvm_splat(Emit *e, LLVMValueRef scalar);
 
 /* The value as a vector (splat where it is uniform; itself with one lane). */
-LLVMValueRef
-rxn__llvm_lanes_of(Emit *e, KirValue value);
+LLVMValueRef rxn__llvm_lanes_of(Emit *e, KirValue value);
 
 /* The value as scalar or vector, as `uniform` says. */
-LLVMValueRef
-rxn__llvm_value(Emit *e, KirValue value, bool uniform);
+LLVMValueRef rxn__llvm_value(Emit *e, KirValue value, bool uniform);
 
-LLVMValueRef
-rxn__llvm_stack_slot(Emit *e, LLVMTypeRef type, const char *name);
+LLVMValueRef rxn__llvm_stack_slot(Emit *e, LLVMTypeRef type, const char *name);
 
-LLVMBasicBlockRef
-rxn__llvm_block(Emit *e, const char *name);
+LLVMBasicBlockRef rxn__llvm_block(Emit *e, const char *name);
 
-LLVMValueRef
-rxn__llvm_intrinsic(Emit *e, const char *name, LLVMTypeRef *overloads, u32 overload_count,
-                    LLVMValueRef *arguments, u32 argument_count);
+LLVMValueRef rxn__llvm_intrinsic(Emit *e, const char *name, LLVMTypeRef *overloads,
+                                 u32 overload_count, LLVMValueRef *arguments, u32 argument_count);
 
-LLVMValueRef
-rxn__llvm_load(Emit *e, LLVMTypeRef type, LLVMValueRef address);
+LLVMValueRef rxn__llvm_load(Emit *e, LLVMTypeRef type, LLVMValueRef address);
 
-void
-rxn__llvm_store(Emit *e, LLVMValueRef value, LLVMValueRef address);
+void rxn__llvm_store(Emit *e, LLVMValueRef value, LLVMValueRef address);
 
 /* i1: whether any lane of the mask is on. */
-LLVMValueRef
-rxn__llvm_any(Emit *e, LLVMValueRef mask);
+LLVMValueRef rxn__llvm_any(Emit *e, LLVMValueRef mask);
 
 /* A conditional branch that is taken once in about `odds` times (1: nothing is known). */
-void
-rxn__llvm_branch(Emit *e, LLVMValueRef condition, LLVMBasicBlockRef then,
-                 LLVMBasicBlockRef otherwise, u32 odds);
+void rxn__llvm_branch(Emit *e, LLVMValueRef condition, LLVMBasicBlockRef then,
+                      LLVMBasicBlockRef otherwise, u32 odds);
 
 /* memory.c */
-LLVMTypeRef
-rxn__llvm_memory_type(Emit *e, KirType type);
+LLVMTypeRef rxn__llvm_memory_type(Emit *e, KirType type);
 
-LLVMTypeRef
-rxn__llvm_memory_vector(Emit *e, KirType type);
+LLVMTypeRef rxn__llvm_memory_vector(Emit *e, KirType type);
 
-LLVMValueRef
-rxn__llvm_from_memory(Emit *e, KirType type, LLVMValueRef value);
+LLVMValueRef rxn__llvm_from_memory(Emit *e, KirType type, LLVMValueRef value);
 
-LLVMValueRef
-rxn__llvm_to_memory(Emit *e, KirType type, LLVMValueRef value, bool uniform);
+LLVMValueRef rxn__llvm_to_memory(Emit *e, KirType type, LLVMValueRef value, bool uniform);
 
 /* base[index]; for a vector of indices a vector of addresses. */
-LLVMValueRef
-rxn__llvm_element(Emit *e, KirType type, LLVMValueRef base, LLVMValueRef index);
+LLVMValueRef rxn__llvm_element(Emit *e, KirType type, LLVMValueRef base, LLVMValueRef index);
 
-LLVMValueRef
-rxn__llvm_gather(Emit *e, KirType type, LLVMValueRef addresses);
+LLVMValueRef rxn__llvm_gather(Emit *e, KirType type, LLVMValueRef addresses);
 
-void
-rxn__llvm_scatter(Emit *e, KirType type, LLVMValueRef value, LLVMValueRef addresses);
+void rxn__llvm_scatter(Emit *e, KirType type, LLVMValueRef value, LLVMValueRef addresses);
 
-void
-rxn__llvm_masked_store(Emit *e, KirType type, LLVMValueRef value, LLVMValueRef address,
-                       u32 alignment);
+void rxn__llvm_masked_store(Emit *e, KirType type, LLVMValueRef value, LLVMValueRef address,
+                            u32 alignment);
 
 /* locals.c */
-void
-rxn__llvm_emit_locals(Emit *e);
+void rxn__llvm_emit_locals(Emit *e);
 
 /* All locals of the lanes in `mask` become zero. */
-void
-rxn__llvm_zero_locals(Emit *e, LLVMValueRef mask);
+void rxn__llvm_zero_locals(Emit *e, LLVMValueRef mask);
 
-LLVMValueRef
-rxn__llvm_emit_get(Emit *e, const KirNode *node);
+LLVMValueRef rxn__llvm_emit_get(Emit *e, const KirNode *node);
 
-void
-rxn__llvm_emit_set(Emit *e, const KirStatement *statement);
+void rxn__llvm_emit_set(Emit *e, const KirStatement *statement);
 
 /* Address of element `index` (an i32 or i64 scalar) of a local array that lives in memory. */
-LLVMValueRef
-rxn__llvm_element_address(Emit *e, u32 local, LLVMValueRef index);
+LLVMValueRef rxn__llvm_element_address(Emit *e, u32 local, LLVMValueRef index);
 
 /* buffers.c */
-LLVMValueRef
-rxn__llvm_emit_load(Emit *e, const KirNode *node, bool uniform);
+LLVMValueRef rxn__llvm_emit_load(Emit *e, const KirNode *node, bool uniform);
 
-void
-rxn__llvm_emit_store(Emit *e, const KirStatement *statement);
+void rxn__llvm_emit_store(Emit *e, const KirStatement *statement);
 
 /* Writes the pending stores; to be called before anything that changes the mask or reads a buffer that
  * is written. */
-void
-rxn__llvm_flush_stores(Emit *e);
+void rxn__llvm_flush_stores(Emit *e);
 
 /* emit_ops.c: defines a value. */
-void
-rxn__llvm_emit_value(Emit *e, KirValue value);
+void rxn__llvm_emit_value(Emit *e, KirValue value);
 
-bool
-rxn__llvm_scope_is_open(const Emit *e, u32 scope);
+bool rxn__llvm_scope_is_open(const Emit *e, u32 scope);
 
 /* lanes.c: keeps the scalar witnesses of the lanes in the mask. */
-void
-rxn__llvm_save_witness(Emit *e, LLVMValueRef mask);
+void rxn__llvm_save_witness(Emit *e, LLVMValueRef mask);
 
 /* control.c: emits a region for the lanes in mask (NULL: all is scalar). `alive` is the slot from
  * which lanes that trap are removed; it must hold the mask already. */
-void
-rxn__llvm_emit_region(Emit *e, KirRegion region, LLVMValueRef mask, LLVMValueRef alive, bool blend);
+void rxn__llvm_emit_region(Emit *e, KirRegion region, LLVMValueRef mask, LLVMValueRef alive,
+                           bool blend);
 
-bool
-rxn__llvm_has_trap(const KirBlock *block);
+bool rxn__llvm_has_trap(const KirBlock *block);
 
 /* lanes.c: the body of the function. */
-void
-rxn__llvm_emit_function(Emit *e);
+void rxn__llvm_emit_function(Emit *e);
 
 /* ---- module.c --------------------------------------------------------------------------------- */
 
@@ -302,45 +275,37 @@ typedef struct LlvmModule {
 } LlvmModule;
 
 /* KIR to LLVM IR, not optimised. */
-RxnStatus
-rxn__llvm_render(const KirKernel *kernel, const TargetOptions *options, const LlvmHost *host,
-                 const Layout *layout, Arena *arena, LlvmModule **ret_module,
-                 const char **ret_error);
+RxnStatus rxn__llvm_render(const KirKernel *kernel, const TargetOptions *options,
+                           const LlvmHost *host, const Layout *layout, Arena *arena,
+                           LlvmModule **ret_module, const char **ret_error);
 
-RxnStatus
-rxn__llvm_optimize(LlvmModule *module, const TargetOptions *options, const char **ret_error);
+RxnStatus rxn__llvm_optimize(LlvmModule *module, const TargetOptions *options,
+                             const char **ret_error);
 
 /* Object code (or assembly): in module->output until the module is released. */
-RxnStatus
-rxn__llvm_generate(LlvmModule *module, LLVMCodeGenFileType kind, const char **ret_error);
+RxnStatus rxn__llvm_generate(LlvmModule *module, LLVMCodeGenFileType kind, const char **ret_error);
 
-void
-rxn__llvm_module_release(void *module);
+void rxn__llvm_module_release(void *module);
 
 /* The symbol of the kernel's function: "rxn_kernel_" and the kernel's name. */
-const char *
-rxn__llvm_symbol(const KirKernel *kernel, Arena *arena);
+const char *rxn__llvm_symbol(const KirKernel *kernel, Arena *arena);
 
 /* ---- jit.c, cache.c --------------------------------------------------------------------------- */
 
 /* Links an object file into this process, for as long as the arena lives. */
-RxnStatus
-rxn__llvm_link(const void *object, size_t size, const char *symbol, Arena *arena,
-               RxnKernelFunction *ret_function, const char **ret_error);
+RxnStatus rxn__llvm_link(const void *object, size_t size, const char *symbol, Arena *arena,
+                         RxnKernelFunction *ret_function, const char **ret_error);
 
 /* All that the object code depends on, as text. */
-const char *
-rxn__llvm_cache_key(const KirKernel *kernel, const LlvmHost *host, u32 lanes, Arena *arena,
-                    size_t *ret_length);
+const char *rxn__llvm_cache_key(const KirKernel *kernel, const LlvmHost *host, u32 lanes,
+                                Arena *arena, size_t *ret_length);
 
 /* True and the object's bytes (in the arena) if the directory holds a sound entry of this key. */
-bool
-rxn__llvm_cache_find(const char *directory, const char *key, size_t key_length, Arena *arena,
-                     void **ret_object, size_t *ret_size);
+bool rxn__llvm_cache_find(const char *directory, const char *key, size_t key_length, Arena *arena,
+                          void **ret_object, size_t *ret_size);
 
 /* A cache that cannot be written is no error: the next run compiles again. */
-void
-rxn__llvm_cache_store(const char *directory, const char *key, size_t key_length,
-                      const void *object, size_t size, Arena *arena);
+void rxn__llvm_cache_store(const char *directory, const char *key, size_t key_length,
+                           const void *object, size_t size, Arena *arena);
 
 #endif

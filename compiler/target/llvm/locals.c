@@ -41,7 +41,8 @@ rxn__llvm_emit_locals(Emit *e)
                 LLVMBuildGEP2(e->builder, e->i8, e->workspace, &offset, 1, local->name->text);
         } else if (place->place == LOCAL_STACK) {
             u32 count = local->length * (place->uniform ? 1 : e->lanes);
-            LLVMTypeRef type = LLVMArrayType2(rxn__llvm_memory_type(e, (KirType)local->type), count);
+            LLVMTypeRef type =
+                LLVMArrayType2(rxn__llvm_memory_type(e, (KirType)local->type), count);
             e->locals[i].slots[0] = rxn__llvm_stack_slot(e, type, local->name->text);
             LLVMSetAlignment(e->locals[i].slots[0], 64);
         } else {
@@ -112,7 +113,8 @@ rxn__llvm_emit_get(Emit *e, const KirNode *node)
         LLVMValueRef indices = e->values[node->index[0]];
         return rxn__llvm_gather(e, type, element_addresses(e, node->object, indices));
     }
-    LLVMTypeRef loaded = place->uniform ? rxn__llvm_memory_type(e, type) : rxn__llvm_memory_vector(e, type);
+    LLVMTypeRef loaded =
+        place->uniform ? rxn__llvm_memory_type(e, type) : rxn__llvm_memory_vector(e, type);
     LLVMValueRef address = rxn__llvm_element_address(e, node->object, e->values[node->index[0]]);
     LLVMValueRef value = rxn__llvm_load(e, loaded, address);
     LLVMSetAlignment(value, element_alignment(e, node->object));
@@ -214,4 +216,3 @@ rxn__llvm_zero_locals(Emit *e, LLVMValueRef mask)
         }
     }
 }
-

@@ -70,8 +70,8 @@ rxn__llvm_gather(Emit *e, KirType type, LLVMValueRef addresses)
     LLVMTypeRef vector = rxn__llvm_memory_vector(e, type);
     LLVMTypeRef overloads[2] = {vector, LLVMTypeOf(addresses)};
     LLVMValueRef arguments[3] = {addresses, e->mask, LLVMConstNull(vector)};
-    LLVMValueRef value = masked_call(e, "llvm.masked.gather", overloads, arguments, 3, 0,
-                                     rxn__kir_type_bytes[type]);
+    LLVMValueRef value =
+        masked_call(e, "llvm.masked.gather", overloads, arguments, 3, 0, rxn__kir_type_bytes[type]);
     return rxn__llvm_from_memory(e, type, value);
 }
 
@@ -90,10 +90,10 @@ rxn__llvm_element(Emit *e, KirType type, LLVMValueRef base, LLVMValueRef index)
 }
 
 void
-rxn__llvm_masked_store(Emit *e, KirType type, LLVMValueRef value, LLVMValueRef address, u32 alignment)
+rxn__llvm_masked_store(Emit *e, KirType type, LLVMValueRef value, LLVMValueRef address,
+                       u32 alignment)
 {
     LLVMTypeRef overloads[2] = {rxn__llvm_memory_vector(e, type), e->pointer};
     LLVMValueRef arguments[3] = {value, address, e->mask};
     masked_call(e, "llvm.masked.store", overloads, arguments, 3, 1, alignment);
 }
-

@@ -10,7 +10,6 @@
 #include <llvm-c/Error.h>
 #include <llvm-c/Transforms/PassBuilder.h>
 #include <string.h>
-#include <stdlib.h>
 
 /* KIR arrives folded, shared and hoisted, so little is left for LLVM to find: registers instead of
  * stack slots, redundant splats and addresses, what is constant around the step loop. Each pass here
@@ -82,8 +81,7 @@ make_machine(LlvmModule *m, const LlvmHost *host, const char **ret_error)
     if (LLVMGetTargetFromTriple(host->triple, &target, &m->message))
         return fail(m, "no such machine", m->message, ret_error);
     m->machine = LLVMCreateTargetMachine(target, host->triple, host->cpu, host->features,
-                                         getenv("CGL")?(LLVMCodeGenOptLevel)atoi(getenv("CGL")):LLVMCodeGenLevelDefault, LLVMRelocPIC,
-                                         LLVMCodeModelSmall);
+                                         LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
     if (m->machine == NULL)
         return fail(m, "cannot make a target machine", host->cpu, ret_error);
     return RXN_OK;
@@ -101,15 +99,11 @@ static LLVMValueRef
 declare_function(LlvmModule *m, const KirKernel *kernel, const LlvmHost *host)
 {
     LLVMTypeRef pointer = LLVMPointerTypeInContext(m->context, 0);
-    LLVMTypeRef type =
-        LLVMFunctionType(LLVMVoidTypeInContext(m->context), &pointer, 1, false);
-    LLVMValueRef function =
-        LLVMAddFunction(m->module, rxn__llvm_symbol(kernel, m->arena), type);
+    LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(m->context), &pointer, 1, false);
+    LLVMValueRef function = LLVMAddFunction(m->module, rxn__llvm_symbol(kernel, m->arena), type);
     LLVMSetUnnamedAddress(function, LLVMGlobalUnnamedAddr);
     /* Without these LLVM keeps to 256 bits on processors whose clock once fell with 512. */
-    const char *width = host->vector_bits == 512   ? "512"
-                        : host->vector_bits == 256 ? "256"
-                                                   : "128";
+    const char *width = host->vector_bits == 512 ? "512" : host->vector_bits == 256 ? "256" : "128";
     add_attribute(m->context, function, "prefer-vector-width", width);
     add_attribute(m->context, function, "min-legal-vector-width", width);
     unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
@@ -158,8 +152,7 @@ rxn__llvm_render(const KirKernel *kernel, const TargetOptions *options, const Ll
     rxn__llvm_emit_function(e);
     if (e->error != NULL)
         return fail(m, e->error, NULL, ret_error);
-    if (options->debug_checks &&
-        LLVMVerifyModule(m->module, LLVMReturnStatusAction, &m->message))
+    if (options->debug_checks && LLVMVerifyModule(m->module, LLVMReturnStatusAction, &m->message))
         return fail(m, "the module is not well-formed", m->message, ret_error);
     if (m->message != NULL) { /* the verifier leaves an empty one */
         LLVMDisposeMessage(m->message);
@@ -174,7 +167,7 @@ rxn__llvm_optimize(LlvmModule *m, const TargetOptions *options, const char **ret
 {
     LLVMPassBuilderOptionsRef settings = LLVMCreatePassBuilderOptions();
     LLVMPassBuilderOptionsSetVerifyEach(settings, options->debug_checks);
-    LLVMErrorRef error = LLVMRunPasses(m->module, getenv("PASSES")?getenv("PASSES"):passes, m->machine, settings);
+    LLVMErrorRef error = LLVMRunPasses(m->module, passes, m->machine, settings);
     LLVMDisposePassBuilderOptions(settings);
     if (error == NULL)
         return RXN_OK;
@@ -186,8 +179,8 @@ RxnStatus
 rxn__llvm_generate(LlvmModule *m, LLVMCodeGenFileType kind, const char **ret_error)
 {
     char *message = NULL;
-    bool failed = LLVMTargetMachineEmitToMemoryBuffer(m->machine, m->module, kind, &message,
-                                                      &m->output);
+    bool failed =
+        LLVMTargetMachineEmitToMemoryBuffer(m->machine, m->module, kind, &message, &m->output);
     if (!failed && m->message == NULL)
         return RXN_OK;
     if (m->message == NULL)

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+"""A trajectory is a function of model, parameters, seed and number alone (rule 1), and so is an ensemble.
+
+Every trajectory of every model of the library, and of models with families, events and time-dependent
+rates, has to be the same for all numbers of threads and lanes, in the interpreter, and in a larger
+ensemble; in f64 and in f32.
+"""
+
+import hashlib
+import os
+import sys
+
+from harness import NEEDS, STDLIB, check_equal, main, models
+
+# Short enough for the interpreter: flags by model; the others run as they are.
+SHORT = {
+    "vilar_oscillator": ["--until", "3", "--every", "1"],
+    "repressilator": ["--until", "6", "--every", "2"],
+    "lotka_volterra": ["--until", "0.5", "--every", "0.1"],
+    "schlogl": ["--until", "0.4", "--every", "0.1"],
+    "immigration_death": ["--set", "alpha=20"],
+}
+
+OWN = {
+    # A table of propensities (too many reactions to unroll), affine neighbours, events of all kinds.
+    "chain": """model chain
+const N = 150
+species X[N] = 2
+param d = 0.5
+for s in 0 .. N-2 { hop: X[s] <-> X[s+1] @ d, d / 2 }
+for s in 0 .. N-1 { gain: 0 => X[s] @ 0.1 / (1 + X[s]) }
+at 1.5: X[0] = 40
+every 1 from 0.5 until 3: X[3] = X[3] + 5
+when X[1] > 8: X[1] = 0
+observe X[0], X[1], X[3], total = sum(s in 0 .. N-1: X[s])
+simulate until 4 every 0.5
+""",
+    # Thinning, and a rate that is piecewise constant.
+    "season": """model season
+species A = 5, B = 0
+make: 0 => A @ 3 + 2 * sin(t)
+turn: A => B @ if t < 2 then 0.3 * A else 0.9 * A
+lose: B -> 0 @ 0.2
+simulate until 6 every 0.5
+""",
+}
+
+
+def model_of(program, name):
+    if name in OWN:
+        return program.file(name + ".rxn", OWN[name])
+    return os.path.join(STDLIB, name + ".rxn")
+
+
+def each(program, name, n, *flags):
+    """The whole --each output, without its header."""
+    command = ["run", model_of(program, name), "-n", n, "--each", "--quiet", "-o", "-"]
+    command += SHORT.get(name, []) + NEEDS.get(name, []) + list(flags)
+    return program.good(*command).out.split("\n", 1)[1]
+
+
+def digest(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def same_test(name, precision):
+    def test(program):
+        flags = ["--precision", precision, "--seed", "12"]
+        n = 67 if name in OWN else 100
+        plain = each(program, name, n, *flags, "--threads", "1")
+        assert len(plain.splitlines()) >= n, plain
+        variants = [["--threads", k] for k in (2, 3)] + [["--lanes", w] for w in (1, 2, 4, 8, 16, 32)]
+        for variant in variants:
+            got = each(program, name, n, *flags, *variant)
+            check_equal(digest(got), digest(plain), "trajectories with %s" % " ".join(map(str, variant)))
+        # The interpreter is the oracle; it is slow, so it does the first few.
+        few = each(program, name, 5, *flags, "--device", "interpreter")
+        assert plain.startswith(few), "the interpreter differs:\n%s\nfrom:\n%s" % (few[:2000], plain[: len(few)][:2000])
+        # Trajectory i does not depend on how many there are.
+        assert plain.startswith(each(program, name, 10, *flags)), "the first 10 of 10 differ from those of %d" % n
+        # And the seed does matter.
+        other = each(program, name, n, "--precision", precision, "--seed", "13")
+        assert other != plain, "another seed gives the same"
+
+    test.__name__ = "%s_%s" % (name, precision)
+    return test
+
+
+def test_statistics_do_not_depend_on_threads(program):
+    for name in ("dimerisation", "sir", "hopping_line"):
+        command = ["run", model_of(program, name), "-n", "20000", "-o", "-", "--quiet"]
+        one = program.good(*command, "--threads", "1").out
+        for flags in (["--threads", "2"], ["--threads", "3"], ["--threads", "7"], ["--lanes", "2"]):
+            check_equal(digest(program.good(*command, *flags).out), digest(one), "%s with %s" % (name, flags))
+
+
+def test_a_large_ensemble_begins_like_a_small_one(program):
+    for n in (1, 2, 63, 64, 65, 999):
+        small = each(program, "sir", n)
+        assert each(program, "sir", 1000).startswith(small), n
+
+
+def test_impossible_reactions_never_fire(program):
+    """Rates that differ by 300 orders of magnitude: rounding must not pick a reaction of propensity 0."""
+    text = """model extremes
+species A = 1, B = 0, never = 0, Z = 0
+none_first: Z -> never       @ 1e300
+fast:       A -> B           @ 1e150
+back:       B -> A           @ 1e-150
+flip:       A => A + never   @ if A > 2 then 1 else 0
+none_mid:   2 A -> never     @ 1e280
+slow:       0 => B           @ 1e-300
+none_last:  Z + A -> never   @ 1e290
+observe A, B, never, Z
+simulate until 1e-140 every 1e-141
+"""
+    model = program.file("extremes.rxn", text)
+    for precision in ("f64",):
+        _, rows = program.table(model, "-n", "20000", "--each", "--precision", precision)
+        check_equal({r[4] for r in rows}, {"0"}, "fired although impossible")
+        assert {r[3] for r in rows} >= {"0", "1"}, "nothing happened at all"
+    # Many reactions, of which one can fire; the last ones cannot, nor can the first.
+    text = """model needle
+const N = 60
+species X[N] = 0, hits = 0, other = 0
+param which = 37
+for s in 0 .. N-1 { r: 0 => other @ if s == which then 0 else 0 }
+only: 0 -> hits @ 3
+for s in 0 .. N-1 { q: X[s] -> other @ 1e6 }
+observe hits, other
+simulate until 10 every 5
+"""
+    model = program.file("needle.rxn", text)
+    for precision in ("f64", "f32"):
+        _, rows = program.table(model, "-n", "5000", "--each", "--precision", precision)
+        check_equal({r[3] for r in rows}, {"0"}, "fired although impossible")
+
+
+def test_a_dead_state_holds(program):
+    """When nothing can fire any more the state holds, and events still come."""
+    text = "model dead\nspecies A = 3\nA -> 0 @ 100\nat 5: A = 2\nsimulate until 9 every 1\n"
+    _, rows = program.table(program.file("dead.rxn", text), "-n", "50", "--each")
+    for row in rows:
+        t, a = float(row[1]), int(row[2])
+        if 1 < t < 5 or t > 6:
+            check_equal(a, 0, "A at %g" % t)
+        if t == 5:
+            check_equal(a, 2, "A at its event: right-continuous")
+
+
+if __name__ == "__main__":
+    names = models() + sorted(OWN)
+    tests = [same_test(name, precision) for name in names for precision in ("f64", "f32")]
+    tests += [f for name, f in list(globals().items()) if name.startswith("test_")]
+    sys.exit(main(tests))
