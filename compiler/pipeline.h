@@ -22,22 +22,19 @@ typedef struct Session {
 } Session;
 
 /* limit: most bytes of memory; 0: no limit. RXN_ERROR_MEMORY if not even this can be had. */
-RxnStatus
-rxn__session_open(Session *session, size_t limit);
+RxnStatus rxn__session_open(Session *session, size_t limit);
 
-void
-rxn__session_close(Session *session);
+void rxn__session_close(Session *session);
 
 /* Calls body(context); where memory runs out inside, returns RXN_ERROR_MEMORY. May be nested. */
-RxnStatus
-rxn__session_guard(Session *session, RxnStatus (*body)(void *context), void *context);
+RxnStatus rxn__session_guard(Session *session, RxnStatus (*body)(void *context), void *context);
 
 /* How far a model is taken. */
 typedef enum PipelineGoal {
-    PIPELINE_NETWORK,  /* checked, all network passes */
-    PIPELINE_KERNEL,   /* a method has written its kernel */
+    PIPELINE_NETWORK,   /* checked, all network passes */
+    PIPELINE_KERNEL,    /* a method has written its kernel */
     PIPELINE_OPTIMIZED, /* all KIR passes */
-    PIPELINE_COMPILED, /* a function */
+    PIPELINE_COMPILED,  /* a function */
 } PipelineGoal;
 
 /* The forms of a stage that a trace may want. */
@@ -47,11 +44,12 @@ typedef struct PipelineRequest {
     u32 file;                   /* the model's file, in the session's sources */
     const SourceLoader *loader; /* for `use` */
     PipelineGoal goal;
-    const char *method;         /* "auto" or a method's name */
-    const char *device;         /* "cpu", or "interpreter": the KIR as it stands, the oracle of all targets */
+    const char *method; /* "auto" or a method's name */
+    const char
+        *device; /* "cpu", or "interpreter": the KIR as it stands, the oracle of all targets */
     KirType precision;
     TargetOptions target;
-    u64 trajectories;           /* that will run; 0: many. A few need fewer lanes than the target's own choice */
+    u64 trajectories; /* that will run; 0: many. A few need fewer lanes than the target's own choice */
 
     /* Or NULL: called with the text of every stage that changed something, in order: `stage` is
      * "ast", "network", "network-share", "kernel", "kernel-cse", "kernel-optimized"…; `suffix` the
@@ -68,17 +66,16 @@ typedef struct Pipeline {
     const Method *method;
     const char *method_why; /* why this method, a sentence; NULL where the user chose it */
     MethodKernel kernel;
-    CompiledKernel compiled;    /* of a target */
+    CompiledKernel compiled;      /* of a target */
     const KirKernel *interpreted; /* or, for the device "interpreter", the kernel itself */
-    const char *internal_error; /* of RXN_ERROR_INTERNAL: the stage and what is broken */
+    const char *internal_error;   /* of RXN_ERROR_INTERNAL: the stage and what is broken */
 } Pipeline;
 
 /* Runs the stages. RXN_ERROR_INPUT: the diagnostics say what is wrong. RXN_ERROR_USAGE: a method or a
  * device that there is not (diagnostics too). The pipeline is to be closed whatever the status. */
-RxnStatus
-rxn__pipeline_run(Session *session, const PipelineRequest *request, Pipeline *ret_pipeline);
+RxnStatus rxn__pipeline_run(Session *session, const PipelineRequest *request,
+                            Pipeline *ret_pipeline);
 
-void
-rxn__pipeline_close(Pipeline *pipeline);
+void rxn__pipeline_close(Pipeline *pipeline);
 
 #endif

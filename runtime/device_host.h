@@ -12,7 +12,7 @@
 
 typedef struct HostJob {
     const RxnEnsemble *ensemble;
-    void *const *buffers;    /* per kernel buffer: the data bound; NULL where it is per trajectory */
+    void *const *buffers; /* per kernel buffer: the data bound; NULL where it is per trajectory */
     uint32_t sample, events; /* numbers of these buffers; UINT32_MAX: the kernel has no such */
     uint64_t chunk_rows, chunk_count;
     uint32_t threads;
@@ -21,16 +21,15 @@ typedef struct HostJob {
 /* A finished chunk, as consume sees it. */
 typedef struct HostChunk {
     uint64_t first, rows;
-    Moments moments;             /* with ensemble->statistics */
-    const double *samples;       /* with ensemble->rows, else NULL */
-    const uint64_t *row_events;  /* likewise */
-    uint64_t events;             /* sum */
+    Moments moments;            /* with ensemble->statistics */
+    const double *samples;      /* with ensemble->rows, else NULL */
+    const uint64_t *row_events; /* likewise */
+    uint64_t events;            /* sum */
 } HostChunk;
 
 /* Runs all chunks. consume returns false to stop (RXN_REJECTED). *ret_fault: witness is the caller's
  * array of kernel->witness_count numbers, or NULL. error: room for a message. */
-RxnOutcome
-rxn__host_run(const HostJob *job, bool (*consume)(void *context, const HostChunk *chunk),
-              void *context, RxnFault *ret_fault, char *error, size_t error_size);
+RxnOutcome rxn__host_run(const HostJob *job, bool (*consume)(void *context, const HostChunk *chunk),
+                         void *context, RxnFault *ret_fault, char *error, size_t error_size);
 
 #endif

@@ -17,11 +17,11 @@
 /* The size of a chunk is a function of the model's row and of n alone: it decides the order in which
  * sums are rounded, and that must not depend on the machine. */
 enum {
-    CHUNK_BYTES = 4 << 20,   /* of samples: fits the cache that the reduction then reads */
-    CHUNK_LEAST = 64,        /* a multiple of any number of lanes, so that none idles from the start */
-    CHUNK_MOST = 4096,       /* enough that starting one costs nothing */
-    CHUNKS_WANTED = 32,      /* of a small ensemble, to have work for several threads */
-    ROW_MOST = 64 << 20,     /* bytes of the samples of one trajectory */
+    CHUNK_BYTES = 4 << 20, /* of samples: fits the cache that the reduction then reads */
+    CHUNK_LEAST = 64,    /* a multiple of any number of lanes, so that none idles from the start */
+    CHUNK_MOST = 4096,   /* enough that starting one costs nothing */
+    CHUNKS_WANTED = 32,  /* of a small ensemble, to have work for several threads */
+    ROW_MOST = 64 << 20, /* bytes of the samples of one trajectory */
     CHUNK_MOST_BYTES = 64 << 20, /* even when rows are large */
 };
 
@@ -174,7 +174,8 @@ run(const RxnEnsemble *ensemble, RxnEnsembleResult *result)
         result->m2 = calloc(collector.cells, sizeof(double));
     }
     RxnOutcome outcome = RXN_NO_MEMORY;
-    if (!buffers || !result->fault.witness || (ensemble->statistics && !(result->mean && result->m2))) {
+    if (!buffers || !result->fault.witness ||
+        (ensemble->statistics && !(result->mean && result->m2))) {
         snprintf(result->error, sizeof result->error, "out of memory for the results");
     } else if (!bind_buffers(ensemble, &job, buffers, result)) {
         outcome = RXN_BROKEN;

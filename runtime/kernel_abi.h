@@ -22,24 +22,27 @@ typedef enum RxnFaultCode {
     RXN_FAULT_BOUND_INFINITE = 8,      /* reaction; the derived bound is infinite or not a number */
     RXN_FAULT_INITIAL_VALUE = 9,       /* species; its initial value is no whole number >= 0 */
     RXN_FAULT_ASSIGNED_VALUE = 10,     /* event << 16 | assignment; not a whole number >= 0 */
-    RXN_FAULT_EVENT_CASCADE = 11,      /* event; events at one instant trigger each other without end */
-    RXN_FAULT_EVENT_TIME = 12,         /* event; its time or period is NaN, or the period not > 0 */
+    RXN_FAULT_EVENT_CASCADE = 11, /* event; events at one instant trigger each other without end */
+    RXN_FAULT_EVENT_TIME = 12,    /* event; its time or period is NaN, or the period not > 0 */
 } RxnFaultCode;
 
 typedef struct RxnFault {
     uint64_t trajectory; /* UINT64_MAX: no fault (set by the caller before a launch) */
     uint32_t code;       /* RxnFaultCode */
     uint32_t detail;
-    double *witness; /* the caller's: the kernel's witness locals, arrays flattened, as f64; may be NULL */
+    double *
+        witness; /* the caller's: the kernel's witness locals, arrays flattened, as f64; may be NULL */
 } RxnFault;
 
 typedef struct RxnLaunch {
-    uint64_t first;  /* number in the ensemble of row 0 */
-    uint64_t count;  /* trajectories (rows) in this call */
-    void *const *buffers;   /* one per kernel buffer, in order of declaration */
-    const int64_t *strides; /* per buffer: elements from one row to the next; unused when per launch */
-    void *workspace; /* scratch of the size the compiled kernel asks for, 64-byte aligned; or NULL */
-    RxnFault *fault; /* keeps the faulting trajectory with the lowest number */
+    uint64_t first;       /* number in the ensemble of row 0 */
+    uint64_t count;       /* trajectories (rows) in this call */
+    void *const *buffers; /* one per kernel buffer, in order of declaration */
+    const int64_t
+        *strides; /* per buffer: elements from one row to the next; unused when per launch */
+    void
+        *workspace; /* scratch of the size the compiled kernel asks for, 64-byte aligned; or NULL */
+    RxnFault *fault;            /* keeps the faulting trajectory with the lowest number */
     const volatile int *cancel; /* never NULL; the call may return early once *cancel is not 0 */
 } RxnLaunch;
 

@@ -110,7 +110,7 @@ put_settings(FILE *script, const RxnReport *report, const char *path)
     fputs("\nset border 3 linecolor '#444444'\n"
           "set tics out nomirror textcolor '#222222'\n"
           "set grid back linecolor '#dddddd' linewidth 0.8 linetype 1\n"
-          "set key outside right top Left reverse samplen 2.2 spacing 1.25 noenhanced\n"
+          "set key outside right top Left reverse samplen 3 spacing 1.25 noenhanced\n"
           "set xlabel 'time'\nset ylabel 'count'\n"
           "set title ",
           script);
@@ -127,8 +127,8 @@ static void
 put_ranges(FILE *script, const RxnReport *report)
 {
     uint32_t series = series_count(report);
-    uint64_t rows = report->each ? trajectory_count(report) * report->sample_count
-                                 : report->sample_count;
+    uint64_t rows =
+        report->each ? trajectory_count(report) * report->sample_count : report->sample_count;
     const double *values = report->each ? report->kept : report->result->mean;
     bool negative = false;
     for (uint64_t k = 0; k < rows; k++)
@@ -172,7 +172,8 @@ put_statistics(FILE *script, const RxnReport *report)
                 c ? ", \\\n    " : "", 3 * c + 3, 3 * c + 4, colours[c % COLOURS]);
     const char *points = report->sample_count == 1 ? "points pointtype 7" : "lines";
     for (uint32_t c = 0; c < series; c++) {
-        fprintf(script, ", \\\n     $data using 1:%u with %s linewidth 2.4 %s %u linecolor '%s' title ",
+        fprintf(script,
+                ", \\\n     $data using 1:%u with %s linewidth 2.4 %s %u linecolor '%s' title ",
                 3 * c + 2, points, report->sample_count == 1 ? "pointsize" : "dashtype",
                 c / COLOURS + 1, colours[c % COLOURS]);
         put_string(script, report->labels[c]);
@@ -276,9 +277,9 @@ describe_cuts(const RxnReport *report, char *message, size_t size)
         at += (size_t)snprintf(message, size, "the first %u of %u observables",
                                series_count(report), report->columns);
     if (report->each && trajectory_count(report) < report->result->trajectories && at < size)
-        at += (size_t)snprintf(message + at, size - at, "%sthe first %u of %" PRIu64 " trajectories",
-                               at ? ", " : "", (unsigned)trajectory_count(report),
-                               report->result->trajectories);
+        at += (size_t)snprintf(message + at, size - at,
+                               "%sthe first %u of %" PRIu64 " trajectories", at ? ", " : "",
+                               (unsigned)trajectory_count(report), report->result->trajectories);
     if (stride(report) > 1 && at < size)
         snprintf(message + at, size - at, "%sone of %u sample times", at ? ", " : "",
                  stride(report));

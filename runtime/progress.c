@@ -29,8 +29,7 @@ rxn__format_duration(char *ret_text, size_t size, double seconds)
     else if (seconds < 3600)
         snprintf(ret_text, size, "%d min %02d s", (int)seconds / 60, (int)seconds % 60);
     else
-        snprintf(ret_text, size, "%d h %02d min", (int)(seconds / 3600),
-                 (int)(seconds / 60) % 60);
+        snprintf(ret_text, size, "%d h %02d min", (int)(seconds / 3600), (int)(seconds / 60) % 60);
 }
 
 void
@@ -71,8 +70,8 @@ rxn__progress_show(void *context, uint64_t done, uint64_t total)
     rxn__format_grouped(all, sizeof all, total);
     if (done > 0)
         rxn__format_duration(left, sizeof left, elapsed * (1 - part) / part);
-    fprintf(progress->file, "\r[%s] %3.0f %%  %s of %s trajectories%s%s%s\033[K", bar,
-            100 * part, some, all, done > 0 ? ", " : "", left, done > 0 ? " left" : "");
+    fprintf(progress->file, "\r[%s] %3.0f %%  %s of %s trajectories%s%s%s\033[K", bar, 100 * part,
+            some, all, done > 0 ? ", " : "", left, done > 0 ? " left" : "");
     fflush(progress->file);
     progress->shown = true;
 }

@@ -18,12 +18,10 @@ typedef struct Moments {
 
 /* Of `rows` >= 1 rows of `cells` doubles each. Exact for counts up to the rounding of one division
  * each; a cell that is the same in all rows has a variance of exactly zero. */
-void
-rxn__moments_of_rows(Moments *moments, size_t cells, uint64_t rows, const double *samples);
+void rxn__moments_of_rows(Moments *moments, size_t cells, uint64_t rows, const double *samples);
 
 /* Adds the chunk `other` (T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise
  * algorithm for computing sample variances", COMPSTAT 1982, eq. 2.1). */
-void
-rxn__moments_merge(Moments *moments, size_t cells, const Moments *other);
+void rxn__moments_merge(Moments *moments, size_t cells, const Moments *other);
 
 #endif

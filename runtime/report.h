@@ -28,42 +28,34 @@ typedef struct RxnReport {
 enum { RXN_NUMBER_ROOM = 32 };
 
 /* 17 significant digits as %.17g has them ("0.10000000000000001", "100", "nan"); returns the length. */
-size_t
-rxn__format_number(char ret_text[RXN_NUMBER_ROOM], double value);
+size_t rxn__format_number(char ret_text[RXN_NUMBER_ROOM], double value);
 
 /* ---- CSV (output.c), RFC 4180: a header cell with a comma or a quotation mark is quoted -------- */
 
 /* time,A.mean,A.sd,…: one row per sample time. */
-void
-rxn__csv_statistics(FILE *file, const RxnReport *report);
+void rxn__csv_statistics(FILE *file, const RxnReport *report);
 
 /* trajectory,time,A,B,… */
-void
-rxn__csv_each_header(FILE *file, const RxnReport *report);
-void
-rxn__csv_each_rows(FILE *file, const RxnReport *report, uint64_t first, uint64_t count,
-                   const double *samples);
+void rxn__csv_each_header(FILE *file, const RxnReport *report);
+void rxn__csv_each_rows(FILE *file, const RxnReport *report, uint64_t first, uint64_t count,
+                        const double *samples);
 
 /* ---- JSON (json.c) ------------------------------------------------------------------------------ */
 
 /* One object on several lines: model, method, device, precision, threads, seed, trajectories, events,
  * seconds_compile, seconds_run, events_per_second, and lanes, isa, samples, observables, version. */
-void
-rxn__json_run(FILE *file, const RxnReport *report);
+void rxn__json_run(FILE *file, const RxnReport *report);
 
 /* A JSON string with its quotation marks; bytes that are no UTF-8 become U+FFFD. */
-void
-rxn__json_string(FILE *file, const char *text);
+void rxn__json_string(FILE *file, const char *text);
 
 /* The shortest decimal that reads back exactly; null if it is not finite. */
-void
-rxn__json_number(FILE *file, double value);
+void rxn__json_number(FILE *file, double value);
 
 /* ---- tables on the terminal (table.c) ---------------------------------------------------------- */
 
 /* At most some 20 rows and 8 columns, then a line on the run itself. */
-void
-rxn__table_run(FILE *file, const RxnReport *report);
+void rxn__table_run(FILE *file, const RxnReport *report);
 
 /* ---- plots (plot.c) ----------------------------------------------------------------------------- */
 
@@ -72,16 +64,13 @@ enum { RXN_PLOT_SERIES = 12, RXN_PLOT_TRAJECTORIES = 8 };
 /* Draws to an .svg or .png file with gnuplot: means with a band of one standard deviation, or the kept
  * trajectories as steps. True, with a remark in message[] where something was left out; false with
  * the reason in it. */
-bool
-rxn__plot_run(const RxnReport *report, const char *path, char *message, size_t size);
+bool rxn__plot_run(const RxnReport *report, const char *path, char *message, size_t size);
 
 /* Whether the ending of the path names a format that can be drawn. */
-bool
-rxn__plot_knows(const char *path);
+bool rxn__plot_knows(const char *path);
 
 /* The script that rxn__plot_run gives to gnuplot: for tests, and for those who want to change it. */
-void
-rxn__plot_script(FILE *script, const RxnReport *report, const char *path);
+void rxn__plot_script(FILE *script, const RxnReport *report, const char *path);
 
 /* ---- progress (progress.c) ---------------------------------------------------------------------- */
 
@@ -92,22 +81,17 @@ typedef struct RxnProgress {
 } RxnProgress;
 
 /* Shows only if `file` is a terminal, and only work that takes more than half a second. */
-void
-rxn__progress_begin(RxnProgress *progress, FILE *file);
+void rxn__progress_begin(RxnProgress *progress, FILE *file);
 
 /* As RxnEnsemble.progress; context: the RxnProgress. */
-void
-rxn__progress_show(void *context, uint64_t done, uint64_t total);
+void rxn__progress_show(void *context, uint64_t done, uint64_t total);
 
-void
-rxn__progress_end(RxnProgress *progress);
+void rxn__progress_end(RxnProgress *progress);
 
 /* "0.8 s", "2 min 05 s", "3 h 20 min" */
-void
-rxn__format_duration(char *ret_text, size_t size, double seconds);
+void rxn__format_duration(char *ret_text, size_t size, double seconds);
 
 /* "1,024" */
-void
-rxn__format_grouped(char *ret_text, size_t size, uint64_t value);
+void rxn__format_grouped(char *ret_text, size_t size, uint64_t value);
 
 #endif

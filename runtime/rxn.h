@@ -17,8 +17,7 @@
 #include "runtime/kernel_abi.h"
 
 /* "0.1.0" */
-const char *
-rxn_version(void);
+const char *rxn_version(void);
 
 /* How a run ended. */
 typedef enum RxnOutcome {
@@ -83,29 +82,26 @@ typedef struct RxnEnsemble {
 } RxnEnsemble;
 
 typedef struct RxnEnsembleResult {
-    uint64_t trajectories; /* that are in the figures below: all of them if the outcome is RXN_DONE */
-    uint64_t events;       /* reactions that fired in them */
-    uint32_t threads;      /* that ran */
-    double *mean;          /* [sample_count * columns]; NULL without `statistics` */
-    double *m2;            /* [sample_count * columns]: sum of squared differences from the mean */
-    double seconds;        /* wall time */
-    RxnFault fault;        /* of RXN_FAULTED: the trajectory with the lowest number; with witness */
+    uint64_t
+        trajectories; /* that are in the figures below: all of them if the outcome is RXN_DONE */
+    uint64_t events;  /* reactions that fired in them */
+    uint32_t threads; /* that ran */
+    double *mean;     /* [sample_count * columns]; NULL without `statistics` */
+    double *m2;       /* [sample_count * columns]: sum of squared differences from the mean */
+    double seconds;   /* wall time */
+    RxnFault fault;   /* of RXN_FAULTED: the trajectory with the lowest number; with witness */
     char error[256];
 } RxnEnsembleResult;
 
 /* Runs the ensemble and fills the result, which rxn_ensemble_release frees whatever the outcome. */
-RxnOutcome
-rxn_ensemble_run(const RxnEnsemble *ensemble, RxnEnsembleResult *ret_result);
+RxnOutcome rxn_ensemble_run(const RxnEnsemble *ensemble, RxnEnsembleResult *ret_result);
 
-void
-rxn_ensemble_release(RxnEnsembleResult *result);
+void rxn_ensemble_release(RxnEnsembleResult *result);
 
 /* Standard deviation with n - 1; 0 for n = 1. */
-double
-rxn_ensemble_sd(const RxnEnsembleResult *result, size_t cell);
+double rxn_ensemble_sd(const RxnEnsembleResult *result, size_t cell);
 
 /* Processors that this process may use, at least 1. */
-uint32_t
-rxn_processors(void);
+uint32_t rxn_processors(void);
 
 #endif

@@ -128,8 +128,8 @@ fill_each(Table *table, const RxnReport *report)
     for (uint32_t c = before; c < table->columns; c++)
         set_label(cell(table, 0, c), report->labels[c - before]);
     for (uint32_t r = 0; r < table->rows; r++) {
-        uint32_t k = several ? report->sample_count - 1
-                             : spread(r, table->rows, report->sample_count);
+        uint32_t k =
+            several ? report->sample_count - 1 : spread(r, table->rows, report->sample_count);
         uint64_t trajectory = several ? r : 0;
         if (several)
             set_number(cell(table, r + 1, 0), (double)trajectory);
@@ -191,7 +191,8 @@ rxn__table_run(FILE *file, const RxnReport *report)
                 fprintf(file, "%s%u of %u observables", rows_cut ? ", " : "", columns,
                         report->columns);
             if (several)
-                fprintf(file, "%sthe last sample time of each", rows_cut || columns_cut ? ", " : "");
+                fprintf(file, "%sthe last sample time of each",
+                        rows_cut || columns_cut ? ", " : "");
             fputs("; -o FILE.csv writes all)\n", file);
         }
         fputc('\n', file);

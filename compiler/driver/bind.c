@@ -37,8 +37,7 @@ typedef struct Place {
     bool has_bounds;
 } Place;
 
-static void
-fail(Binder *binder, const char *format, ...) RXN_PRINTF(2, 3);
+static void fail(Binder *binder, const char *format, ...) RXN_PRINTF(2, 3);
 
 static void
 fail(Binder *binder, const char *format, ...)
@@ -62,13 +61,13 @@ find_place(const Binder *binder, const char *name, size_t length, Place *ret_pla
         if (param->name->length != length || memcmp(param->name->text, name, length) != 0)
             continue;
         *ret_place = (Place){"param",
-                               param->name,
-                               param->shape,
-                               binder->params + param->flat,
-                               binder->param_given + param->flat,
-                               param->low,
-                               param->high,
-                               param->has_bounds};
+                             param->name,
+                             param->shape,
+                             binder->params + param->flat,
+                             binder->param_given + param->flat,
+                             param->low,
+                             param->high,
+                             param->has_bounds};
         return true;
     }
     for (u32 k = 0; k < network->inputs.count; k++) {
@@ -76,10 +75,10 @@ find_place(const Binder *binder, const char *name, size_t length, Place *ret_pla
         if (input->name->length != length || memcmp(input->name->text, name, length) != 0)
             continue;
         *ret_place = (Place){.kind = "input",
-                               .name = input->name,
-                               .shape = input->shape,
-                               .values = binder->inputs + input->flat,
-                               .given = binder->input_given + input->flat};
+                             .name = input->name,
+                             .shape = input->shape,
+                             .values = binder->inputs + input->flat,
+                             .given = binder->input_given + input->flat};
         return true;
     }
     return false;
@@ -124,8 +123,8 @@ report_unknown(Binder *binder, const char *name, size_t length)
 
 /* "x", "x[3]", "W[3, 1]": first member and how many it names. False after an error. */
 static bool
-parse_reference(Binder *binder, const char *text, size_t length, Place *ret_place,
-                u64 *ret_first, u64 *ret_count)
+parse_reference(Binder *binder, const char *text, size_t length, Place *ret_place, u64 *ret_first,
+                u64 *ret_count)
 {
     while (length && text[length - 1] == ' ')
         length--;
@@ -171,8 +170,7 @@ parse_reference(Binder *binder, const char *text, size_t length, Place *ret_plac
     }
     if (rank != shape->rank) {
         fail(binder, "'%s' has %u %s, %s '%s' takes %u", name, rank,
-             rank == 1 ? "index" : "indices", ret_place->kind, ret_place->name->text,
-             shape->rank);
+             rank == 1 ? "index" : "indices", ret_place->kind, ret_place->name->text, shape->rank);
         return false;
     }
     *ret_first = flat;
@@ -309,8 +307,8 @@ read_columns(Binder *binder, const char *path, const Row *header, const char *at
     u32 count = header->count;
     Column *columns = NEW_ARRAY(binder->arena, Column, count);
     for (u32 c = 0; c < count; c++)
-        if (!parse_reference(binder, header->items[c], strlen(header->items[c]),
-                             &columns[c].place, &columns[c].first, &columns[c].count))
+        if (!parse_reference(binder, header->items[c], strlen(header->items[c]), &columns[c].place,
+                             &columns[c].first, &columns[c].count))
             return;
     Row row = {0};
     u32 line = 1;
@@ -430,8 +428,8 @@ complete_param(Binder *binder, const Param *param, u64 seed, i64 *variables)
             fail(binder, "the value of param '%s' is not a finite number",
                  rxn__param_label(network, flat, binder->arena));
         else if (param->has_bounds && !(value >= param->low && value <= param->high))
-            report_bounds(binder, rxn__param_label(network, flat, binder->arena), value,
-                          param->low, param->high);
+            report_bounds(binder, rxn__param_label(network, flat, binder->arena), value, param->low,
+                          param->high);
         if (binder->failed)
             return;
     }

@@ -20,8 +20,9 @@ static const Option options[] = {
 static const OptionTable table = {
     .command = "rxn check",
     .synopsis = "rxn check MODEL [OPTION…]",
-    .summary = "Reads and checks the model and prints what it is: sizes, conservation laws, which method\n"
-               "would simulate it and why.",
+    .summary =
+        "Reads and checks the model and prints what it is: sizes, conservation laws, which method\n"
+        "would simulate it and why.",
     .options = options,
     .option_count = COUNT_OF(options),
     .operand = "MODEL",
@@ -165,9 +166,9 @@ print_laws(Pipeline *pipeline)
             rxn__text_printf(&text, "%s", k ? (c < 0 ? " - " : " + ") : (c < 0 ? "-" : ""));
             if (c != 1 && c != -1)
                 rxn__text_printf(&text, "%lld ", (long long)(c < 0 ? -c : c));
-            rxn__text_printf(&text, "%s",
-                             rxn__species_label(network, law->terms.items[k].member,
-                                                &pipeline->arena));
+            rxn__text_printf(
+                &text, "%s",
+                rxn__species_label(network, law->terms.items[k].member, &pipeline->arena));
         }
         if (law->terms.count > MOST_TERMS)
             rxn__text_printf(&text, " + … (%u terms)", law->terms.count);

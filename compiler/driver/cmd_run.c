@@ -23,11 +23,12 @@ static const Option options[] = {
     {"--seed", "S", OPTION_COUNT, AT(seed), "which random numbers (default 1)"},
     {"--until", "T", OPTION_NUMBER, AT(until), "end time"},
     {"--every", "DT", OPTION_NUMBER, AT(every), "record at 0, DT, 2 DT, …"},
-    {"--at", "T1,T2,…", OPTION_NUMBERS, AT(at), "record at these times"},
+    {"--at", "T1,T2,...", OPTION_NUMBERS, AT(at), "record at these times"},
     {"--set", "NAME=VALUE", OPTION_TEXTS, AT(sets),
      "value of a param or input; also NAME[3]=VALUE"},
     {"--input", "FILE.csv", OPTION_TEXT, AT(input), "values of inputs and params"},
-    {"--method", "NAME", OPTION_TEXT, AT(method), "auto (default), direct"},
+    {"--method", "NAME", OPTION_TEXT, AT(method),
+     "how to simulate (default auto: what suits the model)"},
     {"--device", "NAME", OPTION_TEXT, AT(device), "auto (default), cpu, cuda"},
     {"--threads", "K", OPTION_COUNT, AT(threads), "threads (default: one per processor)"},
     {"--precision", "P", OPTION_TEXT, AT(precision), "f64 (default), f32"},
@@ -45,14 +46,16 @@ static const Option options[] = {
 static const OptionTable table = {
     .command = "rxn run",
     .synopsis = "rxn run MODEL [OPTION…]",
-    .summary = "Simulates the model exactly and shows mean and standard deviation of what it observes\n"
-               "(with --each, and with -n 1: the trajectories themselves). MODEL is a file, '-' for\n"
-               "standard input, or the name of a model that comes with rxn.",
-    .remarks = "A model's 'simulate' statement says until when and how often; --until, --every and --at\n"
-               "override it. An input file is CSV: 'name,value' lines, or a column for each input.\n"
-               "Trajectory i of a seed is the same for every -n, number of threads and vector width.\n"
-               "Exit status: 0 done, 1 the model or the run failed or was interrupted, 2 wrong options,\n"
-               "3 a bug in rxn.",
+    .summary =
+        "Simulates the model exactly and shows mean and standard deviation of what it observes\n"
+        "(with --each, and with -n 1: the trajectories themselves). MODEL is a file, '-' for\n"
+        "standard input, or the name of a model that comes with rxn.",
+    .remarks =
+        "A model's 'simulate' statement says until when and how often; --until, --every and --at\n"
+        "override it. An input file is CSV: 'name,value' lines, or a column for each input.\n"
+        "Trajectory i of a seed is the same for every -n, number of threads and vector width.\n"
+        "Exit status: 0 done, 1 the model or the run failed or was interrupted, 2 wrong options,\n"
+        "3 a bug in rxn.",
     .options = options,
     .option_count = COUNT_OF(options),
     .operand = "MODEL",
@@ -127,9 +130,9 @@ bind_kernel(Run *run, RxnBinding *bindings, u32 *ret_count, i32 *sample_count)
 {
     *sample_count = (i32)run->times.count;
     const RxnBinding fixed[] = {
-        {"seed", &run->options.seed},          {"parameter", run->values.params},
-        {"input", run->values.inputs},         {"sample_time", run->times.times},
-        {"sample_count", sample_count},        {"end_time", &run->times.end},
+        {"seed", &run->options.seed},     {"parameter", run->values.params},
+        {"input", run->values.inputs},    {"sample_time", run->times.times},
+        {"sample_count", sample_count},   {"end_time", &run->times.end},
         {"step_limit", &run->step_limit},
     };
     u32 count = 0;
@@ -181,7 +184,7 @@ make_room(Run *run)
     if (wanted > MOST_VALUES / row)
         wanted = row > MOST_VALUES ? 1 : MOST_VALUES / row;
     run->kept_room = wanted;
-    run->kept = NEW_ARRAY(&run->pipeline.arena, double, wanted * row);
+    run->kept = NEW_ARRAY(&run->pipeline.arena, double, wanted *row);
     run->report.kept = run->kept;
 }
 
@@ -192,19 +195,18 @@ report_outcome(Run *run, RxnOutcome outcome)
     switch (outcome) {
     case RXN_DONE: return RXN_OK;
     case RXN_FAULTED:
-        rxn__report_fault(driver, &(FaultContext){&run->pipeline, &run->values, &run->result.fault,
-                                                  run->precision, run->options.seed,
-                                                  run->step_limit});
+        rxn__report_fault(driver,
+                          &(FaultContext){&run->pipeline, &run->values, &run->result.fault,
+                                          run->precision, run->options.seed, run->step_limit});
         return RXN_ERROR_INPUT;
     case RXN_STOPPED:
-        rxn__driver_error(driver, "interrupted after %llu of %llu trajectories; nothing was written",
+        rxn__driver_error(driver,
+                          "interrupted after %llu of %llu trajectories; nothing was written",
                           (unsigned long long)run->result.trajectories,
                           (unsigned long long)run->options.trajectories);
         return RXN_CANCELLED;
     case RXN_REFUSED: rxn__driver_error(driver, "%s", run->result.error); return RXN_ERROR_INPUT;
-    case RXN_NO_MEMORY:
-        rxn__driver_error(driver, "%s", run->result.error);
-        return RXN_ERROR_INPUT;
+    case RXN_NO_MEMORY: rxn__driver_error(driver, "%s", run->result.error); return RXN_ERROR_INPUT;
     case RXN_REJECTED: return RXN_ERROR_INPUT; /* the commit below says why */
     case RXN_BROKEN:
         driver->internal_error = rxn__arena_copy_text(&driver->session.arena, run->result.error,
@@ -263,7 +265,8 @@ draw(Run *run)
     if (!rxn__plot_run(&run->report, run->options.plot, message, sizeof message)) {
         rxn__driver_error(run->driver, "the plot '%s' could not be made: %s", run->options.plot,
                           message);
-        rxn__driver_note(run->driver, "the simulation itself is good; -o FILE.csv keeps its results");
+        rxn__driver_note(run->driver,
+                         "the simulation itself is good; -o FILE.csv keeps its results");
         return RXN_ERROR_INPUT;
     }
     if (message[0] && !run->options.quiet)
@@ -286,7 +289,8 @@ show(Run *run)
         if (!rxn__output_commit(run->driver, &run->json))
             return RXN_ERROR_INPUT;
     }
-    bool stdout_taken = (o->csv && strcmp(o->csv, "-") == 0) || (o->json && strcmp(o->json, "-") == 0);
+    bool stdout_taken =
+        (o->csv && strcmp(o->csv, "-") == 0) || (o->json && strcmp(o->json, "-") == 0);
     if (!o->quiet && !stdout_taken)
         rxn__table_run(stdout, &run->report);
     return o->plot ? draw(run) : RXN_OK;

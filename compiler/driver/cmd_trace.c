@@ -20,7 +20,8 @@ typedef struct TraceOptions {
 
 static const Option options[] = {
     {"-o", "DIR", OPTION_TEXT, offsetof(TraceOptions, folder), "the folder to write to"},
-    {"--method", "NAME", OPTION_TEXT, offsetof(TraceOptions, method), "auto (default), direct"},
+    {"--method", "NAME", OPTION_TEXT, offsetof(TraceOptions, method),
+     "how to simulate (default auto: what suits the model)"},
     {"--precision", "P", OPTION_TEXT, offsetof(TraceOptions, precision), "f64 (default), f32"},
     {"--verify", NULL, OPTION_FLAG, offsetof(TraceOptions, verify),
      "read every text back and see that it says the same"},
@@ -30,8 +31,9 @@ static const Option options[] = {
 static const OptionTable table = {
     .command = "rxn trace",
     .synopsis = "rxn trace MODEL -o DIR [OPTION…]",
-    .summary = "Writes every stage of the model's compilation to DIR as a numbered text file: the tree,\n"
-               "the network after each pass, the kernel after each pass, LLVM's IR, assembly.",
+    .summary =
+        "Writes every stage of the model's compilation to DIR as a numbered text file: the tree,\n"
+        "the network after each pass, the kernel after each pass, LLVM's IR, assembly.",
     .options = options,
     .option_count = COUNT_OF(options),
     .operand = "MODEL",
@@ -47,7 +49,8 @@ typedef struct Trace {
 
 /* Reads the text with the stage's reader and prints what it read; NULL where it has none. */
 static const char *
-read_back(Trace *trace, Arena *arena, PipelineForm form, const char *text, size_t length, Text *again)
+read_back(Trace *trace, Arena *arena, PipelineForm form, const char *text, size_t length,
+          Text *again)
 {
     NameTable *names = &trace->driver->session.names;
     rxn__text_init(again, arena);

@@ -21,26 +21,19 @@ typedef struct Driver {
 
 typedef RxnStatus (*Command)(Driver *driver, int argc, char **argv);
 
-RxnStatus
-rxn__cmd_run(Driver *driver, int argc, char **argv);
-RxnStatus
-rxn__cmd_check(Driver *driver, int argc, char **argv);
-RxnStatus
-rxn__cmd_trace(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_run(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_check(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_trace(Driver *driver, int argc, char **argv);
 
 /* An error or a note about no place in a file. */
-void
-rxn__driver_error(Driver *driver, const char *format, ...) RXN_PRINTF(2, 3);
-void
-rxn__driver_note(Driver *driver, const char *format, ...) RXN_PRINTF(2, 3);
+void rxn__driver_error(Driver *driver, const char *format, ...) RXN_PRINTF(2, 3);
+void rxn__driver_note(Driver *driver, const char *format, ...) RXN_PRINTF(2, 3);
 
 /* Prints what the diagnostics hold to standard error and empties them. */
-void
-rxn__driver_flush(Driver *driver);
+void rxn__driver_flush(Driver *driver);
 
 /* Prints the messages that are left, which may name things of the pipeline, and closes it. */
-void
-rxn__driver_close(Driver *driver, Pipeline *pipeline);
+void rxn__driver_close(Driver *driver, Pipeline *pipeline);
 
 /* ---- options.c --------------------------------------------------------------------------------- */
 
@@ -57,11 +50,11 @@ typedef VEC(const char *) TextList;
 typedef VEC(double) NumberList;
 
 typedef struct Option {
-    const char *name;   /* "--seed", "-n" */
-    const char *value;  /* what the help calls its value; NULL for a flag */
+    const char *name;  /* "--seed", "-n" */
+    const char *value; /* what the help calls its value; NULL for a flag */
     OptionKind kind;
-    size_t offset;      /* of its place in the values */
-    const char *help;   /* NULL: not shown (for tests) */
+    size_t offset;    /* of its place in the values */
+    const char *help; /* NULL: not shown (for tests) */
 } Option;
 
 typedef struct OptionTable {
@@ -74,63 +67,50 @@ typedef struct OptionTable {
 
 /* Reads the arguments into *values (a struct that `offset`s point into) and *ret_operand. Every mistake
  * is reported; false if there was one. *ret_help: --help was asked for, and nothing else was read. */
-bool
-rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **argv, void *values,
-                   const char **ret_operand, bool *ret_help);
+bool rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **argv,
+                        void *values, const char **ret_operand, bool *ret_help);
 
-void
-rxn__options_help(const OptionTable *table, FILE *file);
+void rxn__options_help(const OptionTable *table, FILE *file);
 
 /* The candidate nearest to the word, or NULL if none is near. */
-const char *
-rxn__nearest(const char *word, u32 count, const char *const *candidates);
+const char *rxn__nearest(const char *word, u32 count, const char *const *candidates);
 
 /* The whole text as a finite number. */
-bool
-rxn__parse_number(const char *text, double *ret_value);
+bool rxn__parse_number(const char *text, double *ret_value);
 
 /* Values that several commands take; report what is wrong with them. lanes: 0 is the target's choice. */
-bool
-rxn__check_precision(Driver *driver, const char *precision);
-bool
-rxn__check_lanes(Driver *driver, u64 lanes);
+bool rxn__check_precision(Driver *driver, const char *precision);
+bool rxn__check_lanes(Driver *driver, u64 lanes);
 
 /* ---- files.c ----------------------------------------------------------------------------------- */
 
-void
-rxn__files_init(Driver *driver);
+void rxn__files_init(Driver *driver);
 
 /* Reads a file whole ("-": standard input) into the arena, NUL-terminated. NULL, with the reason. */
-char *
-rxn__read_file(const char *path, Arena *arena, size_t *ret_length, const char **ret_reason);
+char *rxn__read_file(const char *path, Arena *arena, size_t *ret_length, const char **ret_reason);
 
 /* Adds the model named on the command line to the sources: a file, "-", or the name of a model that
  * `use` could name. False after an error. */
-bool
-rxn__load_model(Driver *driver, const char *path, u32 *ret_file);
+bool rxn__load_model(Driver *driver, const char *path, u32 *ret_file);
 
 /* A file that is being written: it gets its name only when it is whole. */
 typedef struct OutputFile {
     FILE *file;
-    const char *path;   /* "-": standard output */
-    char *beside;       /* its name until then */
+    const char *path; /* "-": standard output */
+    char *beside;     /* its name until then */
 } OutputFile;
 
 /* Refuses a directory and any of the session's source files. False after an error. */
-bool
-rxn__output_open(Driver *driver, OutputFile *output, const char *path);
+bool rxn__output_open(Driver *driver, OutputFile *output, const char *path);
 
 /* Gives the file its name, or copies it to standard output. False after an error. */
-bool
-rxn__output_commit(Driver *driver, OutputFile *output);
+bool rxn__output_commit(Driver *driver, OutputFile *output);
 
 /* Removes what was begun; harmless on one that was never opened or is committed. */
-void
-rxn__output_drop(OutputFile *output);
+void rxn__output_drop(OutputFile *output);
 
 /* Whether writing to this path would overwrite a model's file; reports that. */
-bool
-rxn__is_a_source(Driver *driver, const char *path);
+bool rxn__is_a_source(Driver *driver, const char *path);
 
 /* ---- bind.c ------------------------------------------------------------------------------------ */
 
@@ -146,12 +126,11 @@ typedef struct BindRequest {
 } BindRequest;
 
 /* Values for all params and inputs, in the pipeline's arena. False after errors. */
-bool
-rxn__bind(Driver *driver, Pipeline *pipeline, const BindRequest *request, ModelValues *ret_values);
+bool rxn__bind(Driver *driver, Pipeline *pipeline, const BindRequest *request,
+               ModelValues *ret_values);
 
 /* As bind, but what has no value is NaN and nothing is reported: for `rxn check`. */
-void
-rxn__bind_defaults(Pipeline *pipeline, ModelValues *ret_values);
+void rxn__bind_defaults(Pipeline *pipeline, ModelValues *ret_values);
 
 /* ---- times.c ----------------------------------------------------------------------------------- */
 
@@ -162,14 +141,13 @@ typedef struct SampleTimes {
 } SampleTimes;
 
 typedef struct TimesRequest {
-    double until, every;  /* NaN: not given */
+    double until, every; /* NaN: not given */
     const NumberList *at;
 } TimesRequest;
 
 /* The sample times: the command line's, else the model's. False after an error. */
-bool
-rxn__sample_times(Driver *driver, Pipeline *pipeline, const TimesRequest *request,
-                  SampleTimes *ret_times);
+bool rxn__sample_times(Driver *driver, Pipeline *pipeline, const TimesRequest *request,
+                       SampleTimes *ret_times);
 
 /* ---- faults.c ---------------------------------------------------------------------------------- */
 
@@ -182,21 +160,17 @@ typedef struct FaultContext {
 } FaultContext;
 
 /* Says in words why the trajectory could not go on. */
-void
-rxn__report_fault(Driver *driver, const FaultContext *context);
+void rxn__report_fault(Driver *driver, const FaultContext *context);
 
 /* ---- kernel.c ---------------------------------------------------------------------------------- */
 
 /* The pipeline's kernel as the runtime sees it, whether compiled or interpreted. */
-void
-rxn__describe_kernel(Pipeline *pipeline, RxnKernel *ret_kernel);
+void rxn__describe_kernel(Pipeline *pipeline, RxnKernel *ret_kernel);
 
 /* ---- interrupt.c ------------------------------------------------------------------------------- */
 
 /* From here on Ctrl-C sets the flag that is returned; a second one ends the program at once. */
-const volatile int *
-rxn__interrupt_begin(void);
-void
-rxn__interrupt_end(void);
+const volatile int *rxn__interrupt_begin(void);
+void rxn__interrupt_end(void);
 
 #endif

@@ -45,8 +45,7 @@ say_count(Text *text, double count)
         rxn__text_f64(text, count);
 }
 
-static void
-note(Fault *fault, const char *format, ...) RXN_PRINTF(2, 3);
+static void note(Fault *fault, const char *format, ...) RXN_PRINTF(2, 3);
 
 static void
 note(Fault *fault, const char *format, ...)
@@ -149,6 +148,9 @@ report_propensity(Fault *fault, u32 flat, RxnFaultCode code)
                           "'max(0, …)' cuts it off there");
     else if (isfinite(value) && fault->context->precision == KIR_F32)
         note(fault, "--precision f64 takes larger ones");
+    else if (isfinite(value))
+        note(fault,
+             "times a product of counts it could overflow; another unit of time makes it smaller");
     else
         note(fault, "a division by a count that can be 0 is the usual cause");
 }
@@ -166,8 +168,8 @@ find_taker(Fault *fault, u32 species, u32 *ret_flat, i32 *ret_taken, bool *ret_s
             continue;
         for (u32 member = 0; member < reaction->count && tried < MOST_MEMBERS_TRIED; member++) {
             Change changes[64];
-            u32 count = rxn__reaction_changes(fault->network, reaction, member, COUNT_OF(changes),
-                                              changes);
+            u32 count =
+                rxn__reaction_changes(fault->network, reaction, member, COUNT_OF(changes), changes);
             tried++;
             for (u32 k = 0; k < count && k < COUNT_OF(changes); k++) {
                 if (changes[k].species != species || changes[k].delta >= 0 ||
@@ -204,8 +206,9 @@ report_negative_count(Fault *fault, u32 species)
     }
     report_at(fault, span);
     note_state(fault);
-    note(fault, "the propensity of a '=>' reaction has to be 0 where there is too little to take: "
-                "'if %s >= %d then … else 0'",
+    note(fault,
+         "the propensity of a '=>' reaction has to be 0 where there is too little to take: "
+         "'if %s >= %d then … else 0'",
          label, taken);
 }
 
@@ -232,7 +235,9 @@ report_overflow(Fault *fault, u32 flat)
     if (single)
         note(fault, "--precision f64 counts to 2^53");
     else
-        note(fault, "a reaction that makes more of itself, and nothing that limits it, is the usual cause");
+        note(
+            fault,
+            "a reaction that makes more of itself, and nothing that limits it, is the usual cause");
 }
 
 static void
@@ -252,7 +257,8 @@ report_bound(Fault *fault, u32 flat, bool infinite)
     const Reaction *reaction = rxn__reaction_of_flat(fault->network, flat, &member);
     const char *label = reaction_label(fault, flat);
     if (infinite)
-        rxn__text_printf(&fault->what, "the bound of the rate of '%s' is not a finite number", label);
+        rxn__text_printf(&fault->what, "the bound of the rate of '%s' is not a finite number",
+                         label);
     else
         rxn__text_printf(&fault->what, "the propensity of '%s' rises above its bound", label);
     if (!infinite) {
@@ -355,8 +361,9 @@ report_event(Fault *fault, u32 number, RxnFaultCode code)
         rxn__text_printf(&fault->what, "'when' events trigger each other without end");
         report_at(fault, event->span);
         note_state(fault);
-        note(fault, "an event has to leave the state such that it does not set off another one that "
-                    "sets it off again");
+        note(fault,
+             "an event has to leave the state such that it does not set off another one that "
+             "sets it off again");
         return;
     }
     bool every = event->kind == EVENT_EVERY;

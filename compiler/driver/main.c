@@ -1,6 +1,7 @@
 /* main.c: the program `rxn`: finds the subcommand, and turns its status into messages and an exit
  * status (0 done; 1 the model, the data or the run; 2 the command line; 3 a bug of ours).
  */
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 
@@ -73,7 +74,8 @@ rxn__driver_close(Driver *driver, Pipeline *pipeline)
 static void
 print_help(FILE *file)
 {
-    fputs("rxn: exact simulation of stochastic reaction networks\n\nusage: rxn COMMAND …\n\n", file);
+    fputs("rxn: exact simulation of stochastic reaction networks\n\nusage: rxn COMMAND …\n\n",
+          file);
     for (u32 k = 0; k < COUNT_OF(commands); k++)
         fprintf(file, "  %-8s %s\n", commands[k].name, commands[k].summary);
     fputs("\n'rxn COMMAND --help' lists a command's options; 'rxn --version' tells the version.\n",
@@ -154,8 +156,11 @@ main(int argc, char **argv)
         fputs("error: out of memory\n", stderr);
     if (status == RXN_ERROR_INTERNAL)
         ask_for_report();
-    if (fflush(stdout) != 0 && status == RXN_OK)
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == RXN_OK) {
+        if (errno != EPIPE)
+            fprintf(stderr, "error: standard output cannot be written: %s\n", strerror(errno));
         status = RXN_ERROR_INPUT;
+    }
     rxn__session_close(&driver.session);
     switch (status) {
     case RXN_OK: return 0;

@@ -15,8 +15,8 @@ rxn__nearest(const char *word, u32 count, const char *const *candidates)
     const char *nearest = NULL;
     u32 limit = strlen(word) < 4 ? 1 : 2, best = limit + 1;
     for (u32 k = 0; k < count; k++) {
-        u32 distance = rxn__name_distance(word, strlen(word), candidates[k],
-                                          strlen(candidates[k]), limit);
+        u32 distance =
+            rxn__name_distance(word, strlen(word), candidates[k], strlen(candidates[k]), limit);
         if (distance < best) {
             best = distance;
             nearest = candidates[k];
@@ -104,7 +104,8 @@ find_option(const OptionTable *table, const char *name, size_t length)
     return NULL;
 }
 
-static void
+/* Returns the option that was meant, or NULL. */
+static const Option *
 report_unknown(Driver *driver, const OptionTable *table, const char *name)
 {
     const char *names[64];
@@ -118,6 +119,7 @@ report_unknown(Driver *driver, const OptionTable *table, const char *name)
         rxn__driver_note(driver, "did you mean '%s'?", nearest);
     else
         rxn__driver_note(driver, "'%s --help' lists the options", table->command);
+    return nearest ? find_option(table, nearest, strlen(nearest)) : NULL;
 }
 
 static bool
@@ -159,10 +161,13 @@ parse_option(Driver *driver, const OptionTable *table, int argc, char **argv, in
     size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
     const Option *option = find_option(table, argument, length);
     if (!option) {
-        report_unknown(driver, table,
-                       rxn__arena_copy_text(&driver->session.arena, argument, length));
+        option = report_unknown(driver, table,
+                                rxn__arena_copy_text(&driver->session.arena, argument, length));
         *good = false;
-        return 1;
+        /* What follows is a value, not an operand: no error of its own. */
+        bool value_follows = option && option->kind != OPTION_FLAG && !equals && at + 1 < argc &&
+                             argv[at + 1][0] != '-';
+        return value_follows ? 2 : 1;
     }
     if (option->kind == OPTION_FLAG) {
         if (equals) {

@@ -54,7 +54,8 @@ choose(Driver *driver, const Network *network, const TimesRequest *request, Want
         wanted.until = largest(wanted.at, wanted.at_count);
     if (isnan(wanted.until)) {
         rxn__driver_error(driver, "nothing says how long to simulate");
-        rxn__driver_note(driver, "give --until T, or write 'simulate until T every DT' in the model");
+        rxn__driver_note(driver,
+                         "give --until T, or write 'simulate until T every DT' in the model");
         return false;
     }
     if (isnan(wanted.every) && wanted.at_count == 0)

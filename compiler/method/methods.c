@@ -3,9 +3,14 @@
 
 #include <string.h>
 
-extern const Method rxn__method_ssa_direct;
+extern const Method rxn__method_ssa_direct, rxn__method_ssa_unrolled, rxn__method_ssa_table;
 
-const Method *const rxn__methods[] = {&rxn__method_ssa_direct, NULL};
+const Method *const rxn__methods[] = {
+    &rxn__method_ssa_direct,
+    &rxn__method_ssa_unrolled,
+    &rxn__method_ssa_table,
+    NULL,
+};
 
 const Method *
 rxn__method_find(const char *name)

@@ -4,44 +4,82 @@
  */
 #include "compiler/method/ssa.h"
 
-/* Where the table form overtakes the unrolled one (docs/performance.md has the measurement). */
-enum { UNROLL_REACTIONS = 48, UNROLL_SPECIES = 64 };
+/* Where the table form overtakes the unrolled one, in vector instructions of a step: measured by
+ * tests/bench/forms, the table is in docs/benchmarks.md. Mass-action networks cross at some 110 reactions, rings of
+ * Hill laws at 36; both have a cost near 1,000 there. Lower than that, because straight code also takes
+ * longer to compile. */
+enum { UNROLL_COST = 700, UNROLL_SPECIES = 100 };
+
+/* What a reaction costs beside its propensity: running sum, comparison, changes of counts. */
+enum { REACTION_COST = 8 };
 
 /* The table form's own limits: indices are i32, and the working set of a lane should stay sane. */
 enum { TABLE_REACTIONS = 1000000, TABLE_SPECIES = 1000000 };
 
-typedef struct SumSearch {
+typedef struct Cost {
     const Network *network;
+    u64 work;    /* of one evaluation, sums once */
     u64 longest; /* terms of the longest sum */
-} SumSearch;
+} Cost;
+
+/* Throughput of the operation against that of an addition, on current x86 vector units; elementary functions
+ * by their number of operations. */
+static u32
+op_cost(ExprOp op)
+{
+    switch (op) {
+    case EXPR_DIV:
+    case EXPR_SQRT: return 16;
+    case EXPR_EXP:
+    case EXPR_LOG:
+    case EXPR_SIN:
+    case EXPR_COS: return 30;
+    case EXPR_LOG1P:
+    case EXPR_EXPM1:
+    case EXPR_TAN:
+    case EXPR_TANH:
+    case EXPR_SIGMOID:
+    case EXPR_SOFTPLUS: return 60;
+    case EXPR_POW: return 120;
+    default: return rxn__expr_ops[op].arity > 0; /* leaves are registers */
+    }
+}
 
 static void
-visit_sum(void *context, Expr expr)
+visit_cost(void *context, Expr expr)
 {
-    SumSearch *search = context;
-    const ExprNode *node = expr_node(search->network, expr);
+    Cost *cost = context;
+    const ExprNode *node = expr_node(cost->network, expr);
+    bool whole_power = node->op == EXPR_POW &&
+                       expr_node(cost->network, node->args[1])->op == EXPR_NUMBER;
+    cost->work += whole_power ? 4 : op_cost((ExprOp)node->op);
     if (node->op != EXPR_SUM && node->op != EXPR_PROD)
         return;
-    Variable v = search->network->variables.items[node->object];
+    Variable v = cost->network->variables.items[node->object];
     u64 terms = v.high < v.low ? 0 : (u64)(v.high - v.low) + 1;
-    if (terms > search->longest)
-        search->longest = terms;
+    if (terms > cost->longest)
+        cost->longest = terms;
 }
 
 /* Small enough for registers, sums over species included, which the unrolled form writes out. */
 static bool
 is_small(Network *network)
 {
-    if (network->reaction_count > UNROLL_REACTIONS || network->species_count > UNROLL_SPECIES)
+    if (network->species_count > UNROLL_SPECIES || network->reaction_count > UNROLL_COST)
         return false;
-    SumSearch search = {network, 0};
-    for (u32 r = 0; r < network->reactions.count; r++)
-        rxn__expr_walk(network, network->reactions.items[r].propensity, network->arena, visit_sum,
-                       &search);
+    Cost cost = {network, 0, 0};
     for (u32 k = 0; k < network->observables.count; k++)
-        rxn__expr_walk(network, network->observables.items[k].value, network->arena, visit_sum,
-                       &search);
-    return search.longest <= UNROLL_SPECIES;
+        rxn__expr_walk(network, network->observables.items[k].value, network->arena, visit_cost,
+                       &cost);
+    u64 total = 0, longest = cost.longest;
+    for (u32 r = 0; r < network->reactions.count; r++) {
+        const Reaction *reaction = &network->reactions.items[r];
+        cost.work = cost.longest = 0;
+        rxn__expr_walk(network, reaction->propensity, network->arena, visit_cost, &cost);
+        total += reaction->count * (REACTION_COST + cost.work * (cost.longest + !cost.longest));
+        longest = cost.longest > longest ? cost.longest : longest;
+    }
+    return total <= UNROLL_COST && longest <= UNROLL_SPECIES;
 }
 
 static bool
@@ -74,9 +112,39 @@ write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameT
                              : rxn__ssa_write_table(network, options, arena, names, ret_kernel);
 }
 
+/* Straight code for more than this takes too long to compile to be of use. */
+enum { UNROLL_MOST = 1000 };
+
+static bool
+unrolled_applies(const Network *network, Text *ret_reason)
+{
+    if (network->reaction_count <= UNROLL_MOST && network->species_count <= UNROLL_MOST)
+        return true;
+    rxn__text_printf(ret_reason,
+                     "the unrolled form takes up to %u reactions and species; this network has %u "
+                     "and %u",
+                     UNROLL_MOST, network->reaction_count, network->species_count);
+    return false;
+}
+
 const Method rxn__method_ssa_direct = {
     .name = "direct",
     .summary = "exact, one event at a time (Gillespie's direct method)",
     .applies = applies,
     .write = write_kernel,
+};
+
+/* The two forms by name, whatever the size: to compare them. */
+const Method rxn__method_ssa_unrolled = {
+    .name = "direct-unrolled",
+    .summary = "the direct method, every propensity at every step, in registers",
+    .applies = unrolled_applies,
+    .write = rxn__ssa_write_unrolled,
+};
+
+const Method rxn__method_ssa_table = {
+    .name = "direct-table",
+    .summary = "the direct method over tables, propensities refreshed where they changed",
+    .applies = applies,
+    .write = rxn__ssa_write_table,
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ensembles of the compiler against the references: means and standard deviations.
 
-    run.py --rxn PATH [--case NAME] [--n N] [--precision f64|f32] [--long] [--list]
+    run.py --rxn PATH [--case NAME] [--n N] [--precision f64|f32] [--method NAME] [--long] [--list]
 
 Every case runs a model over an ensemble and compares, at every sample time and for every
 observable, with reference/CASE.csv (made by make_reference.py, which shares no code with the
@@ -136,10 +136,10 @@ def split_header(line):
     return names + [name]
 
 
-def run_model(rxn, case, name, n, seed, precision, long_run, folder):
+def run_model(rxn, case, name, n, seed, flags, long_run, folder):
     out = os.path.join(folder, "%s-%d.csv" % (name, seed))
     command = [rxn, "run", os.path.join(case.folder, (case.model or name) + ".rxn")]
-    command += ["-n", str(n), "--seed", str(seed), "--precision", precision, "--quiet", "-o", out]
+    command += ["-n", str(n), "--seed", str(seed), *flags, "--quiet", "-o", out]
     for assignment in case.sets:
         command += ["--set", assignment]
     command += case.long_flags if long_run else case.flags
@@ -208,7 +208,7 @@ def compare_point(report, t, o, value, e, sampled, n):
             report.beyond[(t, o, what)] = deviation
 
 
-def test_case(rxn, name, n, precision, long_run, folder):
+def test_case(rxn, name, n, flags, long_run, folder):
     case = CASES[name]
     n = n or case.n
     path = os.path.join(HERE, "reference", (case.reference or name) + ".csv")
@@ -219,7 +219,7 @@ def test_case(rxn, name, n, precision, long_run, folder):
             sampled = int(comment.split()[1])
 
     def once(seed):
-        got = run_model(rxn, case, name, n, seed, precision, long_run, folder)
+        got = run_model(rxn, case, name, n, seed, flags, long_run, folder)
         if got is None:
             return None
         report = compare(got, reference, sampled, n)
@@ -257,6 +257,7 @@ def main():
     parser.add_argument("--case", action="append", help="one case (may be given again); default all")
     parser.add_argument("--n", type=int, help="trajectories, instead of each case's own number")
     parser.add_argument("--precision", default="f64", choices=("f64", "f32"))
+    parser.add_argument("--method", default="auto", help="as for `rxn run`")
     parser.add_argument("--long", action="store_true", help="the long cases to their full time")
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     arguments = parser.parse_args()
@@ -270,10 +271,11 @@ def main():
         if name not in CASES:
             parser.error("no case '%s'" % name)
     print("%-26s %7s %6s %5s   %6s  %-22s %6s  %s" % ("case", "n", "values", "left", "max Z", "", "max V", ""))
+    flags = ["--precision", arguments.precision, "--method", arguments.method]
     failed = []
     with tempfile.TemporaryDirectory(prefix="rxn-exact-") as folder:
         for name in names:
-            if not test_case(arguments.rxn, name, arguments.n, arguments.precision, arguments.long, folder):
+            if not test_case(arguments.rxn, name, arguments.n, flags, arguments.long, folder):
                 failed.append(name)
     print("failed: %s" % ", ".join(failed) if failed else "all %d cases passed" % len(names))
     return 1 if failed else 0

@@ -100,6 +100,12 @@ def models():
 NEEDS = {"gene_readout": ["--set", "x=1"]}
 
 
+def lacks_a_target(rxn):
+    """A build without LLVM runs its tests in the interpreter."""
+    run = Run([os.path.abspath(rxn), "run", os.path.join(STDLIB, "sir.rxn"), "-n", "1", "--quiet"])
+    return "this build has no target for the device 'cpu'" in run.err
+
+
 def main(tests, add_arguments=None):
     parser = argparse.ArgumentParser()
     parser.add_argument("--rxn", required=True, help="the program")
@@ -107,6 +113,8 @@ def main(tests, add_arguments=None):
     if add_arguments:
         add_arguments(parser)
     arguments = parser.parse_args()
+    if not arguments.device and lacks_a_target(arguments.rxn):
+        arguments.device = "interpreter"
     print("1..%d" % len(tests))
     failed = 0
     for number, test in enumerate(tests, 1):

@@ -105,7 +105,8 @@ test_moments_of_counts(void **state)
         for (int r = 0; r < ROWS; r++)
             sum += samples[r * CELLS + c];
         for (int r = 0; r < ROWS; r++)
-            squares += (samples[r * CELLS + c] - sum / ROWS) * (samples[r * CELLS + c] - sum / ROWS);
+            squares +=
+                (samples[r * CELLS + c] - sum / ROWS) * (samples[r * CELLS + c] - sum / ROWS);
         assert_true(fabsl(all_mean[c] - sum / ROWS) <= 1e-14L * sum / ROWS);
         assert_true(fabsl(all_m2[c] - squares) <= 1e-13L * squares + 1e-25L);
     }
@@ -161,7 +162,11 @@ fake_kernel(void *context, const RxnLaunch *launch, char *error, size_t size)
 
 static const RxnBuffer fake_buffers[] = {
     {.name = "seed", .element_bytes = 8},
-    {.name = "sample", .element_bytes = 8, .rank = 2, .extent = {0, COLUMNS}, .per_trajectory = true},
+    {.name = "sample",
+     .element_bytes = 8,
+     .rank = 2,
+     .extent = {0, COLUMNS},
+     .per_trajectory = true},
     {.name = "events", .element_bytes = 8, .per_trajectory = true},
 };
 
@@ -224,8 +229,8 @@ see_rows(void *context, uint64_t first, uint64_t count, const double *samples,
         order->good = order->good && events[k] == (first + k) % 10;
         for (uint64_t c = 0; c < ROW; c++)
             order->good =
-                order->good &&
-                samples[k * ROW + c] == floor(1000 * rxn__random_uniform(11, 5, (first + k) * ROW + c));
+                order->good && samples[k * ROW + c] ==
+                                   floor(1000 * rxn__random_uniform(11, 5, (first + k) * ROW + c));
     }
     order->next = first + count;
     return order->next <= order->refuse_from;
@@ -267,7 +272,8 @@ test_lowest_fault_wins(void **state)
         for (uint64_t every = 1; every < 5000; every = every * 3 + 1) {
             Scenario scenario = {.fault_every = every};
             RxnEnsembleResult result;
-            assert_int_equal(run(&scenario, 20011, threads, NULL, NULL, NULL, &result), RXN_FAULTED);
+            assert_int_equal(run(&scenario, 20011, threads, NULL, NULL, NULL, &result),
+                             RXN_FAULTED);
             assert_int_equal(result.fault.trajectory, every);
             assert_int_equal(result.fault.detail, every);
             assert_int_equal(result.fault.code, RXN_FAULT_NAN_PROPENSITY);
@@ -340,9 +346,15 @@ static void
 test_numbers_are_as_printf_has_them(void **state)
 {
     (void)state;
-    const double values[] = {0,        -0.0,  1,     -1,       0.1,   100,      1e15,
-                             0x1p53,   1e17,  1e300, 5e-324,   1.5,   123456.7, 9007199254740991.0,
-                             INFINITY, -INFINITY, 1.0 / 3, 99999999999999980.0};
+    const double values[] = {0,        -0.0,
+                             1,        -1,
+                             0.1,      100,
+                             1e15,     0x1p53,
+                             1e17,     1e300,
+                             5e-324,   1.5,
+                             123456.7, 9007199254740991.0,
+                             INFINITY, -INFINITY,
+                             1.0 / 3,  99999999999999980.0};
     for (size_t k = 0; k < sizeof values / sizeof values[0]; k++) {
         char text[RXN_NUMBER_ROOM], expected[64];
         size_t length = rxn__format_number(text, values[k]);
@@ -417,9 +429,9 @@ test_json_strings(void **state)
         {"plain", "\"plain\""},
         {"a\"b\\c\n\x01", "\"a\\\"b\\\\c\\u000a\\u0001\""},
         {"\xC3\xA4\xE2\x88\x85", "\"\xC3\xA4\xE2\x88\x85\""},
-        {"\xFF\xC3", "\"\\ufffd\\ufffd\""},     /* no UTF-8 */
+        {"\xFF\xC3", "\"\\ufffd\\ufffd\""},            /* no UTF-8 */
         {"\xED\xA0\x80", "\"\\ufffd\\ufffd\\ufffd\""}, /* a surrogate */
-        {"\xC0\x80", "\"\\ufffd\\ufffd\""},     /* an overlong NUL */
+        {"\xC0\x80", "\"\\ufffd\\ufffd\""},            /* an overlong NUL */
     };
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
         char *text = written(write_string, cases[k][0]);
@@ -435,7 +447,10 @@ test_durations(void **state)
     static const struct {
         double seconds;
         const char *text;
-    } cases[] = {{0.0123, "12.3 ms"}, {0.84, "0.8 s"}, {59.4, "59 s"}, {125, "2 min 05 s"},
+    } cases[] = {{0.0123, "12.3 ms"},
+                 {0.84, "0.8 s"},
+                 {59.4, "59 s"},
+                 {125, "2 min 05 s"},
                  {12000, "3 h 20 min"}};
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
         char text[40];

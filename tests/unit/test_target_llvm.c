@@ -353,9 +353,7 @@ test_emit(void **state)
     begin(&f);
     KirKernel *kernel = some_kernel(&f, 5);
     TargetOptions options = {.lanes = 4, .debug_checks = true};
-    static const char *const begins[] = {"; ModuleID", "; ModuleID", "\t.",
-                                         "\x7f"
-                                         "ELF"};
+    static const char *const begins[] = {"; ModuleID", "; ModuleID", "\t.", "\x7f\x45LF"};
     for (u32 form = TARGET_IR; form <= TARGET_OBJECT; form++) {
         Text text;
         const char *error = NULL;

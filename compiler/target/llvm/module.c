@@ -95,6 +95,20 @@ add_attribute(LLVMContextRef context, LLVMValueRef function, const char *name, c
     LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex, attribute);
 }
 
+/* A function of one instruction that nobody calls. Callers built with clang's -fsanitize=function look
+ * for a signature in the bytes before the function they call; these must be mapped, so the kernel must
+ * not be the first thing in its section. */
+static void
+emit_guard(LlvmModule *m)
+{
+    LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(m->context), NULL, 0, false);
+    LLVMValueRef function = LLVMAddFunction(m->module, "guard", type);
+    LLVMSetLinkage(function, LLVMInternalLinkage);
+    LLVMPositionBuilderAtEnd(m->builder,
+                             LLVMAppendBasicBlockInContext(m->context, function, "entry"));
+    LLVMBuildRetVoid(m->builder);
+}
+
 static LLVMValueRef
 declare_function(LlvmModule *m, const KirKernel *kernel, const LlvmHost *host)
 {
@@ -131,6 +145,8 @@ rxn__llvm_render(const KirKernel *kernel, const TargetOptions *options, const Ll
     LLVMSetModuleDataLayout(m->module, data);
     LLVMDisposeTargetData(data);
     m->builder = LLVMCreateBuilderInContext(m->context);
+
+    emit_guard(m);
 
     Emit *e = NEW(arena, Emit);
     e->arena = arena;
