@@ -69,11 +69,21 @@ struct Pool {
     uint32_t worker_count;
 };
 
+/* Number of the chunk's first trajectory. */
+static uint64_t
+chunk_first(const HostJob *job, uint64_t chunk)
+{
+    if (chunk <= job->head_chunks)
+        return chunk * job->head_rows;
+    return job->head_chunks * job->head_rows + (chunk - job->head_chunks) * job->tail_rows;
+}
+
 static uint64_t
 chunk_rows(const HostJob *job, uint64_t chunk)
 {
-    uint64_t first = chunk * job->chunk_rows, left = job->ensemble->trajectories - first;
-    return left < job->chunk_rows ? left : job->chunk_rows;
+    uint64_t rows = chunk < job->head_chunks ? job->head_rows : job->tail_rows;
+    uint64_t left = job->ensemble->trajectories - chunk_first(job, chunk);
+    return left < rows ? left : rows;
 }
 
 /* Ends the run: what is running is told so, nothing new begins. With the lock held. */
@@ -162,7 +172,7 @@ run_chunk(Worker *worker, uint64_t chunk, RxnFault *fault, char *error, size_t e
     else
         memset(row_events, 0, rows * sizeof *row_events);
     RxnLaunch launch = {
-        .first = chunk * job->chunk_rows,
+        .first = chunk_first(job, chunk),
         .count = rows,
         .buffers = worker->buffers,
         .strides = pool->strides,
@@ -290,8 +300,8 @@ prepare_worker(Pool *pool, Worker *worker)
     if (!worker->buffers || !worker->scratch || !worker->workspace || !worker->witness)
         return false;
     if (!job->ensemble->rows) {
-        worker->samples = allocate(job->chunk_rows, pool->cells * sizeof(double));
-        worker->row_events = allocate(job->chunk_rows, sizeof(uint64_t));
+        worker->samples = allocate(job->head_rows, pool->cells * sizeof(double));
+        worker->row_events = allocate(job->head_rows, sizeof(uint64_t));
         if (!worker->samples || !worker->row_events)
             return false;
     }
@@ -300,7 +310,7 @@ prepare_worker(Pool *pool, Worker *worker)
         if (!kernel->buffers[b].per_trajectory || b == job->sample || b == job->events)
             continue;
         worker->scratch[b] =
-            allocate(job->chunk_rows, (size_t)pool->strides[b] * kernel->buffers[b].element_bytes);
+            allocate(job->head_rows, (size_t)pool->strides[b] * kernel->buffers[b].element_bytes);
         worker->buffers[b] = worker->scratch[b];
         if (!worker->scratch[b])
             return false;
@@ -332,8 +342,8 @@ prepare(Pool *pool)
                 return false;
         }
         if (ensemble->rows) {
-            slot->samples = allocate(job->chunk_rows, pool->cells * sizeof(double));
-            slot->row_events = allocate(job->chunk_rows, sizeof(uint64_t));
+            slot->samples = allocate(job->head_rows, pool->cells * sizeof(double));
+            slot->row_events = allocate(job->head_rows, sizeof(uint64_t));
             if (!slot->samples || !slot->row_events)
                 return false;
         }

@@ -14,7 +14,9 @@ typedef struct HostJob {
     const RxnEnsemble *ensemble;
     void *const *buffers; /* per kernel buffer: the data bound; NULL where it is per trajectory */
     uint32_t sample, events; /* numbers of these buffers; UINT32_MAX: the kernel has no such */
-    uint64_t chunk_rows, chunk_count;
+    uint64_t chunk_count;
+    uint64_t head_chunks, head_rows; /* the first chunks, of so many rows each; */
+    uint64_t tail_rows; /* then smaller ones, so that all threads end at about one time */
     uint32_t threads;
 } HostJob;
 

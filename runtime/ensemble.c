@@ -56,6 +56,19 @@ rows_of_chunk(uint64_t row_bytes, uint64_t trajectories)
     return rows;
 }
 
+/* Three quarters of the ensemble in chunks of full size, the rest in halves. */
+static void
+divide(const RxnEnsemble *ensemble, HostJob *job)
+{
+    uint64_t n = ensemble->trajectories;
+    uint64_t row_bytes = (uint64_t)ensemble->sample_count * ensemble->columns * sizeof(double);
+    job->head_rows = rows_of_chunk(row_bytes, n);
+    job->tail_rows = job->head_rows > 1 ? job->head_rows / 2 : 1;
+    job->head_chunks = n / job->head_rows * 3 / 4;
+    uint64_t tail = n - job->head_chunks * job->head_rows;
+    job->chunk_count = job->head_chunks + (tail + job->tail_rows - 1) / job->tail_rows;
+}
+
 /* ---- binding ----------------------------------------------------------------------------------- */
 
 static const void *
@@ -161,8 +174,7 @@ run(const RxnEnsemble *ensemble, RxnEnsembleResult *result)
         .cells = (size_t)ensemble->sample_count * ensemble->columns,
     };
     HostJob job = {.ensemble = ensemble};
-    job.chunk_rows = rows_of_chunk(collector.cells * sizeof(double), ensemble->trajectories);
-    job.chunk_count = (ensemble->trajectories + job.chunk_rows - 1) / job.chunk_rows;
+    divide(ensemble, &job);
     job.threads = ensemble->threads ? ensemble->threads : rxn_processors();
     if (job.threads > job.chunk_count)
         job.threads = (uint32_t)job.chunk_count;

@@ -54,7 +54,24 @@
  * tests/unit/test_math.c asserts. `ops`: KIR operations without constants, bits and neg, none of
  * which costs an instruction.
  *
-@TABLE@
+ *                  ops       largest     promised
+ *               f64  f32    f64   f32
+ *     log_unit   21   18    0.88  0.93*       1
+ *     log        31   31    0.91  0.87*       1
+ *     exp        24   18    0.87  0.90*       1
+ *     log1p      38   38    1.41  1.44        2
+ *     expm1      27   22    1.37  1.32        2
+ *     sigmoid    36   30    1.48  1.46        2
+ *     softplus   57   52    1.48  1.26        2
+ *     tanh       40   35    1.42  1.42        2
+ *     sin        31   25    1.49  1.53        2
+ *     cos        30   24    1.47  1.57        2
+ *     tan        47   39    1.35  1.35        2
+ *     pow       112   60    0.89  0.51        2
+ *
+ * The f64 column is of ten million arguments each, against MPFR, dense where it is hard: near 1,
+ * subnormal, near overflow, near multiples of pi/2. In f32, * marks a run through all 2^32 floats;
+ * the others took every 17th to 41st, pow 70 million pairs.
  *
  * Where they are defined: everywhere, with the special values of C (C11 F.10); but sin, cos and tan
  * are NaN beyond |x| = 2^40 (f64) and 2^18 (f32), never a wrong number, and log_unit is only for a

@@ -5,7 +5,8 @@
  * from + turn * period, never accumulated, so that the thousandth firing is as exact as the first.
  *
  * A `when` keeps whether its condition held after the last change; it fires at a change from false to
- * true, in order of declaration, again and again until nothing more fires.
+ * true. Of several that turn true together the first in order of declaration fires; then all conditions
+ * are looked at anew, until none is rising.
  */
 #include "compiler/method/ssa_private.h"
 
@@ -241,56 +242,80 @@ rxn__ssa_timed_events(SsaFrame *frame, KirValue stop)
 
 /* ---- when -------------------------------------------------------------------------------------- */
 
+/* Evaluates all conditions on the present state: which hold, and which have just turned true. Returns
+ * whether any has. */
+static KirValue
+rising_conditions(SsaFrame *frame, KirValue *ret_holds, KirValue *ret_rising)
+{
+    KirBuilder *b = frame->builder;
+    const Network *network = frame->network;
+    KirValue any = rxn__kir_const(b, KIR_BOOL, 0);
+    bind_conditions(frame);
+    for (u32 e = 0; e < network->events.count; e++) {
+        if (network->events.items[e].kind != EVENT_WHEN)
+            continue;
+        ret_holds[e] = rxn__lower(&frame->lower, network->events.items[e].condition);
+        KirValue was = rxn__kir_get(b, frame->event_was[e], 0);
+        ret_rising[e] = kir_and(b, ret_holds[e], kir_not(b, was));
+        any = kir_or(b, any, ret_rising[e]);
+    }
+    return any;
+}
+
+/* Fires the first of the events that are rising. The others that are rising stay "not held", so that they
+ * fire next if they still hold then. */
+static void
+fire_first(SsaFrame *frame, const KirValue *holds, const KirValue *rising, KirValue round)
+{
+    KirBuilder *b = frame->builder;
+    const Network *network = frame->network;
+    KirValue *fires = NEW_ARRAY(frame->arena, KirValue, network->events.count);
+    KirValue earlier = rxn__kir_const(b, KIR_BOOL, 0);
+    for (u32 e = 0; e < network->events.count; e++) {
+        if (network->events.items[e].kind != EVENT_WHEN)
+            continue;
+        fires[e] = kir_and(b, rising[e], kir_not(b, earlier));
+        earlier = kir_or(b, earlier, rising[e]);
+        KirValue settled = kir_or(b, fires[e], kir_not(b, rising[e]));
+        rxn__kir_set(b, frame->event_was[e], 0, kir_and(b, holds[e], settled));
+    }
+    for (u32 e = 0; e < network->events.count; e++) {
+        if (network->events.items[e].kind != EVENT_WHEN)
+            continue;
+        rxn__kir_if(b, fires[e]);
+        trap_if(frame, kir_gt(b, round, rxn__kir_const(b, KIR_I32, CASCADE_LIMIT)),
+                RXN_FAULT_EVENT_CASCADE, event_detail(frame, e));
+        frame->lower.time = rxn__kir_get(b, frame->t, 0);
+        assign(frame, e);
+        frame->lower.time = 0;
+        rxn__kir_close(b);
+        rxn__lower_forget(&frame->lower);
+    }
+}
+
 void
 rxn__ssa_when_events(SsaFrame *frame)
 {
     KirBuilder *b = frame->builder;
     const Network *network = frame->network;
-    KirValue rising = rxn__kir_const(b, KIR_BOOL, 0);
-    bind_conditions(frame);
-    for (u32 e = 0; e < network->events.count; e++) {
-        if (network->events.items[e].kind != EVENT_WHEN)
-            continue;
-        KirValue holds = rxn__lower(&frame->lower, network->events.items[e].condition);
-        KirValue was = rxn__kir_get(b, frame->event_was[e], 0);
-        rising = kir_or(b, rising, kir_and(b, holds, kir_not(b, was)));
-    }
-    rxn__kir_if(b, rising);
+    KirValue *holds = NEW_ARRAY(frame->arena, KirValue, network->events.count);
+    KirValue *rising = NEW_ARRAY(frame->arena, KirValue, network->events.count);
+    rxn__kir_if(b, rising_conditions(frame, holds, rising));
     u32 rounds = rxn__kir_local(b, "rounds", KIR_I32, 0);
-    u32 fired = rxn__kir_local(b, "fired", KIR_BOOL, 0);
     rxn__kir_set(b, rounds, 0, rxn__kir_const(b, KIR_I32, 0));
     rxn__kir_loop(b);
-    rxn__kir_set(b, fired, 0, rxn__kir_const(b, KIR_BOOL, 0));
-    for (u32 e = 0; e < network->events.count; e++) {
-        if (network->events.items[e].kind != EVENT_WHEN)
-            continue;
-        bind_conditions(frame);
-        KirValue holds = rxn__lower(&frame->lower, network->events.items[e].condition);
-        KirValue was = rxn__kir_get(b, frame->event_was[e], 0);
-        rxn__kir_set(b, frame->event_was[e], 0, holds);
-        rxn__kir_if(b, kir_and(b, holds, kir_not(b, was)));
-        rxn__kir_set(b, fired, 0, rxn__kir_const(b, KIR_BOOL, 1));
-        frame->lower.time = rxn__kir_get(b, frame->t, 0);
-        assign(frame, e);
-        frame->lower.time = 0;
-        KirValue round = rxn__kir_get(b, rounds, 0);
-        trap_if(frame, kir_gt(b, round, rxn__kir_const(b, KIR_I32, CASCADE_LIMIT)),
-                RXN_FAULT_EVENT_CASCADE, event_detail(frame, e));
-        rxn__kir_close(b);
-        rxn__lower_forget(&frame->lower);
-    }
-    rxn__kir_if(b, kir_not(b, rxn__kir_get(b, fired, 0)));
+    KirValue any = rising_conditions(frame, holds, rising);
+    rxn__kir_if(b, kir_not(b, any));
     rxn__kir_break(b);
     rxn__kir_close(b);
-    rxn__kir_set(b, rounds, 0,
-                 kir_add(b, rxn__kir_get(b, rounds, 0), rxn__kir_const(b, KIR_I32, 1)));
+    KirValue round = rxn__kir_get(b, rounds, 0);
+    fire_first(frame, holds, rising, round);
+    rxn__kir_set(b, rounds, 0, kir_add(b, round, rxn__kir_const(b, KIR_I32, 1)));
     rxn__kir_close(b);
-    rxn__kir_else(b);
-    bind_conditions(frame);
+    rxn__kir_close(b);
+    rising_conditions(frame, holds, rising); /* none is rising now: what holds is what held */
     for (u32 e = 0; e < network->events.count; e++)
         if (network->events.items[e].kind == EVENT_WHEN)
-            rxn__kir_set(b, frame->event_was[e], 0,
-                         rxn__lower(&frame->lower, network->events.items[e].condition));
-    rxn__kir_close(b);
+            rxn__kir_set(b, frame->event_was[e], 0, holds[e]);
     rxn__lower_forget(&frame->lower);
 }

@@ -202,6 +202,7 @@ cross_stop(SsaFrame *frame)
     rxn__kir_else(b);
     KirValue stop = rxn__kir_get(b, frame->stop, 0);
     rxn__kir_set(b, frame->arrival, 0, stop);
+    rxn__kir_set(b, frame->t, 0, stop); /* a fault of an event happens at the event's time */
     rxn__ssa_timed_events(frame, stop);
     rxn__kir_if(b, kir_ge(b, stop, rxn__kir_load(b, frame->end_time, NULL)));
     /* One more iteration: `when` events at the end time come first, then the last samples. */

@@ -491,6 +491,7 @@ write_refusal(Table *table, KirValue total, KirValue rest)
     KirValue value = rxn__kir_get(b, table->law_value, 0);
     KirValue bound = rxn__kir_get(b, table->propensity, reaction);
     rxn__kir_if(b, kir_and(b, kir_lt(b, value, infinite), kir_gt(b, value, bound)));
+    rxn__kir_set(b, frame->t, 0, rxn__kir_get(b, frame->arrival, 0)); /* the fault is at that time */
     rxn__kir_trap(b, RXN_FAULT_BOUND_EXCEEDED, kir_cast(b, KIR_U32, reaction));
     rxn__kir_close(b);
     rxn__kir_if(b, kir_not(b, kir_lt(b, rest, value)));

@@ -166,6 +166,10 @@ trap_where(SsaFrame *frame, const Unrolled *unrolled, RxnFaultCode code, FaultTe
     if (!any)
         return;
     rxn__kir_if(b, found);
+    if (code == RXN_FAULT_BOUND_EXCEEDED) /* the rate of the proposed time is the fault */
+        rxn__kir_set(b, frame->t, 0,
+                     kir_min(b, rxn__kir_get(b, frame->arrival, 0),
+                             rxn__kir_get(b, frame->stop, 0)));
     rxn__kir_trap(b, code, which);
     rxn__kir_close(b);
 }

@@ -54,7 +54,7 @@ class Program:
     def call(self, *arguments, **options):
         arguments = [str(a) for a in arguments]
         if self.device and arguments and arguments[0] == "run" and "--device" not in arguments:
-            arguments += ["--device", self.device]
+            arguments[1:1] = ["--device", self.device]
         return Run([self.path] + arguments, **options)
 
     def good(self, *arguments, **options):

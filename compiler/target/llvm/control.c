@@ -28,7 +28,8 @@
  *
  * What a lane that has trapped computes in the rest of the step is garbage too; but its fault will
  * show its time and state as they were at the trap. So either these are saved when the trap happens
- * (code that is cold), or later sets of them are blends (code that is not).
+ * (code that is cold), or later sets of them are blends (code that is not). Arrays in memory are not
+ * saved: masked stores cost nothing.
  */
 #include "compiler/target/llvm/llvm.h"
 
@@ -163,15 +164,15 @@ emit_uniform_if(Emit *e, const KirStatement *s)
     if (s->otherwise.count > 0)
         otherwise = rxn__llvm_block(e, "else");
     LLVMBuildCondBr(e->builder, e->values[s->value], then, otherwise);
-    bool outer_trap = e->after_trap;
+    u8 outer_trap = e->after_trap;
     /* All lanes of this block enter, and none comes out: then the block is over for good. */
     emit_body(e, &s->body, then, fatal ? e->block_end : after);
-    bool trap = fatal ? outer_trap : e->after_trap;
+    u8 trap = fatal ? outer_trap : e->after_trap;
     if (s->otherwise.count > 0) {
         e->mask = before;
         e->after_trap = outer_trap;
         emit_body(e, &s->otherwise, otherwise, after);
-        trap = trap || e->after_trap;
+        trap |= e->after_trap;
     }
     e->after_trap = trap;
     LLVMPositionBuilderAtEnd(e->builder, after);
@@ -269,13 +270,13 @@ emit_divergent_if(Emit *e, const KirStatement *s)
         if (shrinks && rest == NULL) {
             /* Only who comes out of the body needs the test whether anybody is left. */
             LLVMBasicBlockRef out = rxn__llvm_block(e, "out");
-            bool trap = e->after_trap;
+            u8 open = e->after_trap & WITNESS_OPEN;
             emit_body(e, blocks[i], begin, out);
             LLVMPositionBuilderAtEnd(e->builder, out);
             LLVMValueRef left = LLVMBuildAnd(e->builder, before, alive_mask(e), "");
             if (!blend && e->saves_witness) {
                 save_the_trapped(e, before, left);
-                e->after_trap = trap;
+                e->after_trap = LANES_TRAPPED | open;
             }
             LLVMBuildCondBr(e->builder, rxn__llvm_any(e, left), after, e->block_end);
         } else {
@@ -304,7 +305,7 @@ emit_uniform_loop(Emit *e, const KirStatement *s)
     bool traps = e->lanes > 1 && before != NULL && rxn__llvm_has_trap(&s->body);
     Live live = {.outer = e->live, .is_loop = true, .uniform = true, .leave = leave};
     e->live = &live;
-    e->after_trap = e->after_trap || traps;
+    e->after_trap |= traps ? LANES_TRAPPED | WITNESS_OPEN : 0;
     LLVMBuildBr(e->builder, head);
     LLVMPositionBuilderAtEnd(e->builder, head);
     if (traps)
@@ -327,7 +328,7 @@ emit_divergent_body(Emit *e, const KirStatement *s, LLVMBasicBlockRef head, LLVM
 {
     e->blend = true;
     e->divergence++;
-    e->after_trap = e->after_trap || rxn__llvm_has_trap(&s->body);
+    e->after_trap |= rxn__llvm_has_trap(&s->body) ? LANES_TRAPPED | WITNESS_OPEN : 0;
     LLVMPositionBuilderAtEnd(e->builder, head);
     e->mask = rxn__llvm_load(e, e->mask_type, e->live->alive);
     emit_body(e, &s->body, head, latch);
@@ -375,7 +376,7 @@ emit_uniform_for(Emit *e, const KirStatement *s)
     LLVMBasicBlockRef head = rxn__llvm_block(e, "for"), body = rxn__llvm_block(e, "body");
     LLVMBasicBlockRef latch = rxn__llvm_block(e, "next"), leave = rxn__llvm_block(e, "left");
     bool shrinks = e->lanes > 1 && before != NULL && rxn__llvm_has_trap(&s->body);
-    e->after_trap = e->after_trap || shrinks;
+    e->after_trap |= shrinks ? LANES_TRAPPED | WITNESS_OPEN : 0;
     LLVMBuildBr(e->builder, head);
     LLVMPositionBuilderAtEnd(e->builder, head);
     LLVMValueRef counter = LLVMBuildPhi(e->builder, e->i32, "");
@@ -513,7 +514,7 @@ emit_trap(Emit *e, const KirStatement *s)
 {
     if (e->lanes > 1 && e->divergence == 0 && e->layout->uniform[s->value]) {
         emit_shared_trap(e, s);
-        e->after_trap = true;
+        e->after_trap = LANES_TRAPPED | WITNESS_OPEN;
         return;
     }
     LLVMValueRef code = LLVMConstInt(e->i32, s->code, false);
@@ -531,7 +532,7 @@ emit_trap(Emit *e, const KirStatement *s)
     note_fault(e, rxn__llvm_splat(e, code), e->code_slot);
     note_fault(e, detail, e->detail_slot);
     kill_lanes(e, NULL);
-    e->after_trap = true;
+    e->after_trap = LANES_TRAPPED | WITNESS_OPEN;
     LLVMBuildBr(e->builder, e->block_end);
 }
 
@@ -603,10 +604,9 @@ rxn__llvm_emit_region(Emit *e, KirRegion region, LLVMValueRef mask, LLVMValueRef
     e->saves_witness = region == KIR_STEP && saving_pays(e, &e->kernel->regions[region]);
     LLVMBasicBlockRef body = rxn__llvm_block(e, "region"), end = rxn__llvm_block(e, "region_end");
     Live live = {.alive = alive, .leave = end};
-    e->region = region;
     e->mask = mask;
     e->blend = blend;
-    e->after_trap = false;
+    e->after_trap = 0;
     e->live = &live;
     LLVMBuildBr(e->builder, body);
     if (region == KIR_LAUNCH) {

@@ -1,13 +1,13 @@
 /* emit.c: LLVM types, constants and small things that all of the emission uses. */
 #include "compiler/target/llvm/llvm.h"
 
+#include <llvm/Config/llvm-config.h>
 #include <string.h>
 
 void
 rxn__llvm_emit_types(Emit *e)
 {
     LLVMContextRef c = e->context;
-    e->void_type = LLVMVoidTypeInContext(c);
     e->i1 = LLVMInt1TypeInContext(c);
     e->i8 = LLVMInt8TypeInContext(c);
     e->i32 = LLVMInt32TypeInContext(c);
@@ -32,6 +32,17 @@ rxn__llvm_emit_types(Emit *e)
     for (u32 i = 0; i < e->lanes; i++)
         numbers[i] = LLVMConstInt(e->i32, i, false);
     e->lane_numbers = e->lanes == 1 ? numbers[0] : LLVMConstVector(numbers, e->lanes);
+}
+
+/* LLVM 17 widened the count to 64 bits, under a new name. */
+LLVMTypeRef
+rxn__llvm_array_type(LLVMTypeRef element, u64 count)
+{
+#if LLVM_VERSION_MAJOR >= 17
+    return LLVMArrayType2(element, count);
+#else
+    return LLVMArrayType(element, (unsigned)count);
+#endif
 }
 
 LLVMValueRef

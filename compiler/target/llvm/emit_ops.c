@@ -430,14 +430,12 @@ float_to_int(Emit *e, const Operands *o)
     default: above = 0x1p64; break;
     }
     LLVMBuilderRef b = e->builder;
-    LLVMTypeRef type = LLVMTypeOf(o->x);
     LLVMValueRef low = LLVMConstReal(e->scalar[o->from], below);
     LLVMValueRef high = LLVMConstReal(e->scalar[o->from], above);
     if (!o->uniform) {
         low = rxn__llvm_splat(e, low);
         high = rxn__llvm_splat(e, high);
     }
-    (void)type;
     LLVMValueRef fits =
         LLVMBuildAnd(b, LLVMBuildFCmp(b, inclusive ? LLVMRealOGE : LLVMRealOGT, o->x, low, ""),
                      LLVMBuildFCmp(b, LLVMRealOLT, o->x, high, ""), "");

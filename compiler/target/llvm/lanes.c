@@ -83,7 +83,7 @@ emit_witness_area(Emit *e)
     const Layout *layout = e->layout;
     if (layout->witness_on_stack) {
         u64 count = (u64)(layout->witness_scalars + 1) * e->lanes;
-        e->witness_area = rxn__llvm_stack_slot(e, LLVMArrayType2(e->f64, count), "witness");
+        e->witness_area = rxn__llvm_stack_slot(e, rxn__llvm_array_type(e->f64, count), "witness");
     } else {
         LLVMValueRef offset = LLVMConstInt(e->i64, layout->witness_offset, false);
         e->witness_area = LLVMBuildGEP2(e->builder, e->i8, e->workspace, &offset, 1, "witness");

@@ -104,6 +104,11 @@ typedef struct Live {
     LLVMBasicBlockRef leave;
 } Live;
 
+typedef enum AfterTrap {
+    LANES_TRAPPED = 1, /* lanes may have trapped */
+    WITNESS_OPEN = 2,  /* and the scalar witnesses of some of them are saved nowhere */
+} AfterTrap;
+
 /* Where a region's traps that take all its lanes come together; see control.c. */
 typedef struct SharedTrap {
     LLVMBasicBlockRef block; /* NULL: none so far */
@@ -130,7 +135,7 @@ typedef struct Emit {
     LLVMValueRef function;
     LLVMBasicBlockRef entry; /* holds nothing but the stack slots */
 
-    LLVMTypeRef void_type, i1, i8, i32, i64, f32, f64, pointer;
+    LLVMTypeRef i1, i8, i32, i64, f32, f64, pointer;
     LLVMTypeRef scalar[KIR_TYPE_COUNT];
     LLVMTypeRef vector[KIR_TYPE_COUNT];      /* the scalar types when lanes is 1 */
     LLVMTypeRef mask_type, row_type;         /* W bits; W 64-bit integers */
@@ -150,9 +155,9 @@ typedef struct Emit {
 
     /* Where emission stands. mask: the lanes that execute, NULL where all values are scalars.
      * blend: whether the lanes outside the mask must keep their locals. */
-    KirRegion region;
     LLVMValueRef mask;
-    bool blend, after_trap;
+    bool blend;
+    u8 after_trap;  /* AfterTrap: of the code before */
     u32 divergence; /* how many blocks around that not all lanes of the region have entered */
     Live *live;
     SharedTrap shared_trap;
@@ -171,6 +176,8 @@ typedef struct Emit {
 
 /* emit.c */
 void rxn__llvm_emit_types(Emit *e);
+
+LLVMTypeRef rxn__llvm_array_type(LLVMTypeRef element, u64 count);
 
 LLVMValueRef rxn__llvm_constant(Emit *e, KirType type, u64 bits);
 
@@ -270,7 +277,6 @@ typedef struct LlvmModule {
     LLVMTargetMachineRef machine;
     LLVMMemoryBufferRef output;
     char *message;
-    const char *diagnostic; /* what LLVM complained of, first line; NULL: nothing */
     Arena *arena;
 } LlvmModule;
 

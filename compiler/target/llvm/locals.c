@@ -42,7 +42,7 @@ rxn__llvm_emit_locals(Emit *e)
         } else if (place->place == LOCAL_STACK) {
             u32 count = local->length * (place->uniform ? 1 : e->lanes);
             LLVMTypeRef type =
-                LLVMArrayType2(rxn__llvm_memory_type(e, (KirType)local->type), count);
+                rxn__llvm_array_type(rxn__llvm_memory_type(e, (KirType)local->type), count);
             e->locals[i].slots[0] = rxn__llvm_stack_slot(e, type, local->name->text);
             LLVMSetAlignment(e->locals[i].slots[0], 64);
         } else {
@@ -126,7 +126,8 @@ must_blend(const Emit *e, u32 local)
 {
     if (e->lanes == 1 || e->layout->locals[local].uniform)
         return false;
-    if (e->blend || !e->after_trap)
+    u8 matters = e->layout->locals[local].place <= LOCAL_SPLIT ? WITNESS_OPEN : LANES_TRAPPED;
+    if (e->blend || !(e->after_trap & matters))
         return e->blend;
     /* A lane that has trapped runs on as garbage, but what its fault will show must stay. */
     for (u32 i = 0; i < e->kernel->witness.count; i++)

@@ -9,13 +9,20 @@
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
 #include <llvm-c/Transforms/PassBuilder.h>
+#include <llvm/Config/llvm-config.h>
 #include <string.h>
 
 /* KIR arrives folded, shared and hoisted, so little is left for LLVM to find: registers instead of
  * stack slots, redundant splats and addresses, what is constant around the step loop. Each pass here
  * was kept because leaving it out made kernels slower. */
-static const char passes[] = "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,"
-                             "simplifycfg,loop-mssa(licm),early-cse)";
+#if LLVM_VERSION_MAJOR >=                                                                          \
+    18 /* which took to checking that one round is enough, unless told not to */
+#define INSTCOMBINE "instcombine<no-verify-fixpoint>"
+#else
+#define INSTCOMBINE "instcombine"
+#endif
+static const char passes[] =
+    "function(sroa,early-cse<memssa>," INSTCOMBINE ",simplifycfg,loop-mssa(licm),early-cse)";
 
 void
 rxn__llvm_module_release(void *object)
@@ -33,7 +40,7 @@ rxn__llvm_module_release(void *object)
         LLVMDisposeTargetMachine(m->machine);
     if (m->context != NULL)
         LLVMContextDispose(m->context);
-    *m = (LlvmModule){.arena = m->arena, .diagnostic = m->diagnostic};
+    *m = (LlvmModule){.arena = m->arena};
 }
 
 /* Called by LLVM from within: only notes, for it must not leave by longjmp through C++ frames. */
@@ -187,8 +194,10 @@ rxn__llvm_optimize(LlvmModule *m, const TargetOptions *options, const char **ret
     LLVMDisposePassBuilderOptions(settings);
     if (error == NULL)
         return RXN_OK;
-    m->message = LLVMGetErrorMessage(error); /* malloc'd as LLVMDisposeMessage expects */
-    return fail(m, "LLVM's passes failed", m->message, ret_error);
+    char *message = LLVMGetErrorMessage(error);
+    RxnStatus status = fail(m, "LLVM's passes failed", message, ret_error);
+    LLVMDisposeErrorMessage(message);
+    return status;
 }
 
 RxnStatus
