@@ -413,20 +413,16 @@ run_trajectory(Machine *machine, u64 step_guard)
     reset_repeats(machine, step_guard);
     Outcome outcome = run_region(machine, KIR_INIT);
     const u64 *done = &machine->slots[machine->slot_of[machine->kernel->done]];
-    for (u64 steps = 1; outcome == FINISHED; steps++) {
+    for (u64 steps = 0; outcome == FINISHED && !*done; steps++) {
         if (*machine->launch->cancel)
             return CANCELLED;
-        outcome = run_region(machine, KIR_STEP);
-        if (outcome != FINISHED)
-            return outcome;
-        if (*done)
-            return run_region(machine, KIR_FINISH);
         if (step_guard && steps >= step_guard) {
             machine->error = "a trajectory does not end (step guard)";
             return FAILED;
         }
+        outcome = run_region(machine, KIR_STEP);
     }
-    return outcome;
+    return outcome == FINISHED ? run_region(machine, KIR_FINISH) : outcome;
 }
 
 static void

@@ -11,7 +11,8 @@
  *            locals. Its values are visible in the other regions. (rxn__kir_hoist moves there what
  *            depends on nothing else: rate constants, sums over parameters.)
  *   init     starts trajectory i: sets the locals.
- *   step     one iteration; repeated until the bool local named by `kernel->done` is true after it.
+ *   step     one iteration; repeated while the bool local named by `kernel->done` is false, which is
+ *            looked at after init and after every step.
  *   finish   after the last step; stores what is left to store.
  *
  * All non-uniform locals start a trajectory as zero (init needs to set only the others); so a

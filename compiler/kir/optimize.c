@@ -1,6 +1,6 @@
 /* optimize.c: the whole sequence of passes, readable in one table.
  *
- * Folding first, so that mathematics of constants is expanded never. Sharing after the expansion, which
+ * Folding first, so that little is expanded in vain (what was expanded of constants folds too). Sharing after it, which
  * repeats the same polynomials; and once more after hoisting, which brings equal values together. Dead
  * code goes last, so nobody before has to clean up.
  *

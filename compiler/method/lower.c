@@ -164,8 +164,8 @@ lower_reference(Lowering *lowering, const ExprNode *node, KirType type)
     default: { /* EXPR_HOISTED */
         const Hoisted *hoisted = &network->hoisted.items[node->object];
         flat = rxn__lower_flat(lowering, &hoisted->shape, 0, node->args);
-        value = rxn__kir_get(b, lowering->hoisted_local[node->object],
-                             hoisted->shape.rank ? flat : 0);
+        value =
+            rxn__kir_get(b, lowering->hoisted_local[node->object], hoisted->shape.rank ? flat : 0);
         break;
     }
     }
@@ -387,8 +387,7 @@ rxn__lower_propensity(Lowering *lowering, const Reaction *reaction, Expr propens
     for (u32 k = 0; k < reaction->reactants.count; k++) {
         const Term *term = &reaction->reactants.items[k];
         const Species *species = &lowering->network->species.items[term->species];
-        KirValue flat =
-            rxn__lower_flat(lowering, &species->shape, species->flat, term->index);
+        KirValue flat = rxn__lower_flat(lowering, &species->shape, species->flat, term->index);
         KirValue x = rxn__lower_species(lowering, flat);
         value = kir_mul(b, value, falling_factorial(b, lowering->real, x, term->coefficient));
     }

@@ -23,10 +23,11 @@ typedef struct Lowering {
     KirType real;
 
     u32 parameter_buffer, input_buffer;
-    u32 *species_local;   /* one scalar local per flat species; NULL: they are in species_array */
-    u32 species_array;    /* array local of `real` */
-    u32 *hoisted_local;   /* uniform array local per Hoisted */
-    KirValue time, time_low, time_high, time_middle; /* f64; 0 where an expression must not use it */
+    u32 *species_local; /* one scalar local per flat species; NULL: they are in species_array */
+    u32 species_array;  /* array local of `real` */
+    u32 *hoisted_local; /* uniform array local per Hoisted */
+    KirValue time, time_low, time_high,
+        time_middle; /* f64; 0 where an expression must not use it */
 
     KirValue *variable_value; /* i32, per variable number; 0: not bound */
     u32 variable_capacity;
@@ -41,43 +42,34 @@ typedef struct Lowering {
 /* Sums and products over up to this many terms become straight code; longer ones a `for`. */
 enum { RXN_UNROLL_SUM = 16 };
 
-void
-rxn__lower_init(Lowering *lowering, KirBuilder *builder, Network *network, Arena *arena,
-                KirType real);
+void rxn__lower_init(Lowering *lowering, KirBuilder *builder, Network *network, Arena *arena,
+                     KirType real);
 
 /* Forgets all values: the state or the time changed, or the block that they stand in was closed. */
-void
-rxn__lower_forget(Lowering *lowering);
+void rxn__lower_forget(Lowering *lowering);
 
 /* The value of an expression, in `real` (or bool). */
-KirValue
-rxn__lower(Lowering *lowering, Expr expr);
+KirValue rxn__lower(Lowering *lowering, Expr expr);
 
 /* In a type of choice: f64 for times and for what is computed once. */
-KirValue
-rxn__lower_as(Lowering *lowering, Expr expr, KirType type);
+KirValue rxn__lower_as(Lowering *lowering, Expr expr, KirType type);
 
 /* Binds a variable to an i32 value; 0 unbinds. */
-void
-rxn__lower_bind(Lowering *lowering, u32 variable, KirValue value);
+void rxn__lower_bind(Lowering *lowering, u32 variable, KirValue value);
 
 /* The i32 value of an affine index expression. */
-KirValue
-rxn__lower_index(Lowering *lowering, Expr index);
+KirValue rxn__lower_index(Lowering *lowering, Expr index);
 
 /* The i32 flat number of a reference: first + Σ index * stride. */
-KirValue
-rxn__lower_flat(Lowering *lowering, const Shape *shape, u32 first, const Expr *indices);
+KirValue rxn__lower_flat(Lowering *lowering, const Shape *shape, u32 first, const Expr *indices);
 
 /* Mass action: rate · Π falling(x, n) / n!, with the constants gathered so that they hoist. */
-KirValue
-rxn__lower_propensity(Lowering *lowering, const Reaction *reaction, Expr propensity, Expr rate);
+KirValue rxn__lower_propensity(Lowering *lowering, const Reaction *reaction, Expr propensity,
+                               Expr rate);
 
 /* count of a species by flat number, as an i32 value. */
-KirValue
-rxn__lower_species(Lowering *lowering, KirValue flat);
+KirValue rxn__lower_species(Lowering *lowering, KirValue flat);
 
-double
-rxn__factorial(u32 n);
+double rxn__factorial(u32 n);
 
 #endif

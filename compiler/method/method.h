@@ -60,11 +60,9 @@ typedef struct Method {
 
 extern const Method *const rxn__methods[]; /* NULL at the end */
 
-const Method *
-rxn__method_find(const char *name);
+const Method *rxn__method_find(const char *name);
 
 /* The method that `--method auto` takes, and why (a sentence for `rxn check`). */
-const Method *
-rxn__method_choose(const Network *network, Text *ret_why);
+const Method *rxn__method_choose(const Network *network, Text *ret_why);
 
 #endif

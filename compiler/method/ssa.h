@@ -39,74 +39,64 @@ typedef struct SsaFrame {
     u32 seed, parameter, input, sample_time, sample_count, end_time, step_limit, sample, events;
 
     /* locals */
-    u32 t, arrival, threshold, next_time, stop, sample_index;
+    u32 t, arrival, threshold, next_time, stop;
+    u32 sample_index,
+        next_sample;        /* the next sample to record: its row and its time (+inf: none) */
     u32 n, n_high, n_check; /* step number, and when to look at limits again */
     u32 missed;             /* u64: iterations without a reaction */
     u32 ended, done;
-    u32 middle;                            /* f64: where comparisons of time are decided */
-    u32 window_end, window_length, fresh;  /* f64, f64, bool: no reaction or refusal in this window yet */
-    u32 jumped;                            /* bool: an event has changed the state (table form) */
+    u32 middle; /* f64: where comparisons of time are decided */
+    u32 window_end, window_length,
+        fresh;  /* f64, f64, bool: no reaction or refusal in this window yet */
+    u32 jumped; /* bool: an event has changed the state (table form) */
     u32 *event_next, *event_turn, *event_was; /* per event; unused ones 0 */
     bool has_when, has_breakpoints, has_windows, tracks_jumps;
     double largest_gain; /* most copies of one species that one reaction adds */
 } SsaFrame;
 
 /* Where the counts are: a scalar local per species, or one array. */
-void
-rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, Arena *arena,
-               NameTable *names, bool unrolled, MethodKernel *output);
+void rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, Arena *arena,
+                    NameTable *names, bool unrolled, MethodKernel *output);
 
 /* The launch and init regions. Leaves the builder in init. */
-void
-rxn__ssa_init(SsaFrame *frame);
+void rxn__ssa_init(SsaFrame *frame);
 
 /* In step: binds t (and the window) for propensities that read time. Call before lowering them. */
-void
-rxn__ssa_bind_window(SsaFrame *frame);
+void rxn__ssa_bind_window(SsaFrame *frame);
 
 /* Draws the waiting time and the threshold from the total. */
-void
-rxn__ssa_draw(SsaFrame *frame, KirValue total);
+void rxn__ssa_draw(SsaFrame *frame, KirValue total);
 
 /* The rare block. `healthy` (a bool value, or 0): where false, `explain` writes the traps. */
-void
-rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
-              void (*explain)(SsaFrame *frame, void *context), void *context);
+void rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
+                   void (*explain)(SsaFrame *frame, void *context), void *context);
 
 /* A proposal was refused (thinning): counts it, and shortens the window where that helps. To be
  * written inside an `if` of the method. */
-void
-rxn__ssa_refused(SsaFrame *frame, KirValue total);
+void rxn__ssa_refused(SsaFrame *frame, KirValue total);
 
-void
-rxn__ssa_close(SsaFrame *frame);
+void rxn__ssa_close(SsaFrame *frame);
 
 /* finish region, done local, witness; checks the kernel. */
-const char *
-rxn__ssa_end(SsaFrame *frame);
+const char *rxn__ssa_end(SsaFrame *frame);
 
-KirValue
-rxn__ssa_real(SsaFrame *frame, double value);
+KirValue rxn__ssa_real(SsaFrame *frame, double value);
 
 /* Stores a count by constant flat number; by value in the array form. */
-void
-rxn__ssa_set_species(SsaFrame *frame, u32 flat, KirValue value);
+void rxn__ssa_set_species(SsaFrame *frame, u32 flat, KirValue value);
 
 /* True if the propensity is zero whenever the reaction would take more than there is: it has the count
  * as a factor. Then no test for negative counts is needed. */
-bool
-rxn__ssa_guarded(const Network *network, const Reaction *reaction, u32 species_flat, u32 member,
-                 i32 taken);
+bool rxn__ssa_guarded(const Network *network, const Reaction *reaction, u32 species_flat,
+                      u32 member, i32 taken);
 
 /* Edges of the dependency graph that the table form takes: 4 bytes each, twice. */
 #define RXN_MAX_TABLE_EDGES 100000000u
 
 /* The two forms of the direct method. */
-const char *
-rxn__ssa_write_unrolled(Network *network, const MethodOptions *options, Arena *arena,
-                        NameTable *names, MethodKernel *ret_kernel);
-const char *
-rxn__ssa_write_table(Network *network, const MethodOptions *options, Arena *arena,
-                     NameTable *names, MethodKernel *ret_kernel);
+const char *rxn__ssa_write_unrolled(Network *network, const MethodOptions *options, Arena *arena,
+                                    NameTable *names, MethodKernel *ret_kernel);
+const char *rxn__ssa_write_table(Network *network, const MethodOptions *options, Arena *arena,
+                                 NameTable *names, MethodKernel *ret_kernel);
 
 #endif

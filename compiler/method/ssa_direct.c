@@ -50,8 +50,8 @@ visit_cost(void *context, Expr expr)
 {
     Cost *cost = context;
     const ExprNode *node = expr_node(cost->network, expr);
-    bool whole_power = node->op == EXPR_POW &&
-                       expr_node(cost->network, node->args[1])->op == EXPR_NUMBER;
+    bool whole_power =
+        node->op == EXPR_POW && expr_node(cost->network, node->args[1])->op == EXPR_NUMBER;
     cost->work += whole_power ? 4 : op_cost((ExprOp)node->op);
     if (node->op != EXPR_SUM && node->op != EXPR_PROD)
         return;
@@ -97,8 +97,7 @@ applies(const Network *network, Text *ret_reason)
         rxn__text_printf(ret_reason,
                          "its dependency graph has %llu edges, more than the %u that the direct "
                          "method takes",
-                         (unsigned long long)network->traits.dependency_edges,
-                         RXN_MAX_TABLE_EDGES);
+                         (unsigned long long)network->traits.dependency_edges, RXN_MAX_TABLE_EDGES);
         return false;
     }
     return true;

@@ -165,6 +165,8 @@ rxn__ssa_init_events(SsaFrame *frame)
                          rxn__lower(&frame->lower, network->events.items[e].condition));
     if (frame->tracks_jumps)
         rxn__kir_set(b, frame->jumped, 0, rxn__kir_const(b, KIR_BOOL, 1));
+    KirValue first = rxn__kir_const(b, KIR_I32, 0);
+    rxn__kir_set(b, frame->next_sample, 0, rxn__kir_load(b, frame->sample_time, &first));
     rxn__ssa_next_stop(frame, f64(frame, -1));
 }
 
@@ -184,9 +186,7 @@ rxn__ssa_next_stop(SsaFrame *frame, KirValue now)
     if (frame->has_windows)
         stop = kir_min(b, stop, rxn__kir_get(b, frame->window_end, 0));
     rxn__kir_set(b, frame->stop, 0, stop);
-    KirValue index = rxn__kir_get(b, frame->sample_index, 0);
-    rxn__kir_set(b, frame->next_time, 0,
-                 kir_min(b, stop, rxn__kir_load(b, frame->sample_time, &index)));
+    rxn__kir_set(b, frame->next_time, 0, kir_min(b, stop, rxn__kir_get(b, frame->next_sample, 0)));
 }
 
 /* Fires what is due at `stop`, in order of declaration; moves the middle and the window. */
@@ -205,8 +205,7 @@ rxn__ssa_timed_events(SsaFrame *frame, KirValue stop)
         if (network->events.items[e].kind == EVENT_AT) {
             rxn__kir_set(b, frame->event_next[e], 0, f64(frame, INFINITY));
         } else {
-            KirValue turn =
-                kir_add(b, rxn__kir_get(b, frame->event_turn[e], 0), f64(frame, 1));
+            KirValue turn = kir_add(b, rxn__kir_get(b, frame->event_turn[e], 0), f64(frame, 1));
             KirValue next = every_time(frame, e, turn);
             trap_if(frame, kir_not(b, kir_gt(b, next, stop)), RXN_FAULT_EVENT_TIME,
                     event_detail(frame, e));

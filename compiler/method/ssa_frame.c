@@ -44,15 +44,16 @@ declare_buffers(SsaFrame *frame)
 {
     const Network *network = frame->network;
     frame->seed = scalar_buffer(frame, "seed", KIR_U64, false);
-    frame->parameter = vector_buffer(frame, "parameter", network->param_count + !network->param_count);
+    frame->parameter =
+        vector_buffer(frame, "parameter", network->param_count + !network->param_count);
     frame->input = vector_buffer(frame, "input", network->input_count + !network->input_count);
     frame->sample_time = vector_buffer(frame, "sample_time", KIR_DYNAMIC);
     frame->sample_count = scalar_buffer(frame, "sample_count", KIR_I32, false);
     frame->end_time = scalar_buffer(frame, "end_time", KIR_F64, false);
     frame->step_limit = scalar_buffer(frame, "step_limit", KIR_U64, false);
     u32 extents[2] = {KIR_DYNAMIC, network->column_count};
-    frame->sample = rxn__kir_buffer(frame->builder, "sample", KIR_F64, KIR_PER_TRAJECTORY, true, 2,
-                                    extents);
+    frame->sample =
+        rxn__kir_buffer(frame->builder, "sample", KIR_F64, KIR_PER_TRAJECTORY, true, 2, extents);
     frame->events = scalar_buffer(frame, "events", KIR_U64, true);
 }
 
@@ -169,6 +170,7 @@ rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, 
     frame->next_time = f64_local(frame, "next_time");
     frame->stop = f64_local(frame, "stop");
     frame->sample_index = rxn__kir_local(frame->builder, "sample_index", KIR_I32, 0);
+    frame->next_sample = f64_local(frame, "next_sample");
     frame->n = rxn__kir_local(frame->builder, "n", KIR_U32, 0);
     frame->n_high = rxn__kir_local(frame->builder, "n_high", KIR_U32, 0);
     frame->n_check = rxn__kir_local(frame->builder, "n_check", KIR_U32, 0);
@@ -259,9 +261,8 @@ store_hoisted(SsaFrame *frame, void *context)
     Hoisted hoisted = frame->network->hoisted.items[number];
     /* f64 whatever the precision: done once, and a sum of hundreds of terms deserves it. */
     KirValue value = rxn__lower_as(&frame->lower, hoisted.value, KIR_F64);
-    KirValue element = hoisted.shape.rank
-                           ? rxn__ssa_element(frame, &hoisted.shape, hoisted.variables, 0)
-                           : 0;
+    KirValue element =
+        hoisted.shape.rank ? rxn__ssa_element(frame, &hoisted.shape, hoisted.variables, 0) : 0;
     rxn__kir_set(frame->builder, frame->lower.hoisted_local[number], element,
                  kir_cast(frame->builder, frame->real, value));
 }
@@ -306,10 +307,10 @@ rxn__ssa_not_a_count(SsaFrame *frame, KirValue value)
 {
     KirBuilder *b = frame->builder;
     KirType type = rxn__kir_type(b, value);
-    KirValue whole = kir_and(
-        b, kir_ge(b, value, rxn__kir_const(b, type, 0)),
-        kir_and(b, kir_eq(b, value, kir_floor(b, value)),
-                kir_le(b, value, rxn__kir_const(b, type, frame->count_limit))));
+    KirValue whole =
+        kir_and(b, kir_ge(b, value, rxn__kir_const(b, type, 0)),
+                kir_and(b, kir_eq(b, value, kir_floor(b, value)),
+                        kir_le(b, value, rxn__kir_const(b, type, frame->count_limit))));
     return kir_not(b, whole);
 }
 
@@ -325,8 +326,7 @@ start_species(SsaFrame *frame, void *context)
     rxn__kir_close(b);
     value = kir_cast(b, frame->real, value);
     if (frame->lower.species_local)
-        rxn__ssa_set_species(
-            frame, (u32)rxn__kir_kernel(b)->values.items[flat].bits, value);
+        rxn__ssa_set_species(frame, (u32)rxn__kir_kernel(b)->values.items[flat].bits, value);
     else
         rxn__kir_set(b, frame->lower.species_array, flat, value);
 }
@@ -343,8 +343,8 @@ check_rate(SsaFrame *frame, void *context)
     double order = 0;
     for (u32 k = 0; k < reaction.reactants.count; k++)
         order += reaction.reactants.items[k].coefficient;
-    double largest = (frame->real == KIR_F32 ? 3e38 : 1e308) /
-                     pow(frame->count_limit, order) / (network->reaction_count + 1.0);
+    double largest = (frame->real == KIR_F32 ? 3e38 : 1e308) / pow(frame->count_limit, order) /
+                     (network->reaction_count + 1.0);
     /* The flat number: row-major in the reaction's variables, each from its own low bound. */
     KirValue flat = rxn__kir_const(b, KIR_I32, 0);
     for (u32 k = 0; k < reaction.variable_count; k++) {
@@ -463,11 +463,11 @@ rxn__ssa_draw(SsaFrame *frame, KirValue total)
     KirValue trajectory = kir_trajectory(b);
     KirValue half = rxn__kir_const(b, KIR_U64, 32);
     KirValue key[2] = {kir_cast(b, KIR_U32, seed), kir_cast(b, KIR_U32, kir_shr(b, seed, half))};
-    KirValue counter[4] = {
-        rxn__kir_get(b, frame->n, 0),
-        kir_or(b, rxn__kir_get(b, frame->n_high, 0),
-               rxn__kir_const(b, KIR_U32, (double)(RXN_STREAM_EVENTS << 16))),
-        kir_cast(b, KIR_U32, trajectory), kir_cast(b, KIR_U32, kir_shr(b, trajectory, half))};
+    KirValue counter[4] = {rxn__kir_get(b, frame->n, 0),
+                           kir_or(b, rxn__kir_get(b, frame->n_high, 0),
+                                  rxn__kir_const(b, KIR_U32, (double)(RXN_STREAM_EVENTS << 16))),
+                           kir_cast(b, KIR_U32, trajectory),
+                           kir_cast(b, KIR_U32, kir_shr(b, trajectory, half))};
     KirValue words[4];
     rxn__kir_philox(b, key, counter, words);
     KirValue u = open_uniform(frame, words[0], words[1]);
@@ -497,10 +497,9 @@ rxn__ssa_end(SsaFrame *frame)
     rxn__kir_region(b, KIR_FINISH);
     KirValue n = rxn__kir_get(b, frame->n, 0);
     KirValue high = rxn__kir_get(b, frame->n_high, 0);
-    KirValue steps = kir_or(b,
-                            kir_shl(b, kir_cast(b, KIR_U64, high), rxn__kir_const(b, KIR_U64, 32)),
-                            kir_cast(b, KIR_U64, n));
-    rxn__kir_store(b, frame->events, NULL,
-                   kir_sub(b, steps, rxn__kir_get(b, frame->missed, 0)));
+    KirValue steps =
+        kir_or(b, kir_shl(b, kir_cast(b, KIR_U64, high), rxn__kir_const(b, KIR_U64, 32)),
+               kir_cast(b, KIR_U64, n));
+    rxn__kir_store(b, frame->events, NULL, kir_sub(b, steps, rxn__kir_get(b, frame->missed, 0)));
     return rxn__kir_end(b, &frame->output->kernel);
 }

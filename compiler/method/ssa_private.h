@@ -10,31 +10,23 @@ typedef struct MemberVisit {
 } MemberVisit;
 
 /* Writes `body` for all values of the variables: straight code for few, nested `for`s for many. */
-void
-rxn__ssa_each_member(SsaFrame *frame, u32 rank, const u32 *variables, const i64 *low,
-                     const i64 *high, const MemberVisit *visit);
+void rxn__ssa_each_member(SsaFrame *frame, u32 rank, const u32 *variables, const i64 *low,
+                          const i64 *high, const MemberVisit *visit);
 
-void
-rxn__ssa_each_element(SsaFrame *frame, const Shape *shape, const u32 *variables,
-                      const MemberVisit *visit);
+void rxn__ssa_each_element(SsaFrame *frame, const Shape *shape, const u32 *variables,
+                           const MemberVisit *visit);
 
-KirValue
-rxn__ssa_element(SsaFrame *frame, const Shape *shape, const u32 *variables, u32 first);
+KirValue rxn__ssa_element(SsaFrame *frame, const Shape *shape, const u32 *variables, u32 first);
 
-KirValue
-rxn__ssa_not_a_count(SsaFrame *frame, KirValue value);
+KirValue rxn__ssa_not_a_count(SsaFrame *frame, KirValue value);
 
 /* ssa_events.c */
-void
-rxn__ssa_init_events(SsaFrame *frame);
+void rxn__ssa_init_events(SsaFrame *frame);
 
-void
-rxn__ssa_timed_events(SsaFrame *frame, KirValue stop);
+void rxn__ssa_timed_events(SsaFrame *frame, KirValue stop);
 
-void
-rxn__ssa_next_stop(SsaFrame *frame, KirValue now);
+void rxn__ssa_next_stop(SsaFrame *frame, KirValue now);
 
-void
-rxn__ssa_when_events(SsaFrame *frame);
+void rxn__ssa_when_events(SsaFrame *frame);
 
 #endif

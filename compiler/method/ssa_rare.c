@@ -45,7 +45,8 @@ largest_count(SsaFrame *frame, KirValue *ret_count, KirValue *ret_species)
     u32 which = rxn__kir_local(b, "which", KIR_U32, 0);
     rxn__kir_set(b, most, 0, rxn__ssa_real(frame, -1));
     rxn__kir_set(b, which, 0, rxn__kir_const(b, KIR_U32, 0));
-    KirValue s = rxn__kir_for(b, rxn__kir_const(b, KIR_I32, 0), rxn__kir_const(b, KIR_I32, species));
+    KirValue s =
+        rxn__kir_for(b, rxn__kir_const(b, KIR_I32, 0), rxn__kir_const(b, KIR_I32, species));
     KirValue x = rxn__kir_get(b, frame->lower.species_array, s);
     KirValue old = rxn__kir_get(b, most, 0);
     KirValue more = kir_gt(b, x, old);
@@ -68,9 +69,9 @@ look_at_limits(SsaFrame *frame)
     KirValue last = rxn__kir_const_bits(b, KIR_U32, 0xffffffffu);
     rxn__kir_if(b, kir_eq(b, n, rxn__kir_get(b, frame->n_check, 0)));
     KirValue high = rxn__kir_get(b, frame->n_high, 0);
-    KirValue steps = kir_or(b,
-                            kir_shl(b, kir_cast(b, KIR_U64, high), rxn__kir_const(b, KIR_U64, 32)),
-                            kir_cast(b, KIR_U64, n));
+    KirValue steps =
+        kir_or(b, kir_shl(b, kir_cast(b, KIR_U64, high), rxn__kir_const(b, KIR_U64, 32)),
+               kir_cast(b, KIR_U64, n));
     KirValue limit = rxn__kir_load(b, frame->step_limit, NULL);
     rxn__kir_if(b, kir_ge(b, steps, limit));
     rxn__kir_trap(b, RXN_FAULT_STEP_LIMIT, zero);
@@ -119,11 +120,11 @@ record_samples(SsaFrame *frame, KirValue limit)
 {
     KirBuilder *b = frame->builder;
     rxn__kir_loop(b);
-    KirValue row = rxn__kir_get(b, frame->sample_index, 0);
-    KirValue time = rxn__kir_load(b, frame->sample_time, &row); /* behind the last stands +inf */
+    KirValue time = rxn__kir_get(b, frame->next_sample, 0);
     rxn__kir_if(b, kir_not(b, kir_lt(b, time, limit)));
     rxn__kir_break(b);
     rxn__kir_close(b);
+    KirValue row = rxn__kir_get(b, frame->sample_index, 0);
     rxn__lower_forget(&frame->lower);
     frame->lower.time = time;
     for (u32 k = 0; k < frame->network->observables.count; k++) {
@@ -134,7 +135,9 @@ record_samples(SsaFrame *frame, KirValue limit)
     }
     frame->lower.time = 0;
     rxn__lower_forget(&frame->lower);
-    rxn__kir_set(b, frame->sample_index, 0, kir_add(b, row, rxn__kir_const(b, KIR_I32, 1)));
+    KirValue next = kir_add(b, row, rxn__kir_const(b, KIR_I32, 1));
+    rxn__kir_set(b, frame->sample_index, 0, next);
+    rxn__kir_set(b, frame->next_sample, 0, rxn__kir_load(b, frame->sample_time, &next));
     rxn__kir_close(b);
 }
 
@@ -166,8 +169,8 @@ rxn__ssa_refused(SsaFrame *frame, KirValue total)
         return;
     /* A shorter window has a tighter bound; but one of fewer than some eight proposals would cost more
      * crossings than it saves refusals, and where the bound is loose for another reason it never helps. */
-    KirValue proposals = kir_mul(b, rxn__kir_get(b, frame->window_length, 0),
-                                 kir_cast(b, KIR_F64, total));
+    KirValue proposals =
+        kir_mul(b, rxn__kir_get(b, frame->window_length, 0), kir_cast(b, KIR_F64, total));
     rxn__kir_if(b, kir_gt(b, proposals, f64(frame, 8)));
     shrink_window(frame, rxn__kir_get(b, frame->arrival, 0), 0.5);
     rxn__kir_close(b);
@@ -220,11 +223,10 @@ rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
               void (*explain)(SsaFrame *frame, void *context), void *context)
 {
     KirBuilder *b = frame->builder;
-    KirValue on_time = kir_lt(b, rxn__kir_get(b, frame->arrival, 0),
-                              rxn__kir_get(b, frame->next_time, 0));
-    KirValue quiet = kir_and(b, on_time,
-                             kir_ne(b, rxn__kir_get(b, frame->n, 0),
-                                    rxn__kir_get(b, frame->n_check, 0)));
+    KirValue on_time =
+        kir_lt(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->next_time, 0));
+    KirValue quiet = kir_and(
+        b, on_time, kir_ne(b, rxn__kir_get(b, frame->n, 0), rxn__kir_get(b, frame->n_check, 0)));
     if (healthy)
         quiet = kir_and(b, quiet, healthy);
     rxn__kir_if(b, kir_not(b, quiet));
@@ -235,9 +237,9 @@ rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
         /* After the end the propensities of the final state are nobody's business. */
         KirValue matters = kir_not(b, rxn__kir_get(b, frame->ended, 0));
         if (frame->has_windows)
-            matters = kir_and(b, matters,
-                              kir_lt(b, rxn__kir_get(b, frame->threshold, 0),
-                                     rxn__ssa_real(frame, INFINITY)));
+            matters = kir_and(
+                b, matters,
+                kir_lt(b, rxn__kir_get(b, frame->threshold, 0), rxn__ssa_real(frame, INFINITY)));
         rxn__kir_if(b, kir_and(b, kir_not(b, healthy), matters));
         explain(frame, context);
         rxn__kir_close(b);
@@ -250,9 +252,7 @@ rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
     rxn__kir_if(b, crossing);
     cross_stop(frame);
     rxn__kir_else(b);
-    KirValue row = rxn__kir_get(b, frame->sample_index, 0);
-    rxn__kir_set(b, frame->next_time, 0,
-                 kir_min(b, stop, rxn__kir_load(b, frame->sample_time, &row)));
+    rxn__kir_set(b, frame->next_time, 0, kir_min(b, stop, rxn__kir_get(b, frame->next_sample, 0)));
     rxn__kir_close(b);
     rxn__kir_close(b);
 }

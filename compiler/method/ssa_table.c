@@ -31,10 +31,10 @@ typedef struct Table {
     SsaFrame *frame;
     DependencyGraph graph;
     u32 group_size, group_count;
-    u32 order;      /* most distinct reactants of a mass-action reaction */
+    u32 order;        /* most distinct reactants of a mass-action reaction */
     u32 multiplicity; /* highest coefficient of one */
     bool has_laws, may_drop, timed;
-    u32 laws;       /* number of laws */
+    u32 laws;        /* number of laws */
     u32 *law_family; /* law -> reaction family; [0] unused */
 
     /* locals */
@@ -218,9 +218,9 @@ family_flat(Table *table, const Reaction *reaction)
     for (u32 k = 0; k < reaction->variable_count; k++) {
         Variable v = frame->network->variables.items[reaction->variables[k]];
         flat = kir_mul(b, flat, i32v(table, v.high - v.low + 1));
-        flat = kir_add(b, flat,
-                       kir_sub(b, frame->lower.variable_value[reaction->variables[k]],
-                               i32v(table, v.low)));
+        flat = kir_add(
+            b, flat,
+            kir_sub(b, frame->lower.variable_value[reaction->variables[k]], i32v(table, v.low)));
     }
     return kir_add(b, flat, i32v(table, reaction->flat));
 }
@@ -284,9 +284,9 @@ mass_action_value(Table *table, KirValue reaction)
             rxn__kir_get(b, frame->lower.species_array, load1(table, table->slot_species, slot));
         for (u32 m = 0; m < table->multiplicity; m++) {
             KirValue factor = kir_sub(b, x, rxn__ssa_real(frame, m));
-            value = kir_mul(b, value,
-                            kir_select(b, kir_gt(b, count, i32v(table, m)), factor,
-                                       rxn__ssa_real(frame, 1)));
+            value = kir_mul(
+                b, value,
+                kir_select(b, kir_gt(b, count, i32v(table, m)), factor, rxn__ssa_real(frame, 1)));
         }
     }
     return value;
@@ -331,10 +331,9 @@ trap_unless_sound(Table *table, KirValue value, KirValue reaction, bool is_bound
         rxn__kir_trap(b, RXN_FAULT_BOUND_INFINITE, detail);
     } else {
         /* A shorter window may have a finite bound: the total says so, and the rare block retries. */
-        KirValue least = kir_add(b,
-                                 kir_mul(b, rxn__kir_get(b, frame->t, 0),
-                                         rxn__kir_const(b, KIR_F64, 0x1p-39)),
-                                 rxn__kir_const(b, KIR_F64, 1e-200));
+        KirValue least = kir_add(
+            b, kir_mul(b, rxn__kir_get(b, frame->t, 0), rxn__kir_const(b, KIR_F64, 0x1p-39)),
+            rxn__kir_const(b, KIR_F64, 1e-200));
         rxn__kir_if(b, kir_le(b, rxn__kir_get(b, frame->window_length, 0), least));
         rxn__kir_trap(b, RXN_FAULT_BOUND_INFINITE, detail);
         rxn__kir_close(b);
@@ -357,8 +356,7 @@ evaluate_laws(Table *table, KirValue reaction, KirValue law, bool bounds)
         rxn__lower_forget(&frame->lower);
         decode_variables(table, &family, reaction);
         bool use_bound = bounds && timed && family.bound;
-        KirValue value =
-            rxn__lower(&frame->lower, use_bound ? family.bound : family.propensity);
+        KirValue value = rxn__lower(&frame->lower, use_bound ? family.bound : family.propensity);
         rxn__kir_set(b, table->law_value, 0, value);
         trap_unless_sound(table, value, reaction, use_bound);
         rxn__kir_close(b);
@@ -491,7 +489,8 @@ write_refusal(Table *table, KirValue total, KirValue rest)
     KirValue value = rxn__kir_get(b, table->law_value, 0);
     KirValue bound = rxn__kir_get(b, table->propensity, reaction);
     rxn__kir_if(b, kir_and(b, kir_lt(b, value, infinite), kir_gt(b, value, bound)));
-    rxn__kir_set(b, frame->t, 0, rxn__kir_get(b, frame->arrival, 0)); /* the fault is at that time */
+    rxn__kir_set(b, frame->t, 0,
+                 rxn__kir_get(b, frame->arrival, 0)); /* the fault is at that time */
     rxn__kir_trap(b, RXN_FAULT_BOUND_EXCEEDED, kir_cast(b, KIR_U32, reaction));
     rxn__kir_close(b);
     rxn__kir_if(b, kir_not(b, kir_lt(b, rest, value)));
@@ -508,9 +507,9 @@ write_apply(Table *table)
     SsaFrame *frame = table->frame;
     KirBuilder *b = frame->builder;
     KirValue reaction = rxn__kir_get(b, table->last, 0); /* `none` has an empty row as well */
-    KirValue e = rxn__kir_for(b, load1(table, table->change_start, reaction),
-                              load1(table, table->change_start,
-                                    kir_add(b, reaction, i32v(table, 1))));
+    KirValue e =
+        rxn__kir_for(b, load1(table, table->change_start, reaction),
+                     load1(table, table->change_start, kir_add(b, reaction, i32v(table, 1))));
     KirValue species = load1(table, table->change_species, e);
     KirValue delta = kir_cast(b, frame->real, load1(table, table->change_delta, e));
     KirValue x = kir_add(b, rxn__kir_get(b, frame->lower.species_array, species), delta);
@@ -536,8 +535,8 @@ explain_total(SsaFrame *frame, void *context)
 }
 
 const char *
-rxn__ssa_write_table(Network *network, const MethodOptions *options, Arena *arena,
-                     NameTable *names, MethodKernel *ret_kernel)
+rxn__ssa_write_table(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
+                     MethodKernel *ret_kernel)
 {
     SsaFrame frame;
     Table table = {.frame = &frame};
@@ -550,8 +549,8 @@ rxn__ssa_write_table(Network *network, const MethodOptions *options, Arena *aren
 
     rxn__ssa_begin(&frame, network, options, arena, names, false, ret_kernel);
     KirBuilder *b = frame.builder;
-    table.propensity = rxn__kir_local(b, "propensity", frame.real,
-                                      table.group_count * table.group_size);
+    table.propensity =
+        rxn__kir_local(b, "propensity", frame.real, table.group_count * table.group_size);
     table.group_sum = rxn__kir_local(b, "group_sum", frame.real, table.group_count);
     table.last = rxn__kir_local(b, "last", KIR_I32, 0);
     table.law_value = rxn__kir_local(b, "law_value", frame.real, 0);

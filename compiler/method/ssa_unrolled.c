@@ -23,9 +23,11 @@
 
 typedef struct Unrolled {
     u32 count;
-    KirValue *proposed; /* bounds where a rate depends on time, else propensities: per flat reaction */
-    KirValue *actual;   /* propensities at the proposed time; the same values where time plays no part */
-    bool *checked;      /* may be negative or not finite: tested at every step */
+    KirValue
+        *proposed; /* bounds where a rate depends on time, else propensities: per flat reaction */
+    KirValue
+        *actual;   /* propensities at the proposed time; the same values where time plays no part */
+    bool *checked; /* may be negative or not finite: tested at every step */
     KirValue total;
 } Unrolled;
 
@@ -105,8 +107,9 @@ healthy_propensities(SsaFrame *frame, const Unrolled *unrolled)
     }
     if (!least)
         return 0;
-    KirValue sound = kir_and(b, kir_ge(b, least, rxn__ssa_real(frame, 0)),
-                             kir_le(b, unrolled->total, rxn__ssa_real(frame, largest_finite(frame))));
+    KirValue sound =
+        kir_and(b, kir_ge(b, least, rxn__ssa_real(frame, 0)),
+                kir_le(b, unrolled->total, rxn__ssa_real(frame, largest_finite(frame))));
     return healthy ? kir_and(b, sound, healthy) : sound;
 }
 
@@ -167,9 +170,9 @@ trap_where(SsaFrame *frame, const Unrolled *unrolled, RxnFaultCode code, FaultTe
         return;
     rxn__kir_if(b, found);
     if (code == RXN_FAULT_BOUND_EXCEEDED) /* the rate of the proposed time is the fault */
-        rxn__kir_set(b, frame->t, 0,
-                     kir_min(b, rxn__kir_get(b, frame->arrival, 0),
-                             rxn__kir_get(b, frame->stop, 0)));
+        rxn__kir_set(
+            b, frame->t, 0,
+            kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0)));
     rxn__kir_trap(b, code, which);
     rxn__kir_close(b);
 }
@@ -212,9 +215,8 @@ collect_changes(SsaFrame *frame, ChangeList *lists, bool *ret_may_drop)
             for (u32 k = 0; k < count; k++) {
                 SpeciesChange change = {j, changes[k].delta};
                 vec_push(frame->arena, &lists[changes[k].species], change);
-                if (changes[k].delta < 0 &&
-                    !rxn__ssa_guarded(network, reaction, changes[k].species, member,
-                                      -changes[k].delta))
+                if (changes[k].delta < 0 && !rxn__ssa_guarded(network, reaction, changes[k].species,
+                                                              member, -changes[k].delta))
                     ret_may_drop[changes[k].species] = true;
             }
         }
@@ -244,8 +246,7 @@ apply_reaction(SsaFrame *frame, const KirValue *below)
             KirValue fired = below[high];
             if (low)
                 fired = kir_and(b, fired, kir_not(b, below[low - 1]));
-            KirValue moved =
-                kir_add(b, changed, rxn__ssa_real(frame, lists[s].items[first].delta));
+            KirValue moved = kir_add(b, changed, rxn__ssa_real(frame, lists[s].items[first].delta));
             changed = kir_select(b, fired, moved, changed);
             k++;
         }
@@ -285,8 +286,8 @@ rxn__ssa_write_unrolled(Network *network, const MethodOptions *options, Arena *a
     bool timed = network->traits.time_dependent;
     if (timed) {
         rxn__lower_forget(&frame.lower);
-        frame.lower.time = kir_min(b, rxn__kir_get(b, frame.arrival, 0),
-                                   rxn__kir_get(b, frame.stop, 0));
+        frame.lower.time =
+            kir_min(b, rxn__kir_get(b, frame.arrival, 0), rxn__kir_get(b, frame.stop, 0));
     }
     write_propensities(&frame, &unrolled, true);
     if (timed)

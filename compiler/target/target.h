@@ -9,24 +9,29 @@
 #include "compiler/kir/kir.h"
 
 typedef struct TargetOptions {
-    u32 lanes;           /* trajectories side by side: 1, 2, 4, 8, 16, 32; 0: what suits the kernel and the CPU */
-    const char *cpu;     /* LLVM's name of the processor; NULL: the host's */
+    u32 lanes; /* trajectories side by side: 1, 2, 4, 8, 16, 32; 0: what suits the kernel and the CPU */
+    const char *cpu;      /* LLVM's name of the processor; NULL: the host's */
     const char *features; /* LLVM's feature string; NULL: the host's */
-    bool fast_math;      /* hardware approximations; results then differ between targets */
-    bool debug_checks;   /* verify the target's own IR after rendering (tests, debug builds) */
-    const char *cache;   /* directory of the compile cache; NULL: none */
+    bool fast_math;       /* hardware approximations; results then differ between targets */
+    bool debug_checks;    /* verify the target's own IR after rendering (tests, debug builds) */
+    const char *cache;    /* directory of the compile cache; NULL: none */
 } TargetOptions;
 
 typedef struct CompiledKernel {
     RxnKernelFunction run;
     size_t workspace_bytes; /* what a launch's workspace must hold (one per concurrent launch) */
     u32 lanes;
-    const char *isa;        /* "avx512", "avx2", "sse2", "neon"…: for reports */
+    const char *isa; /* "avx512", "avx2", "sse2", "neon"…: for reports */
     bool from_cache;
 } CompiledKernel;
 
 /* Forms that a kernel can be written out in. */
-typedef enum TargetForm { TARGET_IR, TARGET_IR_OPTIMIZED, TARGET_ASSEMBLY, TARGET_OBJECT } TargetForm;
+typedef enum TargetForm {
+    TARGET_IR,
+    TARGET_IR_OPTIMIZED,
+    TARGET_ASSEMBLY,
+    TARGET_OBJECT
+} TargetForm;
 
 typedef struct Target {
     const char *name; /* "llvm", "cuda" */
@@ -43,7 +48,6 @@ typedef struct Target {
 /* The targets of this build, NULL at the end. */
 extern const Target *const rxn__targets[];
 
-const Target *
-rxn__target_find(const char *name);
+const Target *rxn__target_find(const char *name);
 
 #endif

@@ -3,6 +3,7 @@
 
     random_networks.py --rxn PATH [--seeds 1-40] [--methods direct-unrolled,direct-table]
                        [--precisions f64,f32] [--n N] [--compare] [--show]
+    random_networks.py --rxn PATH --corners
 
 A seed makes a network with a finite state space from the parts of the language whose meaning
 can go wrong: mass action with coefficients, `=>` laws, catalysts, families, reactants that
@@ -19,6 +20,8 @@ trajectories, and fails if p < 1e-6 then: 1e-9 a test, 5e-7 for the 500 tests of
 seeds. An error of 2% of the probability mass, or of about 1% spread over few states, is found.
 
 With --compare: all lane widths and the interpreter give the same bytes, for every seed.
+With --corners: what random networks seldom meet, in models whose outcome is certain or nearly so:
+the order of events at one instant, totals of -0.0, times before the start, the ends of f32.
 """
 
 import argparse
@@ -37,6 +40,7 @@ LEAST_P = 1e-6
 REPEAT = 20
 LEAST_EXPECTED = 15.0
 MOST_STATES = 260  # with the bits of the conditions
+MOST_SECONDS = 60  # a run takes well under one
 LANES = (1, 2, 4, 8, 16, 32)
 
 
@@ -605,23 +609,18 @@ class Master:
         return tuple(new)
 
     def settle(self, x, bits, t, m):
-        """Fires what turned true, in order, until nothing does."""
+        """Fires the first of what turned true, looks at all conditions anew, until none is rising."""
         if not self.conditions:
             return x, bits
-        was = list(bits)
+        was = bits
         for _ in range(50):
-            fired = False
-            for e, (condition, pairs) in enumerate(self.conditions):
-                holds = bool(condition(x, t, m))
-                rises = holds and not was[e]
-                was[e] = holds
-                if rises:
-                    x = self.assign(pairs, x, t, m)
-                    fired = True
-                    for other, (again, _) in enumerate(self.conditions):
-                        was[other] = was[other] and bool(again(x, t, m))
-            if not fired:
-                return x, tuple(was)
+            holds = [bool(condition(x, t, m)) for condition, _ in self.conditions]
+            rising = [h and not w for h, w in zip(holds, was)]
+            if not any(rising):
+                return x, tuple(holds)
+            first = rising.index(True)
+            was = [h and (e == first or not rising[e]) for e, h in enumerate(holds)]
+            x = self.assign(self.conditions[first][1], x, t, m)
         raise Rejected("endless")
 
     def events(self, p, t, m):
@@ -749,7 +748,7 @@ def run(program, path, model, flags):
     command = [program, "run", path, "--each", "--quiet", "-o", "-", "--until", repr(model.end),
                "--at", ",".join(repr(t) for t in model.samples), *flags]  # fmt: skip
     try:
-        done = subprocess.run(command, capture_output=True, timeout=300, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=MOST_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise Failure("never ended: " + " ".join(command)) from None
     if done.returncode != 0:
@@ -824,6 +823,142 @@ def compare(options, path, model):
                 raise Failure("%s, %s: the first trajectory depends on -n" % (method, precision))
 
 
+# ---------------------------------------------------------------- corners
+
+# Name, model, sample times, and the counts at each: the same in every trajectory, precision and
+# method. The last sample time is the end.
+CERTAIN = (
+    ("swap at the start", "species A = 1, B = 2; A -> B @ 0; at 0: A = B, B = A", (0, 1), "2,1 2,1"),
+    ("swap at the end", "species A = 1, B = 2; A -> B @ 0; at 1: A = B, B = A", (0, 1), "1,2 2,1"),
+    ("timed events in order, then when",
+     "species A = 1, B = 2; A -> 0 @ 0; at 1: A = 10; at 1: B = A + 1; every 0.5: A = A + 1; "
+     "when A > 10: B = B + 100", (0, 0.5, 1), "1,2 2,2 11,111"),
+    ("every from before the start",
+     "param early = -5; species A = 1; A -> 0 @ 0; every 2 from early until 5: A = A + 1",
+     (0, 1, 2, 3, 5, 10), "1 2 2 3 4 4"),
+    ("every from the start", "species A = 1; A -> 0 @ 0; every 2 from 0 until 4: A = A + 1",
+     (0, 1, 2, 4, 9), "2 2 3 4 4"),
+    ("when, true at the start", "species A = 5, B = 0; A -> 0 @ 0; when A > 3: B = B + 1; "
+     "at 1: A = 0; at 2: A = 9", (0, 1, 2, 3), "5,0 0,0 9,1 9,1"),
+    ("when, of an event at the start", "species A = 1, B = 0; A -> 0 @ 0; when A > 3: B = B + 1; "
+     "at 0: A = 9", (0, 1), "9,1 9,1"),
+    ("when, of time", "species B = 0; B -> 0 @ 0; when t > 0.5: B = B + 1; "
+     "when t >= 1 and t < 2: B = B + 10", (0, 0.5, 1, 2), "0 1 11 11"),
+    ("when, at the end", "species B = 0; B -> 0 @ 0; when t >= 1: B = 7", (0.5, 1), "0 7"),
+    ("when sets off an earlier one", "species A = 0, B = 0, C = 0; A -> 0 @ 0; when C == 1: A = 77; "
+     "when B == 1: C = 1; when A == 1: B = 1; at 1: A = 1", (0, 1), "0,0,0 77,1,1"),
+    ("a reset that its own event undoes", "species A = 0, B = 0; A -> 0 @ 0; "
+     "when A > 5: A = A + 1, B = B + 1; at 1: A = 6; at 2: A = 0; at 2: A = 9; at 3: A = 0; at 4: A = 6",
+     (1, 2, 3, 4), "7,1 9,1 0,1 7,2"),
+    ("a total of -0.0", "species A = 4; 2 A -> 0 @ 100", (0, 10), "4 0"),
+    ("a total of -0.0 at the start", "species A = 1, B = 0; 3 A -> B @ 1; at 5: A = 4, B = 0",
+     (4, 1000000), "1,0 1,1"),
+    ("no rate until an event", "species A = 0; A -> 0 @ 10; at 5: A = 1; at 50: A = 1",
+     (4, 5, 49, 50, 99), "0 1 0 1 0"),
+    ("a condition of a time before the start", "param early = -0.5; species A = 0; A -> 0 @ 0; "
+     "when t > early: A = 9", (0, 1), "0 0"),
+    ("no reaction", "species A = 5; at 1: A = 2 * A", (0, 1, 2), "5 10 10"),
+    ("a huge rate", "param k = 1e300; species A = 5; A => 0 @ k * A", (0, 1), "5 0"),
+    ("a tiny rate", "param k = 5e-324; species A = 5; A -> 0 @ k", (0, 1e9), "5 5"),
+    ("an observable past 2^24", "species A = 16777213, B = 3; A -> B @ 0; observe s = A + 2*B",
+     (0, 1), "16777219 16777219"),
+    ("a short time late", "species A = 0; A -> 0 @ 0; when t > 1000000.005 and t < 1000000.01: A = 7",
+     (1000000.001, 1000000.007, 1000001), "0 7 7"),
+)  # fmt: skip
+
+# Name, model, end, and the mean of a Poisson count there, which is an integral over the rate.
+POISSON = (
+    ("no clock before zero", "param early = -0.5; species A = 0; 0 -> A @ if t < early then 1 else 2", 1, 2.0),
+    ("a pulse late", "species A = 0; 0 -> A @ if t >= 1e6 and t < 1000000.01 then 500 else 0", 1000001, 5.0),
+    ("nothing for long", "species A = 0; 0 -> A @ max(0, t - 1e6)", 1000002, 2.0),
+    ("a rate that explodes", "species A = 0; 0 -> A @ 1e-8 * exp(t)", 20, 1e-8 * (math.exp(20) - 1)),
+    ("a bound that would be infinite beyond the end", "species A = 0; 0 -> A @ abs(1 / (t - 5))", 4.5, math.log(10)),
+    ("many turns", "species A = 0; 0 -> A @ 3 * (1 + sin(1e4 * t))", 2, 6 + 3e-4 * (1 - math.cos(2e4))),
+    ("the least bound", "param k = 0.37; species A = 0; 0 -> A @ k * 1.1 * (1 + sin(20 * t)) bound k * 2.2",
+     6, 0.407 * (6 + (1 - math.cos(120)) / 20)),
+    ("rare and long", "species A = 0; 0 -> A @ 1e-8 * (1 + sin(t / 1e6))", 1e8, 1 + 1e-2 * (1 - math.cos(100))),
+)  # fmt: skip
+
+# Name, model, end, precisions, and what the fault says.
+FAULTS = (
+    ("conditions that set each other off", "species A = 0, B = 0; A -> 0 @ 0; when A > 5: A = 0, B = 10; "
+     "when B > 5: B = 0, A = 10; at 1: A = 6", 2, "f64,f32", "trigger each other"),
+    ("a rate that is infinite inside the run", "species A = 0; 0 -> A @ abs(1 / (t - 5))", 6, "f64,f32",
+     "not a finite number"),
+    ("a count that f32 would round", "param big = 16777217; species A = 0; A -> 0 @ 0; at 1: A = big", 2, "f32",
+     "more than f32 counts"),
+    ("a sum that f32 would round", "species A = 16777216, B = 1; B -> 0 @ 1e-9; at 1: A = A + B", 2, "f32",
+     "more than f32 counts"),
+)  # fmt: skip
+
+
+def corner(options, text, times, flags):
+    """One model, written from its parts; returns what a run writes."""
+    model = Model()
+    model.lines = text.split("; ")
+    model.end, model.samples = times[-1], list(times)
+    handle, path = tempfile.mkstemp(suffix=".rxn")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(model.text())
+        return run(options.rxn, path, model, flags)
+    finally:
+        os.unlink(path)
+
+
+def check_certain(options, text, times, states, flags):
+    output = corner(options, text, times, ["-n", "9", *flags]).decode().splitlines()[1:]
+    expected = states.split(" ")
+    for number_, line in enumerate(output):
+        _, _, state = line.split(",", 2)
+        if state != expected[number_ % len(times)]:
+            raise Failure("wrote %s, where %s was due" % (line, expected[number_ % len(times)]))
+    if len(output) != 9 * len(times):
+        raise Failure("%d rows" % len(output))
+
+
+def check_poisson(options, text, end, mean, flags):
+    n = 20000
+    output = corner(options, text, (end,), ["-n", str(n), *flags])
+    counts = collections.Counter(int(line.rsplit(b",", 1)[1]) for line in output.splitlines()[1:])
+    exact = {k: math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(200)}
+    p = chi_square(counts, exact, n)
+    if p < 1e-9:
+        raise Failure("p = %.3g against a Poisson of mean %.6g" % (p, mean))
+
+
+def check_fault(options, text, end, message, flags):
+    try:
+        corner(options, text, (end,), ["-n", "9", *flags])
+    except Failure as failure:
+        if message in str(failure):
+            return
+        raise
+    raise Failure("no fault, where '%s' was due" % message)
+
+
+def run_corners(options):
+    failures = 0
+    for method in options.methods.split(","):
+        for precision in options.precisions.split(","):
+            flags = ["--method", method, "--precision", precision]
+            cases = [(name, check_certain, (text, times, states)) for name, text, times, states in CERTAIN]
+            cases += [(name, check_poisson, (text, end, mean)) for name, text, end, mean in POISSON]
+            cases += [(name, check_fault, (text, end, message))
+                      for name, text, end, precisions, message in FAULTS if precision in precisions]
+            for name, check, arguments in cases:
+                # A rate constant of 1e300 is no number in f32, and the fault is right there.
+                if precision == "f32" and name == "a huge rate":
+                    continue
+                try:
+                    check(options, *arguments, flags)
+                except Failure as failure:
+                    failures += 1
+                    print("%s (%s, %s): %s" % (name, method, precision, failure), file=sys.stderr)
+    print("%d corners, %d failures" % (len(CERTAIN) + len(POISSON) + len(FAULTS), failures))
+    return 1 if failures else 0
+
+
 def seed_list(text):
     seeds = []
     for part in text.split(","):
@@ -839,9 +974,12 @@ def main():
     parser.add_argument("--methods", default="direct-unrolled,direct-table")
     parser.add_argument("--precisions", default="f64,f32")
     parser.add_argument("--n", type=int, default=20000)
-    parser.add_argument("--compare", action="store_true")
+    parser.add_argument("--compare", action="store_true", help="lane widths and the interpreter too")
+    parser.add_argument("--corners", action="store_true", help="the corner cases instead of the seeds")
     parser.add_argument("--show", action="store_true", help="print the models")
     options = parser.parse_args()
+    if options.corners:
+        return run_corners(options)
     failures, tests, least = 0, 0, 1.0
     for seed in seed_list(options.seeds):
         model, exact = make(seed)

@@ -84,15 +84,22 @@ run_compiled(Fixture *f, const KirKernel *kernel, const TargetOptions *options, 
     }
 }
 
-/* At one width. Returns what differs from the interpreter, or NULL. */
+/* Returns what differs from the interpreter, or NULL. */
+static const char *
+compare_with(Fixture *f, const KirKernel *kernel, u64 seed, u64 count, const TargetOptions *options,
+             const RandomLaunch *expected)
+{
+    RandomLaunch *l = random_launch(&f->arena, kernel, seed, expected->launch.first, count, 13);
+    run_compiled(f, kernel, options, l);
+    return launch_difference(&f->arena, kernel, expected, l);
+}
+
 static const char *
 compare_at(Fixture *f, const KirKernel *kernel, u64 seed, u64 count, u32 lanes,
            const RandomLaunch *expected)
 {
     TargetOptions options = {.lanes = lanes, .debug_checks = true};
-    RandomLaunch *l = random_launch(&f->arena, kernel, seed, expected->launch.first, count, 13);
-    run_compiled(f, kernel, &options, l);
-    return launch_difference(&f->arena, kernel, expected, l);
+    return compare_with(f, kernel, seed, count, &options, expected);
 }
 
 static RandomLaunch *
@@ -256,6 +263,42 @@ test_every_op(void **state)
     }
 }
 
+/* ---- older processors -------------------------------------------------------------------------- */
+
+#if defined(__x86_64__)
+/* This processor's code is tested above; here that for its elders, which it can run too: without
+ * scatters, without masks in registers, and without fma, floor and gathers (libm's then). */
+static void
+test_older_processors(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *cpu, *features;
+    } elders[] = {{"x86-64", "+sse2"}, {"haswell", "+avx2,+fma,+bmi,+bmi2,+lzcnt,+popcnt,+f16c"}};
+    u32 known = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? 2 : 1;
+    for (u32 k = 0; k < 24; k++) {
+        Fixture f;
+        begin(&f);
+        const char *error = NULL;
+        KirKernel *kernel = random_kernel(&f.arena, &f.names, 7000 + k, 50, &error);
+        assert_non_null(kernel);
+        RandomLaunch *expected = interpret(&f, kernel, k, 5, 30);
+        for (u32 e = 0; e < known; e++) {
+            TargetOptions options = {.lanes = widths[(k + 3 * e) % 5],
+                                     .cpu = elders[e].cpu,
+                                     .features = elders[e].features,
+                                     .debug_checks = true};
+            const char *difference = compare_with(&f, kernel, k, 30, &options, expected);
+            if (difference != NULL)
+                print_error("kernel %u on %s at %u lanes: %s\n", k, elders[e].cpu, options.lanes,
+                            difference);
+            assert_null(difference);
+        }
+        end(&f);
+    }
+}
+#endif
+
 /* ---- the rest ---------------------------------------------------------------------------------- */
 
 static KirKernel *
@@ -387,6 +430,30 @@ test_wrong_lanes(void **state)
     end(&f);
 }
 
+/* Memory that runs out at any moment leaves nothing behind (the sanitizers count what LLVM holds). */
+static void
+test_out_of_memory(void **state)
+{
+    (void)state;
+    volatile bool done = false;
+    for (volatile u64 fail_at = 1; !done; fail_at++) {
+        Fixture f;
+        begin(&f);
+        if (setjmp(f.failed) == 0) {
+            f.memory.fail_at = fail_at;
+            const char *error = NULL;
+            KirKernel *kernel = random_kernel(&f.arena, &f.names, 11, 70, &error);
+            TargetOptions options = {.lanes = 8};
+            CompiledKernel compiled;
+            if (target()->compile(kernel, &options, &f.arena, &compiled, &error) != RXN_OK)
+                print_error("%s\n", error);
+            done = true;
+        }
+        end(&f);
+        assert_true(fail_at < 1000);
+    }
+}
+
 /* An unexpanded function is refused, not guessed. */
 static void
 test_unexpanded(void **state)
@@ -469,8 +536,12 @@ main(void)
         cmocka_unit_test(test_emit),
         cmocka_unit_test(test_wrong_lanes),
         cmocka_unit_test(test_unexpanded),
+        cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_cache),
         cmocka_unit_test(test_every_op),
+#if defined(__x86_64__)
+        cmocka_unit_test(test_older_processors),
+#endif
         cmocka_unit_test(test_random_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
