@@ -261,7 +261,17 @@ lower_pow(Lowering *lowering, const ExprNode *node, KirType type)
 static bool
 reads_time(const Network *network, Expr expr)
 {
-    return rxn__expr_uses(network, expr).time;
+    ExprUses uses = rxn__expr_uses(network, expr);
+    return uses.time || uses.window;
+}
+
+/* Time is f64 in every precision, and what is made of time alone has to be: sin(w t) or t - 1e6 lose
+ * their meaning in single precision long before the end of a run. */
+static bool
+is_made_of_time(const Network *network, Expr expr)
+{
+    ExprUses uses = rxn__expr_uses(network, expr);
+    return (uses.time || uses.window) && !uses.species && !expr_node(network, expr)->is_bool;
 }
 
 /* Ops that are one kernel op of the same arity. */
@@ -352,7 +362,10 @@ rxn__lower_as(Lowering *lowering, Expr expr, KirType type)
     if (memo->session == lowering->session)
         return memo->value;
     ExprNode node = *expr_node(lowering->network, expr);
-    KirValue value = lower_node(lowering, &node, type);
+    bool widens = type != KIR_F64 && is_made_of_time(lowering->network, expr);
+    KirValue value = widens
+                         ? kir_cast(lowering->builder, type, rxn__lower_as(lowering, expr, KIR_F64))
+                         : lower_node(lowering, &node, type);
     memo = memo_of(lowering, expr, wide);
     memo->session = lowering->session;
     memo->value = value;

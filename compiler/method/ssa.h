@@ -85,6 +85,14 @@ KirValue rxn__ssa_real(SsaFrame *frame, double value);
 /* Stores a count by constant flat number; by value in the array form. */
 void rxn__ssa_set_species(SsaFrame *frame, u32 flat, KirValue value);
 
+/* Whether the constants alone, checked once in init, make the propensities of this reaction sound: mass
+ * action of an order that cannot overflow with any counts. Others are tested as they are computed. */
+bool rxn__ssa_sound_by_constants(const SsaFrame *frame, const Reaction *reaction);
+
+/* A rate at or above its bound: by more than rounding, which a least bound such as 2 k of k (1 + sin t)
+ * does not allow for. A bool value. */
+KirValue rxn__ssa_exceeds(SsaFrame *frame, KirValue actual, KirValue bound);
+
 /* True if the propensity is zero whenever the reaction would take more than there is: it has the count
  * as a factor. Then no test for negative counts is needed. */
 bool rxn__ssa_guarded(const Network *network, const Reaction *reaction, u32 species_flat,

@@ -36,8 +36,9 @@ assign(SsaFrame *frame, u32 number)
     u32 count = event->assignments.count;
     KirValue *values = NEW_ARRAY(frame->arena, KirValue, count + 1);
     rxn__lower_forget(&frame->lower);
+    /* f64 in every precision: what f32 would round to a count must not pass for one. */
     for (u32 k = 0; k < count; k++)
-        values[k] = rxn__lower(&frame->lower, event->assignments.items[k].value);
+        values[k] = rxn__lower_as(&frame->lower, event->assignments.items[k].value, KIR_F64);
     for (u32 k = 0; k < count; k++) {
         rxn__kir_if(b, rxn__ssa_not_a_count(frame, values[k]));
         rxn__kir_trap(b, RXN_FAULT_ASSIGNED_VALUE,
@@ -45,7 +46,8 @@ assign(SsaFrame *frame, u32 number)
         rxn__kir_close(b);
     }
     for (u32 k = 0; k < count; k++)
-        rxn__ssa_set_species(frame, event->assignments.items[k].member, values[k]);
+        rxn__ssa_set_species(frame, event->assignments.items[k].member,
+                             kir_cast(b, frame->real, values[k]));
     /* The counts may be near their limit now: look at the limits again at the next step. */
     rxn__kir_set(b, frame->n_check, 0,
                  kir_add(b, rxn__kir_get(b, frame->n, 0), rxn__kir_const(b, KIR_U32, 1)));
@@ -167,7 +169,7 @@ rxn__ssa_init_events(SsaFrame *frame)
         rxn__kir_set(b, frame->jumped, 0, rxn__kir_const(b, KIR_BOOL, 1));
     KirValue first = rxn__kir_const(b, KIR_I32, 0);
     rxn__kir_set(b, frame->next_sample, 0, rxn__kir_load(b, frame->sample_time, &first));
-    rxn__ssa_next_stop(frame, f64(frame, -1));
+    rxn__ssa_next_stop(frame, f64(frame, 0));
 }
 
 /* ---- at a stop --------------------------------------------------------------------------------- */

@@ -331,6 +331,29 @@ start_species(SsaFrame *frame, void *context)
         rxn__kir_set(b, frame->lower.species_array, flat, value);
 }
 
+static double
+largest_rate(const SsaFrame *frame, const Reaction *reaction)
+{
+    double order = 0;
+    for (u32 k = 0; k < reaction->reactants.count; k++)
+        order += reaction->reactants.items[k].coefficient;
+    return (frame->real == KIR_F32 ? 3e38 : 1e308) / pow(frame->count_limit, order) /
+           (frame->network->reaction_count + 1.0);
+}
+
+bool
+rxn__ssa_sound_by_constants(const SsaFrame *frame, const Reaction *reaction)
+{
+    return reaction->mass_action && largest_rate(frame, reaction) > 1e12;
+}
+
+KirValue
+rxn__ssa_exceeds(SsaFrame *frame, KirValue actual, KirValue bound)
+{
+    KirBuilder *b = frame->builder;
+    return kir_not(b, kir_le(b, kir_mul(b, actual, rxn__ssa_real(frame, 1 - 0x1p-20)), bound));
+}
+
 /* The constants of mass action are checked once, so that steps need not check their propensities: not
  * negative, and small enough that no product with counts overflows. */
 static void
@@ -340,11 +363,6 @@ check_rate(SsaFrame *frame, void *context)
     const Network *network = frame->network;
     u32 number = *(u32 *)context;
     Reaction reaction = network->reactions.items[number];
-    double order = 0;
-    for (u32 k = 0; k < reaction.reactants.count; k++)
-        order += reaction.reactants.items[k].coefficient;
-    double largest = (frame->real == KIR_F32 ? 3e38 : 1e308) / pow(frame->count_limit, order) /
-                     (network->reaction_count + 1.0);
     /* The flat number: row-major in the reaction's variables, each from its own low bound. */
     KirValue flat = rxn__kir_const(b, KIR_I32, 0);
     for (u32 k = 0; k < reaction.variable_count; k++) {
@@ -362,7 +380,9 @@ check_rate(SsaFrame *frame, void *context)
     rxn__kir_if(b, kir_lt(b, rate, rxn__ssa_real(frame, 0)));
     rxn__kir_trap(b, RXN_FAULT_NEGATIVE_PROPENSITY, flat);
     rxn__kir_close(b);
-    rxn__kir_if(b, kir_gt(b, rate, rxn__ssa_real(frame, largest)));
+    if (!rxn__ssa_sound_by_constants(frame, &reaction))
+        return;
+    rxn__kir_if(b, kir_gt(b, rate, rxn__ssa_real(frame, largest_rate(frame, &reaction))));
     rxn__kir_trap(b, RXN_FAULT_INFINITE_PROPENSITY, flat);
     rxn__kir_close(b);
 }
@@ -472,8 +492,9 @@ rxn__ssa_draw(SsaFrame *frame, KirValue total)
     rxn__kir_philox(b, key, counter, words);
     KirValue u = open_uniform(frame, words[0], words[1]);
     KirValue v = half_open_uniform(frame, words[2], words[3]);
-    /* A total of zero gives +inf: the state holds until the next stop. */
-    KirValue waiting = kir_div(b, kir_neg(b, kir_log_unit(b, u)), total);
+    /* A total of zero gives +inf: the state holds until the next stop. So does one of -0.0, which
+     * x(x - 1) is at x = 0; hence the absolute value, not the negative of the logarithm. */
+    KirValue waiting = kir_abs(b, kir_div(b, kir_log_unit(b, u), total));
     KirValue t = rxn__kir_get(b, frame->t, 0);
     rxn__kir_set(b, frame->arrival, 0, kir_add(b, t, kir_cast(b, KIR_F64, waiting)));
     rxn__kir_set(b, frame->threshold, 0, kir_mul(b, v, total));

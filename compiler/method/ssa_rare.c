@@ -108,10 +108,11 @@ store_element(SsaFrame *frame, void *context)
 {
     StoreContext *store = context;
     Observable observable = frame->network->observables.items[store->observable];
-    KirValue value = rxn__lower(&frame->lower, observable.value);
+    /* f64 in every precision: a sum of counts may be past what f32 holds. */
+    KirValue value = rxn__lower_as(&frame->lower, observable.value, KIR_F64);
     KirValue index[2] = {store->row, rxn__ssa_element(frame, &observable.shape,
                                                       observable.variables, observable.flat)};
-    rxn__kir_store(frame->builder, frame->sample, index, kir_cast(frame->builder, KIR_F64, value));
+    rxn__kir_store(frame->builder, frame->sample, index, value);
 }
 
 /* Records the present state for all sample times before `limit`. */
@@ -176,8 +177,9 @@ rxn__ssa_refused(SsaFrame *frame, KirValue total)
     rxn__kir_close(b);
 }
 
-/* An infinite bound may only mean a window that is too long (exp(t) over a thousand units). */
-static void
+/* An infinite bound may only mean a window that is too long (exp(t) over a thousand units). Returns
+ * whether this step is given to a shorter one. */
+static KirValue
 retry_infinite_bound(SsaFrame *frame, KirValue total)
 {
     KirBuilder *b = frame->builder;
@@ -185,11 +187,13 @@ retry_infinite_bound(SsaFrame *frame, KirValue total)
     KirValue length = rxn__kir_get(b, frame->window_length, 0);
     KirValue finite = kir_lt(b, total, rxn__ssa_real(frame, INFINITY));
     KirValue least = kir_add(b, kir_mul(b, t, f64(frame, 0x1p-39)), f64(frame, 1e-200));
-    rxn__kir_if(b, kir_and(b, kir_not(b, finite), kir_gt(b, length, least)));
+    KirValue retries = kir_and(b, kir_not(b, finite), kir_gt(b, length, least));
+    rxn__kir_if(b, retries);
     shrink_window(frame, t, 0x1p-6);
     rxn__kir_set(b, frame->arrival, 0, t);
     no_reaction(frame);
     rxn__kir_close(b);
+    return retries;
 }
 
 /* ---- the block --------------------------------------------------------------------------------- */
@@ -231,15 +235,15 @@ rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
         quiet = kir_and(b, quiet, healthy);
     rxn__kir_if(b, kir_not(b, quiet));
     look_at_limits(frame);
+    KirValue retries = 0;
     if (frame->has_windows)
-        retry_infinite_bound(frame, total);
+        retries = retry_infinite_bound(frame, total);
     if (healthy) {
         /* After the end the propensities of the final state are nobody's business. */
         KirValue matters = kir_not(b, rxn__kir_get(b, frame->ended, 0));
-        if (frame->has_windows)
-            matters = kir_and(
-                b, matters,
-                kir_lt(b, rxn__kir_get(b, frame->threshold, 0), rxn__ssa_real(frame, INFINITY)));
+        /* Not the threshold: of an infinite total it is infinite, too. */
+        if (retries)
+            matters = kir_and(b, matters, kir_not(b, retries));
         rxn__kir_if(b, kir_and(b, kir_not(b, healthy), matters));
         explain(frame, context);
         rxn__kir_close(b);

@@ -43,7 +43,8 @@ typedef struct Table {
     /* constant buffers */
     u32 change_start, change_species, change_delta;
     u32 update_start, update_target, group_start, group_target;
-    u32 law, slot_species, slot_count;
+    u32 law, slot_species, slot_count, guarded; /* guarded: reactions whose bound the user gave */
+    u32 guarded_count;
 } Table;
 
 static KirValue
@@ -177,7 +178,7 @@ build_law_tables(Table *table)
             if (reaction->reactants.items[k].coefficient > table->multiplicity)
                 table->multiplicity = reaction->reactants.items[k].coefficient;
     }
-    IntList law = {0}, species = {0}, count = {0};
+    IntList law = {0}, species = {0}, count = {0}, guarded = {0};
     u32 next_law = 1;
     for (u32 r = 0; r < network->reactions.count; r++) {
         const Reaction *reaction = &network->reactions.items[r];
@@ -186,6 +187,8 @@ build_law_tables(Table *table)
             i64 values[RXN_MAX_RANK];
             rxn__reaction_variables(network, reaction, member, values);
             vec_push(frame->arena, &law, generic ? LAW_MASS_ACTION : (i32)next_law);
+            if (reaction->bound && reaction->bound_span.end)
+                vec_push(frame->arena, &guarded, (i32)(reaction->flat + member));
             for (u32 k = 0; k < table->order; k++) {
                 bool used = generic && k < reaction->reactants.count;
                 const Term *term = used ? &reaction->reactants.items[k] : NULL;
@@ -200,6 +203,9 @@ build_law_tables(Table *table)
     table->law = add_table(table, "law", &law);
     table->slot_species = add_table(table, "slot_species", &species);
     table->slot_count = add_table(table, "slot_count", &count);
+    table->guarded_count = guarded.count;
+    if (guarded.count)
+        table->guarded = add_table(table, "guarded", &guarded);
 }
 
 /* ---- launch: the constants of mass action ------------------------------------------------------ */
@@ -488,7 +494,7 @@ write_refusal(Table *table, KirValue total, KirValue rest)
     frame->lower.time = 0;
     KirValue value = rxn__kir_get(b, table->law_value, 0);
     KirValue bound = rxn__kir_get(b, table->propensity, reaction);
-    rxn__kir_if(b, kir_and(b, kir_lt(b, value, infinite), kir_gt(b, value, bound)));
+    rxn__kir_if(b, kir_and(b, kir_lt(b, value, infinite), rxn__ssa_exceeds(frame, value, bound)));
     rxn__kir_set(b, frame->t, 0,
                  rxn__kir_get(b, frame->arrival, 0)); /* the fault is at that time */
     rxn__kir_trap(b, RXN_FAULT_BOUND_EXCEEDED, kir_cast(b, KIR_U32, reaction));
@@ -496,6 +502,30 @@ write_refusal(Table *table, KirValue total, KirValue rest)
     rxn__kir_if(b, kir_not(b, kir_lt(b, rest, value)));
     rxn__kir_set(b, table->last, 0, none);
     rxn__ssa_refused(frame, total);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+    rxn__lower_forget(&frame->lower);
+}
+
+/* A bound that the user gave may be wrong, and one that is too low hides its own fault: the reaction is
+ * proposed too rarely, or never. So these rates are compared with their bounds at every arrival. */
+static void
+check_given_bounds(Table *table)
+{
+    SsaFrame *frame = table->frame;
+    KirBuilder *b = frame->builder;
+    KirValue time = kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0));
+    KirValue e = rxn__kir_for(b, i32v(table, 0), i32v(table, table->guarded_count));
+    KirValue reaction = load1(table, table->guarded, e);
+    rxn__lower_forget(&frame->lower);
+    frame->lower.time = time;
+    evaluate_laws(table, reaction, load1(table, table->law, reaction), false);
+    frame->lower.time = 0;
+    KirValue bound = rxn__kir_get(b, table->propensity, reaction);
+    KirValue exceeds = rxn__ssa_exceeds(frame, rxn__kir_get(b, table->law_value, 0), bound);
+    rxn__kir_if(b, kir_and(b, exceeds, kir_not(b, rxn__kir_get(b, frame->ended, 0))));
+    rxn__kir_set(b, frame->t, 0, time);
+    rxn__kir_trap(b, RXN_FAULT_BOUND_EXCEEDED, kir_cast(b, KIR_U32, reaction));
     rxn__kir_close(b);
     rxn__kir_close(b);
     rxn__lower_forget(&frame->lower);
@@ -567,6 +597,8 @@ rxn__ssa_write_table(Network *network, const MethodOptions *options, Arena *aren
     write_update(&table);
     KirValue total = write_total(&table);
     rxn__ssa_draw(&frame, total);
+    if (table.guarded_count)
+        check_given_bounds(&table);
     KirValue most = rxn__ssa_real(&frame, frame.real == KIR_F32 ? (double)FLT_MAX : DBL_MAX);
     rxn__ssa_rare(&frame, total, kir_le(b, total, most), explain_total, NULL);
     KirValue rest = write_selection(&table);

@@ -66,7 +66,7 @@ write_propensities(SsaFrame *frame, Unrolled *unrolled, bool actual)
                                  : rxn__lower_propensity(&frame->lower, &reaction,
                                                          reaction.propensity, reaction.rate);
             (actual ? unrolled->actual : unrolled->proposed)[j] = value;
-            unrolled->checked[j] = !reaction.mass_action;
+            unrolled->checked[j] = !rxn__ssa_sound_by_constants(frame, &reaction);
         }
     }
 }
@@ -101,7 +101,7 @@ healthy_propensities(SsaFrame *frame, const Unrolled *unrolled)
         KirValue value = unrolled->actual[j];
         least = least ? kir_min(b, least, value) : value;
         if (value != unrolled->proposed[j]) {
-            KirValue below = kir_le(b, value, unrolled->proposed[j]);
+            KirValue below = kir_not(b, rxn__ssa_exceeds(frame, value, unrolled->proposed[j]));
             healthy = healthy ? kir_and(b, healthy, below) : below;
         }
     }
@@ -147,7 +147,7 @@ has_no_bound(SsaFrame *frame, KirValue actual, KirValue proposed)
 static KirValue
 exceeds_bound(SsaFrame *frame, KirValue actual, KirValue proposed)
 {
-    return kir_gt(frame->builder, actual, proposed);
+    return rxn__ssa_exceeds(frame, actual, proposed);
 }
 
 /* Traps with the first checked reaction that the test finds. */
