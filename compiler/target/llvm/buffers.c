@@ -14,7 +14,6 @@
  *                                             sample[row, %1[lane], 0] = %2[lane]; … 1] = %3[lane]
  */
 #include "compiler/target/llvm/llvm.h"
-#include <stdlib.h>
 
 /* Number of elements if the shape alone tells, else 0. */
 static u64
@@ -107,7 +106,7 @@ rxn__llvm_emit_load(Emit *e, const KirNode *node, bool uniform)
 enum {
     MOST_PENDING = 32, /* each may need a vector on the stack */
     FEWEST_BY_LANE =
-        2, /* below, scatters are faster: the loop over the lanes is mispredicted once */
+        4, /* below, scatters are faster: the loop over the lanes is mispredicted once */
 };
 
 void
@@ -170,7 +169,7 @@ spill_value(Emit *e, SpilledList *list, KirValue value)
 
 /* In the loop: the value of this lane, as it lies in memory. */
 static LLVMValueRef
-value_of_lane(Emit *e, const SpilledList *list, KirValue value, LLVMValueRef lane)
+value_of_lane(Emit *e, SpilledList *list, KirValue value, LLVMValueRef lane)
 {
     Spilled *spilled = list->items;
     while (spilled->value != value)
@@ -184,7 +183,7 @@ value_of_lane(Emit *e, const SpilledList *list, KirValue value, LLVMValueRef lan
 }
 
 static void
-store_of_lane(Emit *e, const KirStatement *s, const SpilledList *list, LLVMValueRef row,
+store_of_lane(Emit *e, const KirStatement *s, SpilledList *list, LLVMValueRef row,
               LLVMValueRef lane)
 {
     LLVMBuilderRef b = e->builder;
@@ -214,21 +213,6 @@ scatter_pending(Emit *e)
     }
 }
 
-/* The pending stores of the lowest lane in `bits`. */
-static void
-store_lowest_lane(Emit *e, const SpilledList *list, LLVMValueRef bits)
-{
-    LLVMValueRef count[2] = {bits, LLVMConstInt(e->i1, 1, false)}; /* `bits` is not zero */
-    LLVMValueRef lane = rxn__llvm_intrinsic(e, "llvm.cttz", &e->i32, 1, count, 2);
-    lane = LLVMBuildZExt(e->builder, lane, e->i64, "");
-    LLVMValueRef row = rxn__llvm_load(e, e->i64, rxn__llvm_element(e, KIR_U64, e->row_slot, lane));
-    for (u32 i = 0; i < list->count; i++)
-        if (list->items[i].slot != NULL)
-            list->items[i].of_lane = NULL;
-    for (u32 i = 0; i < e->pending.count; i++)
-        store_of_lane(e, e->pending.items[i], list, row, lane);
-}
-
 static void
 store_lane_by_lane(Emit *e)
 {
@@ -236,6 +220,8 @@ store_lane_by_lane(Emit *e)
     for (u32 i = 0; i < e->spill_places.count; i++)
         e->spill_places.items[i].taken = false;
     SpilledList list = {0};
+    LLVMValueRef rows = spill_place(e, e->row_type);
+    rxn__llvm_store(e, rxn__llvm_load(e, e->row_type, e->row_slot), rows);
     for (u32 i = 0; i < e->pending.count; i++) {
         const KirStatement *s = e->pending.items[i];
         spill_value(e, &list, s->value);
@@ -250,18 +236,18 @@ store_lane_by_lane(Emit *e)
     LLVMBasicBlockRef body = rxn__llvm_block(e, "store_lane"), after = rxn__llvm_block(e, "stored");
     LLVMBuildBr(b, body);
     LLVMPositionBuilderAtEnd(b, body);
-    LLVMValueRef bits = LLVMBuildPhi(b, e->i32, ""); /* never zero: nor is the mask empty */
-    LLVMValueRef rest = bits, zero = LLVMConstInt(e->i32, 0, false), more = NULL;
-    u32 at_once = getenv("UNROLL") ? (u32)atoi(getenv("UNROLL")) : 1;
-    for (u32 i = 0; i < at_once; i++) {
-        LLVMValueRef from = i == 0 ? bits : LLVMBuildSelect(b, more, rest, bits, "");
-        store_lowest_lane(e, &list, from);
-        LLVMValueRef less = LLVMBuildSub(b, rest, LLVMConstInt(e->i32, 1, false), "");
-        rest = LLVMBuildAnd(b, rest, less, "");
-        more = LLVMBuildICmp(b, LLVMIntNE, rest, zero, "");
-    }
+    LLVMValueRef bits = LLVMBuildPhi(b, e->i32, "");
+    LLVMValueRef count[2] = {bits, LLVMConstInt(e->i1, 1, false)}; /* the mask is not empty */
+    LLVMValueRef lane = rxn__llvm_intrinsic(e, "llvm.cttz", &e->i32, 1, count, 2);
+    lane = LLVMBuildZExt(b, lane, e->i64, "");
+    LLVMValueRef row = rxn__llvm_load(e, e->i64, rxn__llvm_element(e, KIR_U64, rows, lane));
+    for (u32 i = 0; i < e->pending.count; i++)
+        store_of_lane(e, e->pending.items[i], &list, row, lane);
+    LLVMValueRef less = LLVMBuildSub(b, bits, LLVMConstInt(e->i32, 1, false), "");
+    LLVMValueRef rest = LLVMBuildAnd(b, bits, less, "");
     LLVMAddIncoming(bits, &all, &before, 1);
     LLVMAddIncoming(bits, &rest, &body, 1);
+    LLVMValueRef more = LLVMBuildICmp(b, LLVMIntNE, rest, LLVMConstInt(e->i32, 0, false), "");
     LLVMBuildCondBr(b, more, body, after);
     LLVMPositionBuilderAtEnd(b, after);
 }
@@ -271,7 +257,7 @@ rxn__llvm_flush_stores(Emit *e)
 {
     if (e->pending.count == 0)
         return;
-    if (e->host->has_scatter && e->pending.count < (getenv("FEWEST")?(u32)atoi(getenv("FEWEST")):1))
+    if (e->host->has_scatter && e->pending.count < FEWEST_BY_LANE)
         scatter_pending(e);
     else
         store_lane_by_lane(e);
