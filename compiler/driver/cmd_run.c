@@ -13,7 +13,7 @@ typedef struct RunOptions {
     NumberList at;
     TextList sets;
     const char *input, *method, *device, *precision;
-    const char *csv, *json, *plot;
+    const char *csv, *json, *plot, *cache;
     bool each, quiet;
 } RunOptions;
 
@@ -34,6 +34,8 @@ static const Option options[] = {
     {"--precision", "P", OPTION_TEXT, AT(precision), "f64 (default), f32"},
     {"--step-limit", "N", OPTION_COUNT, AT(step_limit),
      "most steps of a trajectory (default 2^47)"},
+    {"--cache", "DIR", OPTION_TEXT, AT(cache),
+     "keep compiled kernels there, to start at once next time"},
     {"-o", "FILE.csv", OPTION_TEXT, AT(csv), "write the results ('-': standard output)"},
     {"--each", NULL, OPTION_FLAG, AT(each), "every trajectory by itself instead of mean and sd"},
     {"--plot", "FILE", OPTION_TEXT, AT(plot), "draw the results (.svg or .png; needs gnuplot)"},
@@ -133,7 +135,7 @@ bind_kernel(Run *run, RxnBinding *bindings, u32 *ret_count, i32 *sample_count)
         {"seed", &run->options.seed},     {"parameter", run->values.params},
         {"input", run->values.inputs},    {"sample_time", run->times.times},
         {"sample_count", sample_count},   {"end_time", &run->times.end},
-        {"step_limit", &run->step_limit},
+        {"step_limit", &run->step_limit}, {"sample_step", &run->times.step},
     };
     u32 count = 0;
     for (u32 k = 0; k < COUNT_OF(fixed); k++)
@@ -317,7 +319,7 @@ run_model(void *context)
         .method = o->method,
         .device = o->device,
         .precision = run->precision,
-        .target = {.lanes = (u32)o->lanes},
+        .target = {.lanes = (u32)o->lanes, .cache = o->cache},
         .trajectories = o->trajectories,
     };
     double start = now();

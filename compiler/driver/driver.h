@@ -138,6 +138,7 @@ typedef struct SampleTimes {
     double *times; /* [count + 1]; the last is +inf */
     u32 count;
     double end;
+    double step; /* times[k] is k * step to the last bit, for all k; 0: they are not so */
 } SampleTimes;
 
 typedef struct TimesRequest {

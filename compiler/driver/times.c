@@ -95,6 +95,17 @@ check(Driver *driver, const Wanted *wanted, bool from_line)
     return true;
 }
 
+/* The step of an even grid, which a kernel can compute instead of looking its times up; else 0. */
+static double
+even_step(const double *times, u32 count)
+{
+    double step = count > 1 ? times[1] : 0;
+    for (u32 k = 0; k < count; k++)
+        if (times[k] != k * step)
+            return 0;
+    return step;
+}
+
 bool
 rxn__sample_times(Driver *driver, Pipeline *pipeline, const TimesRequest *request,
                   SampleTimes *ret_times)
@@ -129,6 +140,6 @@ rxn__sample_times(Driver *driver, Pipeline *pipeline, const TimesRequest *reques
         return false;
     }
     times[distinct] = INFINITY;
-    *ret_times = (SampleTimes){times, distinct, wanted.until};
+    *ret_times = (SampleTimes){times, distinct, wanted.until, even_step(times, distinct)};
     return true;
 }

@@ -11,6 +11,7 @@
  *   input            f64[I]             per launch
  *   sample_time      f64[K + 1]         per launch, increasing; [K] is +inf
  *   sample_count     i32 scalar         per launch, K
+ *   sample_step      f64 scalar         per launch; > 0: sample_time[k] is k * sample_step exactly
  *   end_time         f64 scalar         per launch; >= every sample time
  *   step_limit       u64 scalar         per launch; events of one trajectory before it is a fault
  *   sample           f64[K, columns]    per trajectory, written: the observables at each sample time

@@ -36,7 +36,8 @@ typedef struct SsaFrame {
     MethodKernel *output;
 
     /* buffers */
-    u32 seed, parameter, input, sample_time, sample_count, end_time, step_limit, sample, events;
+    u32 seed, parameter, input, sample_time, sample_count, sample_step, end_time, step_limit;
+    u32 sample, events;
 
     /* locals */
     u32 t, arrival, threshold, next_time, stop;

@@ -168,7 +168,7 @@ rxn__ssa_init_events(SsaFrame *frame)
     if (frame->tracks_jumps)
         rxn__kir_set(b, frame->jumped, 0, rxn__kir_const(b, KIR_BOOL, 1));
     KirValue first = rxn__kir_const(b, KIR_I32, 0);
-    rxn__kir_set(b, frame->next_sample, 0, rxn__kir_load(b, frame->sample_time, &first));
+    rxn__ssa_next_sample(frame, first);
     rxn__ssa_next_stop(frame, f64(frame, 0));
 }
 

@@ -49,6 +49,7 @@ declare_buffers(SsaFrame *frame)
     frame->input = vector_buffer(frame, "input", network->input_count + !network->input_count);
     frame->sample_time = vector_buffer(frame, "sample_time", KIR_DYNAMIC);
     frame->sample_count = scalar_buffer(frame, "sample_count", KIR_I32, false);
+    frame->sample_step = scalar_buffer(frame, "sample_step", KIR_F64, false);
     frame->end_time = scalar_buffer(frame, "end_time", KIR_F64, false);
     frame->step_limit = scalar_buffer(frame, "step_limit", KIR_U64, false);
     u32 extents[2] = {KIR_DYNAMIC, network->column_count};

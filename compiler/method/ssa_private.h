@@ -20,6 +20,9 @@ KirValue rxn__ssa_element(SsaFrame *frame, const Shape *shape, const u32 *variab
 
 KirValue rxn__ssa_not_a_count(SsaFrame *frame, KirValue value);
 
+/* ssa_rare.c: sets next_sample to the time of this row. */
+void rxn__ssa_next_sample(SsaFrame *frame, KirValue row);
+
 /* ssa_events.c */
 void rxn__ssa_init_events(SsaFrame *frame);
 

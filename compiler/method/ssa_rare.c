@@ -115,6 +115,21 @@ store_element(SsaFrame *frame, void *context)
     rxn__kir_store(frame->builder, frame->sample, index, value);
 }
 
+/* On an even grid by multiplication: every lane asks for another row, and gathers are slow. */
+void
+rxn__ssa_next_sample(SsaFrame *frame, KirValue row)
+{
+    KirBuilder *b = frame->builder;
+    KirValue step = rxn__kir_load(b, frame->sample_step, NULL);
+    rxn__kir_if(b, kir_gt(b, step, f64(frame, 0)));
+    KirValue time = kir_mul(b, kir_cast(b, KIR_F64, row), step);
+    KirValue there = kir_lt(b, row, rxn__kir_load(b, frame->sample_count, NULL));
+    rxn__kir_set(b, frame->next_sample, 0, kir_select(b, there, time, f64(frame, INFINITY)));
+    rxn__kir_else(b);
+    rxn__kir_set(b, frame->next_sample, 0, rxn__kir_load(b, frame->sample_time, &row));
+    rxn__kir_close(b);
+}
+
 /* Records the present state for all sample times before `limit`. */
 static void
 record_samples(SsaFrame *frame, KirValue limit)
@@ -138,7 +153,7 @@ record_samples(SsaFrame *frame, KirValue limit)
     rxn__lower_forget(&frame->lower);
     KirValue next = kir_add(b, row, rxn__kir_const(b, KIR_I32, 1));
     rxn__kir_set(b, frame->sample_index, 0, next);
-    rxn__kir_set(b, frame->next_sample, 0, rxn__kir_load(b, frame->sample_time, &next));
+    rxn__ssa_next_sample(frame, next);
     rxn__kir_close(b);
 }
 
