@@ -5,9 +5,9 @@
 #include "compiler/method/ssa.h"
 
 /* Where the table form overtakes the unrolled one, in vector instructions of a step: measured by
- * tests/bench/forms, the table is in docs/benchmarks.md. Mass-action networks cross at some 110 reactions, rings of
- * Hill laws at 36; both have a cost near 1,000 there. Lower than that, because straight code also takes
- * longer to compile. */
+ * tests/bench/forms, the table is in docs/benchmarks.md. Mass-action networks cross at some 120
+ * reactions, a cost of about 1,100; rings of Hill laws at 28, a cost of about 750. The limit is the
+ * lower one, since straight code also takes longer to compile. */
 enum { UNROLL_COST = 700, UNROLL_SPECIES = 100 };
 
 /* What a reaction costs beside its propensity: running sum, comparison, changes of counts. */
