@@ -462,7 +462,7 @@ report_no_bound(Diagnostics *diagnostics, const Reaction *reaction, const char *
                "cannot derive an upper bound of this time-dependent rate");
     rxn__note(diagnostics, (Span){0}, "%s", why);
     rxn__note(diagnostics, (Span){0},
-              "give one: `@ rate bound B`, with B at least the rate at every time");
+              "give one: '@ rate bound B', with B at least the rate at every time");
 }
 
 /* The bound that this reaction needs; 0 where it needs none or has none (then reported). */
@@ -497,7 +497,7 @@ check_condition(const Network *network, const Event *event, Diagnostics *diagnos
     rxn__error(diagnostics, event->span, "cannot tell when this condition turns true");
     rxn__note(diagnostics, (Span){0},
               "in a condition, time can be compared (< <= > >=) with expressions of parameters");
-    rxn__note(diagnostics, (Span){0}, "for an event at a given time write `at TIME: …`");
+    rxn__note(diagnostics, (Span){0}, "for an event at a given time write 'at TIME: …'");
 }
 
 bool

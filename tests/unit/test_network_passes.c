@@ -449,7 +449,7 @@ assert_no_bound(Fixture *f, Network *n, Expr rate, const char *why)
     assert_int_equal(f->diagnostics.list.items[0].span.begin, 10);
     assert_string_equal(f->diagnostics.list.items[1].message, why);
     assert_string_equal(f->diagnostics.list.items[2].message,
-                        "give one: `@ rate bound B`, with B at least the rate at every time");
+                        "give one: '@ rate bound B', with B at least the rate at every time");
 }
 
 static void
