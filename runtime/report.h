@@ -22,7 +22,8 @@ typedef struct RxnReport {
     /* The first trajectories, whole: [kept][sample_count][columns]; for tables and plots of single ones. */
     const double *kept;
     uint64_t kept_count;
-    bool each; /* single trajectories are wanted, not statistics */
+    bool each;    /* single trajectories are wanted, not statistics */
+    bool written; /* all of it is in a file already */
 } RxnReport;
 
 enum { RXN_NUMBER_ROOM = 32 };

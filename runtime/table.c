@@ -193,7 +193,7 @@ rxn__table_run(FILE *file, const RxnReport *report)
             if (several)
                 fprintf(file, "%sthe last sample time of each",
                         rows_cut || columns_cut ? ", " : "");
-            fputs("; -o FILE.csv writes all)\n", file);
+            fputs(report->written ? ")\n" : "; -o FILE.csv writes all)\n", file);
         }
         fputc('\n', file);
     }

@@ -170,6 +170,7 @@ describe(Run *run)
         .seed = run->options.seed,
         .result = &run->result,
         .each = run->options.each || run->options.trajectories == 1,
+        .written = run->options.csv != NULL,
     };
 }
 
