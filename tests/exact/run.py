@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ensembles of the compiler against the references: means and standard deviations.
 
-    run.py --rxn PATH [--case NAME] [--n N] [--precision f64|f32] [--method NAME] [--long] [--list]
+    run.py --rxn PATH [--case NAME] [--n N] [--precision f64|f32] [--method NAME] [--list]
 
 Every case runs a model over an ensemble and compares, at every sample time and for every
 observable, with reference/CASE.csv (made by make_reference.py, which shares no code with the
@@ -53,22 +53,20 @@ READOUT += ["W[0,0]=1.5", "W[2,5]=-1", "W[3,7]=-4"]
 
 
 class Case:
-    def __init__(self, n, folder=STDLIB, model=None, reference=None, sets=(), flags=(), long_flags=None):
+    def __init__(self, n, folder=STDLIB, model=None, reference=None, sets=(), flags=()):
         self.n = n
         self.folder = folder
         self.model = model
         self.reference = reference
         self.sets = sets
         self.flags = flags
-        self.long_flags = flags if long_flags is None else long_flags
 
 
 CASES = {
     "birth_death": Case(100000),
     "immigration_death": Case(100000),
-    # To time 50 it is 9e4 events a trajectory; --long does that.
     "immigration_death_1000": Case(
-        100000, model="immigration_death", sets=["alpha=1000"], flags=["--until", "10"], long_flags=[]
+        100000, model="immigration_death", sets=["alpha=1000"]
     ),
     "batch_immigration": Case(100000),
     "batch_immigration_100": Case(100000, OWN),
@@ -136,13 +134,13 @@ def split_header(line):
     return names + [name]
 
 
-def run_model(rxn, case, name, n, seed, flags, long_run, folder):
+def run_model(rxn, case, name, n, seed, flags, folder):
     out = os.path.join(folder, "%s-%d.csv" % (name, seed))
     command = [rxn, "run", os.path.join(case.folder, (case.model or name) + ".rxn")]
     command += ["-n", str(n), "--seed", str(seed), *flags, "--quiet", "-o", out]
     for assignment in case.sets:
         command += ["--set", assignment]
-    command += case.long_flags if long_run else case.flags
+    command += case.flags
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         print("%s\nexit status %d\n%s%s" % (" ".join(command), done.returncode, done.stdout, done.stderr))
@@ -208,7 +206,7 @@ def compare_point(report, t, o, value, e, sampled, n):
             report.beyond[(t, o, what)] = deviation
 
 
-def test_case(rxn, name, n, flags, long_run, folder):
+def test_case(rxn, name, n, flags, folder):
     case = CASES[name]
     n = n or case.n
     path = os.path.join(HERE, "reference", (case.reference or name) + ".csv")
@@ -219,7 +217,7 @@ def test_case(rxn, name, n, flags, long_run, folder):
             sampled = int(comment.split()[1])
 
     def once(seed):
-        got = run_model(rxn, case, name, n, seed, flags, long_run, folder)
+        got = run_model(rxn, case, name, n, seed, flags, folder)
         if got is None:
             return None
         report = compare(got, reference, sampled, n)
@@ -258,7 +256,6 @@ def main():
     parser.add_argument("--n", type=int, help="trajectories, instead of each case's own number")
     parser.add_argument("--precision", default="f64", choices=("f64", "f32"))
     parser.add_argument("--method", default="auto", help="as for `rxn run`")
-    parser.add_argument("--long", action="store_true", help="the long cases to their full time")
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     arguments = parser.parse_args()
     if arguments.list:
@@ -275,7 +272,7 @@ def main():
     failed = []
     with tempfile.TemporaryDirectory(prefix="rxn-exact-") as folder:
         for name in names:
-            if not test_case(arguments.rxn, name, arguments.n, flags, arguments.long, folder):
+            if not test_case(arguments.rxn, name, arguments.n, flags, folder):
                 failed.append(name)
     print("failed: %s" % ", ".join(failed) if failed else "all %d cases passed" % len(names))
     return 1 if failed else 0
