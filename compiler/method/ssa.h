@@ -7,7 +7,8 @@
  * One iteration of `step`:
  *
  *   the method:  propensities, their sum a0 (of the bounds where rates depend on time)
- *   frame_draw:  u, v from one Philox block; arrival = t - log(u)/a0; threshold = v·a0
+ *   frame_draw:  u, v from one Philox block; arrival = t - log(u)/a0; threshold = v·a0. In f32 half a
+ *                block is enough: step n takes its half (n mod 2) of the block of n - n mod 2.
  *   frame_rare:  only if arrival reaches `next_time`, or something is wrong: records samples, runs
  *                events, moves windows, traps. When no reaction may fire, threshold = +inf.
  *   the method:  the reaction with c[j-1] <= threshold < c[j]; applies it. None if +inf.
@@ -53,6 +54,12 @@ typedef struct SsaFrame {
     u32 *event_next, *event_turn, *event_was; /* per event; unused ones 0 */
     bool has_when, has_breakpoints, has_windows, tracks_jumps;
     double largest_gain; /* most copies of one species that one reaction adds */
+
+    /* How many steps of the method one iteration of the kernel's `step` makes, and which is being written.
+     * Two in f32, unrolled: all lanes are then at the same half of a block, so that one block serves both
+     * and nothing selects. A step after the end changes nothing. */
+    u32 turns, turn;
+    KirValue words[4]; /* of the block that the turns share */
 } SsaFrame;
 
 /* Where the counts are: a scalar local per species, or one array. */

@@ -158,6 +158,7 @@ rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, 
     frame->output = output;
     frame->builder = rxn__kir_begin(arena, names, "ssa_direct", options->precision);
     frame->tracks_jumps = !unrolled;
+    frame->turns = unrolled && options->precision == KIR_F32 ? 2 : 1;
     rxn__lower_init(&frame->lower, frame->builder, network, arena, frame->real);
     declare_buffers(frame);
     frame->lower.parameter_buffer = frame->parameter;
@@ -443,17 +444,11 @@ rxn__ssa_bind_window(SsaFrame *frame)
         frame->lower.time_middle = rxn__kir_get(b, frame->middle, 0);
 }
 
-/* u in (0, 1): 52 bits and a half, so that neither end is reached; f32 takes 32 bits, rounded to 24
- * significant ones, which keeps the tail fine, and stays below 1. */
+/* u in (0, 1): 52 bits and a half, so that neither end is reached. */
 static KirValue
 open_uniform(SsaFrame *frame, KirValue high, KirValue low)
 {
     KirBuilder *b = frame->builder;
-    if (frame->real == KIR_F32) {
-        KirValue u = kir_fma(b, kir_cast(b, KIR_F32, high), rxn__ssa_real(frame, 0x1p-32),
-                             rxn__ssa_real(frame, 0x1p-33));
-        return kir_min(b, u, rxn__ssa_real(frame, 0x1.fffffep-1));
-    }
     KirValue shift = rxn__kir_const(b, KIR_U32, 6);
     KirValue h = kir_cast(b, KIR_F64, kir_cast(b, KIR_I32, kir_shr(b, high, shift)));
     KirValue l = kir_cast(b, KIR_F64, kir_cast(b, KIR_I32, kir_shr(b, low, shift)));
@@ -461,38 +456,88 @@ open_uniform(SsaFrame *frame, KirValue high, KirValue low)
     return kir_fma(b, h, rxn__ssa_real(frame, 0x1p-26), l);
 }
 
-/* v in [0, 1): 53 bits (24 in f32), so that v · total < total even after rounding. */
+/* v in [0, 1): 53 bits, so that v · total < total even after rounding. */
 static KirValue
 half_open_uniform(SsaFrame *frame, KirValue high, KirValue low)
 {
     KirBuilder *b = frame->builder;
-    if (frame->real == KIR_F32) {
-        KirValue bits = kir_cast(b, KIR_I32, kir_shr(b, high, rxn__kir_const(b, KIR_U32, 8)));
-        return kir_mul(b, kir_cast(b, KIR_F32, bits), rxn__ssa_real(frame, 0x1p-24));
-    }
     KirValue h = kir_cast(b, KIR_I32, kir_shr(b, high, rxn__kir_const(b, KIR_U32, 5)));
     KirValue l = kir_cast(b, KIR_I32, kir_shr(b, low, rxn__kir_const(b, KIR_U32, 6)));
     l = kir_mul(b, kir_cast(b, KIR_F64, l), rxn__ssa_real(frame, 0x1p-53));
     return kir_fma(b, kir_cast(b, KIR_F64, h), rxn__ssa_real(frame, 0x1p-27), l);
 }
 
-void
-rxn__ssa_draw(SsaFrame *frame, KirValue total)
+/* The same in f32. u: 32 bits, rounded to 24 significant ones, which keeps the tail fine, and below 1. */
+static KirValue
+open_uniform_f32(SsaFrame *frame, KirValue word)
+{
+    KirBuilder *b = frame->builder;
+    KirValue u = kir_fma(b, kir_cast(b, KIR_F32, word), rxn__ssa_real(frame, 0x1p-32),
+                         rxn__ssa_real(frame, 0x1p-33));
+    return kir_min(b, u, rxn__ssa_real(frame, 0x1.fffffep-1));
+}
+
+/* v: 24 bits. */
+static KirValue
+half_open_uniform_f32(SsaFrame *frame, KirValue word)
+{
+    KirBuilder *b = frame->builder;
+    KirValue bits = kir_cast(b, KIR_I32, kir_shr(b, word, rxn__kir_const(b, KIR_U32, 8)));
+    return kir_mul(b, kir_cast(b, KIR_F32, bits), rxn__ssa_real(frame, 0x1p-24));
+}
+
+static void
+draw_block(SsaFrame *frame, KirValue step)
 {
     KirBuilder *b = frame->builder;
     KirValue seed = rxn__kir_load(b, frame->seed, NULL);
     KirValue trajectory = kir_trajectory(b);
     KirValue half = rxn__kir_const(b, KIR_U64, 32);
     KirValue key[2] = {kir_cast(b, KIR_U32, seed), kir_cast(b, KIR_U32, kir_shr(b, seed, half))};
-    KirValue counter[4] = {rxn__kir_get(b, frame->n, 0),
+    KirValue counter[4] = {step,
                            kir_or(b, rxn__kir_get(b, frame->n_high, 0),
                                   rxn__kir_const(b, KIR_U32, (double)(RXN_STREAM_EVENTS << 16))),
                            kir_cast(b, KIR_U32, trajectory),
                            kir_cast(b, KIR_U32, kir_shr(b, trajectory, half))};
-    KirValue words[4];
-    rxn__kir_philox(b, key, counter, words);
-    KirValue u = open_uniform(frame, words[0], words[1]);
-    KirValue v = half_open_uniform(frame, words[2], words[3]);
+    rxn__kir_philox(b, key, counter, frame->words);
+}
+
+static void
+draw_uniforms(SsaFrame *frame, KirValue *ret_u, KirValue *ret_v)
+{
+    KirBuilder *b = frame->builder;
+    KirValue n = rxn__kir_get(b, frame->n, 0);
+    KirValue *words = frame->words;
+    if (frame->real == KIR_F64) {
+        draw_block(frame, n);
+        *ret_u = open_uniform(frame, words[0], words[1]);
+        *ret_v = half_open_uniform(frame, words[2], words[3]);
+        return;
+    }
+    KirValue for_u = 0, for_v = 0;
+    if (frame->turns == 2) { /* n is even in turn 0 */
+        if (frame->turn == 0)
+            draw_block(frame, n);
+        for_u = words[frame->turn];
+        for_v = words[2 + frame->turn];
+    } else {
+        KirValue one = rxn__kir_const(b, KIR_U32, 1);
+        KirValue parity = kir_and(b, n, one);
+        draw_block(frame, kir_xor(b, n, parity));
+        KirValue odd = kir_eq(b, parity, one);
+        for_u = kir_select(b, odd, words[1], words[0]);
+        for_v = kir_select(b, odd, words[3], words[2]);
+    }
+    *ret_u = open_uniform_f32(frame, for_u);
+    *ret_v = half_open_uniform_f32(frame, for_v);
+}
+
+void
+rxn__ssa_draw(SsaFrame *frame, KirValue total)
+{
+    KirBuilder *b = frame->builder;
+    KirValue u, v;
+    draw_uniforms(frame, &u, &v);
     /* A total of zero gives +inf: the state holds until the next stop. So does one of -0.0, which
      * x(x - 1) is at x = 0; hence the absolute value, not the negative of the logarithm. */
     KirValue waiting = kir_abs(b, kir_div(b, kir_log_unit(b, u), total));

@@ -67,7 +67,10 @@ look_at_limits(SsaFrame *frame)
     KirValue n = rxn__kir_get(b, frame->n, 0);
     KirValue zero = rxn__kir_const(b, KIR_U32, 0), one = rxn__kir_const(b, KIR_U32, 1);
     KirValue last = rxn__kir_const_bits(b, KIR_U32, 0xffffffffu);
-    rxn__kir_if(b, kir_eq(b, n, rxn__kir_get(b, frame->n_check, 0)));
+    KirValue due = kir_eq(b, n, rxn__kir_get(b, frame->n_check, 0));
+    if (frame->turns > 1) /* the turns after the end are no steps */
+        due = kir_and(b, due, kir_not(b, rxn__kir_get(b, frame->done, 0)));
+    rxn__kir_if(b, due);
     KirValue high = rxn__kir_get(b, frame->n_high, 0);
     KirValue steps =
         kir_or(b, kir_shl(b, kir_cast(b, KIR_U64, high), rxn__kir_const(b, KIR_U64, 32)),

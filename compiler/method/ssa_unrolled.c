@@ -261,6 +261,48 @@ apply_reaction(SsaFrame *frame, const KirValue *below)
 
 /* ---- the step ---------------------------------------------------------------------------------- */
 
+static void
+write_step(SsaFrame *frame, Unrolled *unrolled)
+{
+    KirBuilder *b = frame->builder;
+    u32 count = unrolled->count;
+    KirValue *sums = NEW_ARRAY(frame->arena, KirValue, count + 1);
+    KirValue *below = NEW_ARRAY(frame->arena, KirValue, count + 1);
+
+    rxn__ssa_bind_window(frame);
+    write_propensities(frame, unrolled, false);
+    unrolled->total = running_sums(frame, unrolled->proposed, count, sums);
+    rxn__ssa_draw(frame, unrolled->total);
+
+    bool timed = frame->network->traits.time_dependent;
+    if (timed) {
+        rxn__lower_forget(&frame->lower);
+        frame->lower.time =
+            kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0));
+    }
+    write_propensities(frame, unrolled, true);
+    if (timed)
+        running_sums(frame, unrolled->actual, count, sums);
+    frame->lower.time = 0;
+    rxn__ssa_rare(frame, unrolled->total, healthy_propensities(frame, unrolled), explain, unrolled);
+
+    KirValue threshold = rxn__kir_get(b, frame->threshold, 0);
+    for (u32 j = 0; j < count; j++)
+        below[j] = kir_lt(b, threshold, sums[j]);
+    if (timed && count) {
+        KirValue proposed = kir_lt(b, threshold, rxn__ssa_real(frame, INFINITY));
+        KirValue refused = kir_and(b, proposed, kir_not(b, below[count - 1]));
+        rxn__kir_if(b, refused);
+        rxn__ssa_refused(frame, unrolled->total);
+        rxn__kir_close(b);
+        if (frame->has_windows)
+            rxn__kir_set(b, frame->fresh, 0,
+                         kir_and(b, rxn__kir_get(b, frame->fresh, 0), kir_not(b, proposed)));
+    }
+    apply_reaction(frame, below);
+    rxn__ssa_close(frame);
+}
+
 const char *
 rxn__ssa_write_unrolled(Network *network, const MethodOptions *options, Arena *arena,
                         NameTable *names, MethodKernel *ret_kernel)
@@ -271,46 +313,11 @@ rxn__ssa_write_unrolled(Network *network, const MethodOptions *options, Arena *a
                          .proposed = NEW_ARRAY(arena, KirValue, count + 1),
                          .actual = NEW_ARRAY(arena, KirValue, count + 1),
                          .checked = NEW_ARRAY(arena, bool, count + 1)};
-    KirValue *sums = NEW_ARRAY(arena, KirValue, count + 1);
-    KirValue *below = NEW_ARRAY(arena, KirValue, count + 1);
-
     rxn__ssa_begin(&frame, network, options, arena, names, true, ret_kernel);
     rxn__ssa_init(&frame);
-    KirBuilder *b = frame.builder;
-    rxn__kir_region(b, KIR_STEP);
-    rxn__ssa_bind_window(&frame);
-    write_propensities(&frame, &unrolled, false);
-    unrolled.total = running_sums(&frame, unrolled.proposed, count, sums);
-    rxn__ssa_draw(&frame, unrolled.total);
-
-    bool timed = network->traits.time_dependent;
-    if (timed) {
-        rxn__lower_forget(&frame.lower);
-        frame.lower.time =
-            kir_min(b, rxn__kir_get(b, frame.arrival, 0), rxn__kir_get(b, frame.stop, 0));
-    }
-    write_propensities(&frame, &unrolled, true);
-    if (timed)
-        running_sums(&frame, unrolled.actual, count, sums);
-    frame.lower.time = 0;
-    rxn__ssa_rare(&frame, unrolled.total, healthy_propensities(&frame, &unrolled), explain,
-                  &unrolled);
-
-    KirValue threshold = rxn__kir_get(b, frame.threshold, 0);
-    for (u32 j = 0; j < count; j++)
-        below[j] = kir_lt(b, threshold, sums[j]);
-    if (timed && count) {
-        KirValue proposed = kir_lt(b, threshold, rxn__ssa_real(&frame, INFINITY));
-        KirValue refused = kir_and(b, proposed, kir_not(b, below[count - 1]));
-        rxn__kir_if(b, refused);
-        rxn__ssa_refused(&frame, unrolled.total);
-        rxn__kir_close(b);
-        if (frame.has_windows)
-            rxn__kir_set(b, frame.fresh, 0,
-                         kir_and(b, rxn__kir_get(b, frame.fresh, 0), kir_not(b, proposed)));
-    }
-    apply_reaction(&frame, below);
-    rxn__ssa_close(&frame);
+    rxn__kir_region(frame.builder, KIR_STEP);
+    for (frame.turn = 0; frame.turn < frame.turns; frame.turn++)
+        write_step(&frame, &unrolled);
     ret_kernel->form = "unrolled in registers";
     return rxn__ssa_end(&frame);
 }

@@ -146,6 +146,18 @@ simulate until 10 every 5
         check_equal({r[3] for r in rows}, {"0"}, "fired although impossible")
 
 
+def test_both_forms_count_steps_alike(program):
+    """In f32 the unrolled form makes two steps at a time; the limit must be neither early nor late."""
+    for count in (2, 3):
+        model = program.file("few.rxn", "model few\nspecies A = %d\nA -> 0 @ 1\nsimulate until 100 every 100\n" % count)
+        for form in ("direct-unrolled", "direct-table"):
+            for precision in ("f64", "f32"):
+                run = ["run", model, "--method", form, "--precision", precision, "--quiet", "-o", "-"]
+                enough = [k for k in range(1, 9) if program.call(*run, "--step-limit", k).status == 0]
+                # The reactions, the stop at the end, and the last look.
+                check_equal(enough, list(range(count + 2, 9)), "limits that suffice, %s %s" % (form, precision))
+
+
 def test_a_dead_state_holds(program):
     """When nothing can fire any more the state holds, and events still come."""
     text = "model dead\nspecies A = 3\nA -> 0 @ 100\nat 5: A = 2\nsimulate until 9 every 1\n"
