@@ -225,6 +225,47 @@ target_options(const Stages *stages)
 
 /* ---- the way ----------------------------------------------------------------------------------- */
 
+/* From a kernel as its method wrote it to one that runs, as far as the goal says. */
+static RxnStatus
+finish_kernel(Stages *stages, const Target *target)
+{
+    Session *session = stages->session;
+    const PipelineRequest *request = stages->request;
+    Pipeline *pipeline = stages->pipeline;
+    const char *broken;
+    if (is_traced(stages))
+        trace_kernel(stages, NULL, pipeline->kernel.kernel);
+    if (request->goal == PIPELINE_KERNEL)
+        return RXN_OK;
+
+    /* KIR to KIR: fold, cse, dce, hoist, expand the mathematical functions. */
+    broken = rxn__kir_optimize(pipeline->kernel.kernel, &stages->scratch,
+                               is_traced(stages) ? trace_kernel : NULL, stages);
+    if (broken)
+        return internal_error(stages, "kernel passes", broken);
+    if (is_traced(stages) && target) {
+        RxnStatus status = trace_target(stages, target);
+        if (status != RXN_OK)
+            return status;
+    }
+    if (request->goal == PIPELINE_OPTIMIZED)
+        return RXN_OK;
+
+    /* KIR to machine code. */
+    if (!target) {
+        pipeline->interpreted = pipeline->kernel.kernel;
+        return RXN_OK;
+    }
+    TargetOptions target_wishes = target_options(stages);
+    RxnStatus status = target->compile(pipeline->kernel.kernel, &target_wishes, &pipeline->arena,
+                                       &pipeline->compiled, &broken);
+    if (status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE)
+        rxn__error(&session->diagnostics, (Span){0, 0}, "%s", broken ? broken : "no message");
+    else if (status != RXN_OK && status != RXN_ERROR_MEMORY)
+        return internal_error(stages, target->name, broken ? broken : "no message");
+    return status;
+}
+
 static RxnStatus
 run_stages(void *context)
 {
@@ -234,11 +275,19 @@ run_stages(void *context)
     Pipeline *pipeline = stages->pipeline;
 
     /* Text to AST to network: names, shapes, types, bounds. */
-    SemaInput input = {&pipeline->arena, &session->names, &session->sources, &session->diagnostics,
-                       request->loader};
+    bool objective_is_wrong = false;
+    SemaInput input = {.arena = &pipeline->arena,
+                       .names = &session->names,
+                       .sources = &session->sources,
+                       .diagnostics = &session->diagnostics,
+                       .loader = request->loader,
+                       .objective = request->objective,
+                       .objective_is_wrong = &objective_is_wrong};
     pipeline->network = rxn__elaborate(&input, request->file, &pipeline->ast);
     if (is_traced(stages) && pipeline->ast)
         trace_ast(stages);
+    if (objective_is_wrong)
+        return RXN_ERROR_USAGE;
     if (!pipeline->network)
         return session->diagnostics.error_count
                    ? RXN_ERROR_INPUT
@@ -267,37 +316,7 @@ run_stages(void *context)
                                      &pipeline->kernel);
     if (broken)
         return internal_error(stages, pipeline->method->name, broken);
-    if (is_traced(stages))
-        trace_kernel(stages, NULL, pipeline->kernel.kernel);
-    if (request->goal == PIPELINE_KERNEL)
-        return RXN_OK;
-
-    /* KIR to KIR: fold, cse, dce, hoist, expand the mathematical functions. */
-    broken = rxn__kir_optimize(pipeline->kernel.kernel, &stages->scratch,
-                               is_traced(stages) ? trace_kernel : NULL, stages);
-    if (broken)
-        return internal_error(stages, "kernel passes", broken);
-    if (is_traced(stages) && target) {
-        status = trace_target(stages, target);
-        if (status != RXN_OK)
-            return status;
-    }
-    if (request->goal == PIPELINE_OPTIMIZED)
-        return RXN_OK;
-
-    /* KIR to machine code. */
-    if (!target) {
-        pipeline->interpreted = pipeline->kernel.kernel;
-        return RXN_OK;
-    }
-    TargetOptions target_wishes = target_options(stages);
-    status = target->compile(pipeline->kernel.kernel, &target_wishes, &pipeline->arena,
-                             &pipeline->compiled, &broken);
-    if (status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE)
-        rxn__error(&session->diagnostics, (Span){0, 0}, "%s", broken ? broken : "no message");
-    else if (status != RXN_OK && status != RXN_ERROR_MEMORY)
-        return internal_error(stages, target->name, broken ? broken : "no message");
-    return status;
+    return finish_kernel(stages, target);
 }
 
 RxnStatus
@@ -309,6 +328,50 @@ rxn__pipeline_run(Session *session, const PipelineRequest *request, Pipeline *re
     rxn__arena_init(&stages.scratch, &session->memory);
     RxnStatus status = rxn__session_guard(session, run_stages, &stages);
     rxn__arena_release(&stages.scratch);
+    return status;
+}
+
+/* ---- gradients --------------------------------------------------------------------------------- */
+
+typedef struct GradientStages {
+    Stages stages;
+    const Estimator *estimator;
+    const GradientRequest *gradient;
+} GradientStages;
+
+static RxnStatus
+run_gradient_stages(void *context)
+{
+    GradientStages *gradient = context;
+    Stages *stages = &gradient->stages;
+    Pipeline *pipeline = stages->pipeline;
+    const Target *target = NULL;
+    if (stages->request->goal != PIPELINE_KERNEL) {
+        RxnStatus status = choose_target(stages, &target);
+        if (status != RXN_OK)
+            return status;
+    }
+    pipeline->gradient = (GradientKernel){0};
+    pipeline->compiled = (CompiledKernel){0};
+    pipeline->interpreted = NULL;
+    const char *broken = gradient->estimator->write(gradient->gradient, &pipeline->arena,
+                                                    &stages->session->names, &pipeline->gradient);
+    if (broken)
+        return internal_error(stages, gradient->estimator->name, broken);
+    pipeline->kernel = pipeline->gradient.kernel;
+    return finish_kernel(stages, target);
+}
+
+RxnStatus
+rxn__pipeline_gradient(Session *session, const PipelineRequest *request, const Estimator *estimator,
+                       const GradientRequest *gradient, Pipeline *pipeline)
+{
+    GradientStages stages = {.stages = {session, request, pipeline, {0}, {0}},
+                             .estimator = estimator,
+                             .gradient = gradient};
+    rxn__arena_init(&stages.stages.scratch, &session->memory);
+    RxnStatus status = rxn__session_guard(session, run_gradient_stages, &stages);
+    rxn__arena_release(&stages.stages.scratch);
     return status;
 }
 

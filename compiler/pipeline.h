@@ -8,6 +8,7 @@
 
 #include "compiler/ast/ast.h"
 #include "compiler/base/base.h"
+#include "compiler/method/gradient.h"
 #include "compiler/method/method.h"
 #include "compiler/network/network.h"
 #include "compiler/sema/sema.h"
@@ -50,6 +51,7 @@ typedef struct PipelineRequest {
     KirType precision;
     TargetOptions target;
     u64 trajectories; /* that will run; 0: many. A few need fewer lanes than the target's own choice */
+    const ObjectiveRequest *objective; /* what to differentiate (sema.h); NULL: nothing */
 
     /* Or NULL: called with the text of every stage that changed something, in order: `stage` is
      * "ast", "network", "network-share", "kernel", "kernel-cse", "kernel-optimized"…; `suffix` the
@@ -66,6 +68,7 @@ typedef struct Pipeline {
     const Method *method;
     const char *method_why; /* why this method, a sentence; NULL where the user chose it */
     MethodKernel kernel;
+    GradientKernel gradient;      /* after rxn__pipeline_gradient; its kernel is the one above */
     CompiledKernel compiled;      /* of a target */
     const KirKernel *interpreted; /* or, for the device "interpreter", the kernel itself */
     const char *internal_error;   /* of RXN_ERROR_INTERNAL: the stage and what is broken */
@@ -75,6 +78,13 @@ typedef struct Pipeline {
  * device that there is not (diagnostics too). The pipeline is to be closed whatever the status. */
 RxnStatus rxn__pipeline_run(Session *session, const PipelineRequest *request,
                             Pipeline *ret_pipeline);
+
+/* From the network of a pipeline, which has an objective, to the kernel of one estimator, which applies to
+ * it, as far as the request's goal says; it takes the place of the kernel that the pipeline has. May be
+ * called again, for the next estimator. Statuses as above. */
+RxnStatus rxn__pipeline_gradient(Session *session, const PipelineRequest *request,
+                                 const Estimator *estimator, const GradientRequest *gradient,
+                                 Pipeline *pipeline);
 
 void rxn__pipeline_close(Pipeline *pipeline);
 

@@ -512,6 +512,8 @@ rxn__layout_next(Parser *parser)
     for (;;) {
         if (parser->gave_up)
             return (Token){.kind = TOKEN_EOF, .span = parser->last.span};
+        if (parser->of_expression && parser->last.kind == TOKEN_EOF)
+            return give(parser, (Token){.kind = OBJECTIVE, .span = {parser->base, parser->base}});
         Token token = take(parser);
         if (parser->skipping) {
             if (skip(parser, token))

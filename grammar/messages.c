@@ -197,6 +197,25 @@ is_reserved(int kind)
     return (kind >= AND && kind <= FALSE_WORD);
 }
 
+/* Something follows the one expression of an `--of`. */
+static void
+report_after_expression(Parser *parser)
+{
+    const Token *found = &parser->last, *before = &parser->before;
+    Diagnostics *diagnostics = parser->diagnostics;
+    if (before->kind == END)
+        rxn__error(diagnostics, found->span,
+                   "'--of' takes one expression, and here begins another");
+    else
+        rxn__error(diagnostics, found->span,
+                   "expected the end of the expression after %s, found %s", shown(parser, before),
+                   shown(parser, found));
+    if (before->kind == END || found->kind == ',')
+        rxn__note(diagnostics, (Span){0}, "give each expression an '--of' of its own");
+    else if (found->kind == '=')
+        rxn__note(diagnostics, (Span){0}, "to compare, write '=='");
+}
+
 static void
 report(Parser *parser, const bool *fits)
 {
@@ -205,6 +224,10 @@ report(Parser *parser, const bool *fits)
     if (is_comparison(found->kind) && fits['+']) {
         rxn__error(diagnostics, found->span, "comparisons cannot be chained");
         rxn__note(diagnostics, (Span){0}, "write 'a < b and b < c'");
+        return;
+    }
+    if (parser->of_expression && (fits[END] || before->kind == END)) {
+        report_after_expression(parser);
         return;
     }
     if (fits[ARROW] && report_unknown_statement(parser))

@@ -1,9 +1,9 @@
-/* parse: the entry of the parser. */
+/* parse: the entries of the parser. */
 #include "grammar/parse.h"
 #include "grammar/rxn.tab.h"
 
-AstNode *
-rxn__parse(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file)
+static Parser
+parse(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file, bool of_expression)
 {
     const SourceFile *source = &diagnostics->sources->files.items[file];
     Parser parser = {
@@ -13,15 +13,31 @@ rxn__parse(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file)
         .text = source->text,
         .length = source->length,
         .base = source->base,
+        .of_expression = of_expression,
     };
-    const Span whole = {source->base, source->base + source->length};
     /* Opening fails only for lack of memory, and then it has jumped already. */
     if (rxn__scanner_open(&parser))
         rxn__bison_parse(&parser);
+    return parser;
+}
+
+AstNode *
+rxn__parse(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file)
+{
+    const Parser parser = parse(arena, names, diagnostics, file, false);
+    const Span whole = {parser.base, parser.base + parser.length};
     /* NULL: given up half way. */
     AstNode *tree =
         parser.file ? parser.file : rxn__ast_node(arena, AST_FILE, whole, NULL, 0, NULL);
     tree->span = whole;
     rxn__ast_append_all(arena, tree, parser.poisons.items, parser.poisons.count);
     return tree;
+}
+
+AstNode *
+rxn__parse_expression(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file)
+{
+    const u32 errors = diagnostics->error_count;
+    const Parser parser = parse(arena, names, diagnostics, file, true);
+    return diagnostics->error_count == errors ? parser.file : NULL;
 }

@@ -58,9 +58,11 @@ typedef struct Parser {
     Token first;          /* its first token */
     Token last, before;   /* the last two tokens given to the grammar */
     bool statement_has_rate;
-    bool skipping;    /* after an error: up to the end of the statement */
-    bool gave_up;     /* the rest of the file is not read */
-    bool too_long;    /* an expression that is too long has been reported */
+    bool
+        of_expression; /* the file is one expression; the grammar is told by a first token of its own */
+    bool skipping;     /* after an error: up to the end of the statement */
+    bool gave_up;      /* the rest of the file is not read */
+    bool too_long;     /* an expression that is too long has been reported */
     VEC(Token) words; /* the names in this statement, for its POISON */
     VEC(AstNode *) poisons;
 

@@ -89,6 +89,7 @@ yyerror(Span *span, Parser *parser, const char *message);
 }
 
 %token END                 "the end of the line"
+%token OBJECTIVE           "'--of'" /* before everything, where the file is one expression */
 %token NEWLINE SEMICOLON   /* raw: the layout makes them END, or nothing */
 %token <token> NAME        "a name"
 %token <token> NUMBER      "a number"
@@ -134,7 +135,9 @@ yyerror(Span *span, Parser *parser, const char *message);
 
 %%
 
-file: statements { parser->file = $1; }
+file:
+    statements                           { parser->file = $1; }
+  | statements OBJECTIVE expression END  { parser->file = $3; } /* no statement, then the expression */
 
 statements:
     %empty                    { $$ = LEAF(AST_FILE, @$, NULL); }

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 enum { WATCH_NANOSECONDS = 50 * 1000 * 1000 };
@@ -278,6 +279,24 @@ allocate(size_t count, size_t size)
     return aligned_alloc(64, (bytes + 63) / 64 * 64 + (bytes == 0 ? 64 : 0));
 }
 
+/* A workspace may be far larger than what a kernel comes to use of it: tapes are declared for the longest
+ * trajectory there may be. So it is address space, which becomes memory page by page when it is written,
+ * and is not counted against what the machine has. */
+static void *
+allocate_workspace(size_t bytes)
+{
+    void *space = mmap(NULL, bytes > 0 ? bytes : 1, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return space == MAP_FAILED ? NULL : space;
+}
+
+static void
+free_workspace(void *space, size_t bytes)
+{
+    if (space)
+        munmap(space, bytes > 0 ? bytes : 1);
+}
+
 static size_t
 row_elements(const RxnBuffer *buffer, uint32_t sample_count)
 {
@@ -295,7 +314,7 @@ prepare_worker(Pool *pool, Worker *worker)
     worker->pool = pool;
     worker->buffers = calloc(kernel->buffer_count + 1, sizeof *worker->buffers);
     worker->scratch = calloc(kernel->buffer_count + 1, sizeof *worker->scratch);
-    worker->workspace = allocate(1, kernel->workspace_bytes);
+    worker->workspace = allocate_workspace(kernel->workspace_bytes);
     worker->witness = calloc(kernel->witness_count + 1, sizeof *worker->witness);
     if (!worker->buffers || !worker->scratch || !worker->workspace || !worker->witness)
         return false;
@@ -365,7 +384,7 @@ release(Pool *pool)
         free(worker->buffers);
         free(worker->samples);
         free(worker->row_events);
-        free(worker->workspace);
+        free_workspace(worker->workspace, pool->job->ensemble->kernel->workspace_bytes);
         free(worker->witness);
     }
     for (uint32_t s = 0; pool->slots && s < pool->slot_count; s++) {

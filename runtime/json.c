@@ -108,6 +108,14 @@ rxn__json_run(FILE *file, const RxnReport *report)
     number_entry(file, "seconds_run", result->seconds);
     number_entry(file, "events_per_second",
                  result->seconds > 0 ? (double)result->events / result->seconds : 0);
+    if (report->se) {
+        count_entry(file, "pilot", report->pilot);
+        fputs("  \"variance_reduction\": [", file);
+        rxn__json_number(file, report->least_gain);
+        fputs(", ", file);
+        rxn__json_number(file, report->most_gain);
+        fputs("],\n", file);
+    }
     fputs("  \"version\": ", file);
     rxn__json_string(file, rxn_version());
     fputs("\n}\n", file);

@@ -65,6 +65,8 @@ rxn__csv_statistics(FILE *file, const RxnReport *report)
     for (uint32_t c = 0; c < report->columns; c++) {
         put_header_cell(file, report->labels[c], ".mean");
         put_header_cell(file, report->labels[c], ".sd");
+        if (report->se)
+            put_header_cell(file, report->labels[c], ".se");
     }
     fputc('\n', file);
     for (uint32_t k = 0; k < report->sample_count; k++) {
@@ -74,6 +76,8 @@ rxn__csv_statistics(FILE *file, const RxnReport *report)
             size_t cell = (size_t)k * report->columns + c;
             put_number(file, ',', report->result->mean[cell]);
             put_number(file, ',', rxn_ensemble_sd(report->result, cell));
+            if (report->se)
+                put_number(file, ',', report->se[cell]);
         }
         fputc('\n', file);
     }

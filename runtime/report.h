@@ -22,6 +22,11 @@ typedef struct RxnReport {
     /* The first trajectories, whole: [kept][sample_count][columns]; for tables and plots of single ones. */
     const double *kept;
     uint64_t kept_count;
+    /* With control variates: standard errors of the means ([sample_count][columns]), the trajectories that
+     * they were fitted to, and by how much variances of means are smaller than without. */
+    const double *se; /* NULL: none */
+    uint64_t pilot;
+    double least_gain, most_gain;
     bool each;    /* single trajectories are wanted, not statistics */
     bool written; /* all of it is in a file already */
 } RxnReport;
@@ -33,7 +38,7 @@ size_t rxn__format_number(char ret_text[RXN_NUMBER_ROOM], double value);
 
 /* ---- CSV (output.c), RFC 4180: a header cell with a comma or a quotation mark is quoted -------- */
 
-/* time,A.mean,A.sd,…: one row per sample time. */
+/* time,A.mean,A.sd,…: one row per sample time; with standard errors A.mean,A.sd,A.se,… */
 void rxn__csv_statistics(FILE *file, const RxnReport *report);
 
 /* trajectory,time,A,B,… */
@@ -44,7 +49,8 @@ void rxn__csv_each_rows(FILE *file, const RxnReport *report, uint64_t first, uin
 /* ---- JSON (json.c) ------------------------------------------------------------------------------ */
 
 /* One object on several lines: model, method, device, precision, threads, seed, trajectories, events,
- * seconds_compile, seconds_run, events_per_second, and lanes, isa, samples, observables, version. */
+ * seconds_compile, seconds_run, events_per_second, and lanes, isa, samples, observables, version; with
+ * control variates also pilot and variance_reduction, the least and the largest. */
 void rxn__json_run(FILE *file, const RxnReport *report);
 
 /* A JSON string with its quotation marks; bytes that are no UTF-8 become U+FFFD. */

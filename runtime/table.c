@@ -110,8 +110,8 @@ fill_statistics(Table *table, const RxnReport *report)
         set_number(cell(table, r + 1, 0), report->times[k]);
         for (uint32_t c = 1; c < table->columns; c++) {
             size_t at = (size_t)k * report->columns + c - 1;
-            set_mean(cell(table, r + 1, c), report->result->mean[at],
-                     rxn_ensemble_sd(report->result, at));
+            double error = report->se ? report->se[at] : rxn_ensemble_sd(report->result, at);
+            set_mean(cell(table, r + 1, c), report->result->mean[at], error);
         }
     }
 }
@@ -139,6 +139,18 @@ fill_each(Table *table, const RxnReport *report)
                        report->kept[(trajectory * report->sample_count + k) * report->columns + c -
                                     before]);
     }
+}
+
+static void
+print_control(FILE *file, const RxnReport *report)
+{
+    char pilot[32];
+    rxn__format_grouped(pilot, sizeof pilot, report->pilot);
+    fputs("± is the standard error of the mean", file);
+    if (report->most_gain > 0)
+        fprintf(file, "; its variance is %.3g to %.3g times less than without control variates",
+                report->least_gain, report->most_gain);
+    fprintf(file, " (fitted to a pilot of %s trajectories)\n", pilot);
 }
 
 static void
@@ -197,5 +209,7 @@ rxn__table_run(FILE *file, const RxnReport *report)
         }
         fputc('\n', file);
     }
+    if (report->se)
+        print_control(file, report);
     print_summary(file, report);
 }

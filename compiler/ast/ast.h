@@ -94,4 +94,7 @@ enum {
 
 AstNode *rxn__parse(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file);
 
+/* Parses a source file that is one expression, as `--of` gives it. NULL where it has a syntax error. */
+AstNode *rxn__parse_expression(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file);
+
 #endif

@@ -230,6 +230,32 @@ apply_set(Binder *binder, const char *text)
     assign(binder, text, (size_t)(equals - text), value);
 }
 
+bool
+rxn__param_reference(Driver *driver, Pipeline *pipeline, const char *text, size_t length,
+                     u32 *ret_first, u32 *ret_count)
+{
+    Network *network = pipeline->network;
+    Binder binder = {
+        .driver = driver,
+        .network = network,
+        .arena = &pipeline->arena,
+        .params = NEW_ARRAY(&pipeline->arena, double, (size_t)network->param_count + 1),
+        .inputs = NEW_ARRAY(&pipeline->arena, double, (size_t)network->input_count + 1),
+        .param_given = NEW_ARRAY(&pipeline->arena, bool, network->param_count + 1),
+        .input_given = NEW_ARRAY(&pipeline->arena, bool, network->input_count + 1)};
+    Place place;
+    u64 first, count;
+    if (!parse_reference(&binder, text, length, &place, &first, &count))
+        return false;
+    if (strcmp(place.kind, "param") != 0) {
+        fail(&binder, "'%s' is an input; only params can be differentiated by", place.name->text);
+        return false;
+    }
+    *ret_first = (u32)(place.values - binder.params + (ptrdiff_t)first);
+    *ret_count = (u32)count;
+    return true;
+}
+
 /* ---- the input file ---------------------------------------------------------------------------- */
 
 typedef VEC(const char *) Row;

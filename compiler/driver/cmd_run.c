@@ -5,16 +5,17 @@
 #include <unistd.h>
 
 #include "compiler/driver/driver.h"
+#include "compiler/driver/pilot.h"
 #include "runtime/report.h"
 
 typedef struct RunOptions {
-    u64 trajectories, seed, threads, lanes, step_limit;
+    u64 trajectories, seed, threads, lanes, step_limit, pilot;
     double until, every;
     NumberList at;
     TextList sets;
     const char *input, *method, *device, *precision;
     const char *csv, *json, *plot, *cache;
-    bool each, quiet;
+    bool each, quiet, control;
 } RunOptions;
 
 #define AT(field) offsetof(RunOptions, field)
@@ -38,6 +39,10 @@ static const Option options[] = {
      "keep compiled kernels there, to start at once next time"},
     {"-o", "FILE.csv", OPTION_TEXT, AT(csv), "write the results ('-': standard output)"},
     {"--each", NULL, OPTION_FLAG, AT(each), "every trajectory by itself instead of mean and sd"},
+    {"--control-variates", NULL, OPTION_FLAG, AT(control),
+     "means with less noise, and their standard errors"},
+    {"--pilot", "N", OPTION_COUNT, AT(pilot),
+     "trajectories that the control variates are fitted to (default: -n / 10, but 250 .. 1000)"},
     {"--plot", "FILE", OPTION_TEXT, AT(plot), "draw the results (.svg or .png; needs gnuplot)"},
     {"--json", "FILE", OPTION_TEXT, AT(json), "write figures about the run ('-': standard output)"},
     {"--quiet", NULL, OPTION_FLAG, AT(quiet), "no table, no progress bar"},
@@ -74,8 +79,8 @@ typedef struct Run {
     RxnReport report;
     RxnEnsembleResult result;
     KirType precision;
-    u64 step_limit;
     OutputFile csv, json;
+    ControlledRun controlled;
     double *kept; /* see RxnReport */
     u64 kept_room;
 } Run;
@@ -86,23 +91,25 @@ static bool
 check_options(Driver *driver, RunOptions *o)
 {
     u32 errors = driver->session.diagnostics.error_count;
-    if (o->trajectories == 0)
-        rxn__driver_error(driver, "-n is 0; at least one trajectory is needed");
-    if (o->threads > 4096)
-        rxn__driver_error(driver, "--threads %llu is more than 4096",
-                          (unsigned long long)o->threads);
-    rxn__check_precision(driver, o->precision);
-    if (strcmp(o->device, "auto") == 0)
-        o->device = "cpu";
-    rxn__check_lanes(driver, o->lanes);
-    if (o->step_limit == 0)
-        rxn__driver_error(driver, "--step-limit is 0");
-    if (o->step_limit > UINT64_C(1) << 47)
-        rxn__driver_error(driver, "--step-limit is more than 2^47");
+    EnsembleFlags flags = {o->trajectories, o->threads,   o->lanes,
+                           o->step_limit,   o->precision, o->device};
+    rxn__check_ensemble(driver, &flags);
+    o->device = flags.device;
     if (o->plot && !rxn__plot_knows(o->plot)) {
         rxn__driver_error(driver, "--plot takes a name that ends in .svg or .png, not '%s'",
                           rxn__shown(&driver->session.arena, o->plot, strlen(o->plot)));
     }
+    if (o->control && (o->each || o->trajectories == 1))
+        rxn__driver_error(driver, "--control-variates is for means, of which there are none with %s",
+                          o->each ? "--each" : "-n 1");
+    if (o->control && strcmp(o->method, "auto") != 0 && strcmp(o->method, "direct") != 0 &&
+        strcmp(o->method, "direct-unrolled") != 0)
+        rxn__driver_error(driver, "--control-variates needs the method direct-unrolled, not '%s'",
+                          rxn__shown(&driver->session.arena, o->method, strlen(o->method)));
+    if (o->pilot && !o->control)
+        rxn__driver_error(driver, "--pilot goes with --control-variates");
+    if (o->pilot == 1 || o->pilot > 1000000)
+        rxn__driver_error(driver, "--pilot takes 2 .. 1000000");
     if (o->csv && o->json && strcmp(o->csv, "-") == 0 && strcmp(o->json, "-") == 0)
         rxn__driver_error(driver, "-o and --json cannot both go to standard output");
     return driver->session.diagnostics.error_count == errors;
@@ -125,26 +132,6 @@ take_rows(void *context, uint64_t first, uint64_t count, const double *samples,
         return true;
     rxn__csv_each_rows(run->csv.file, &run->report, first, count, samples);
     return !ferror(run->csv.file);
-}
-
-static void
-bind_kernel(Run *run, RxnBinding *bindings, u32 *ret_count, i32 *sample_count)
-{
-    *sample_count = (i32)run->times.count;
-    const RxnBinding fixed[] = {
-        {"seed", &run->options.seed},     {"parameter", run->values.params},
-        {"input", run->values.inputs},    {"sample_time", run->times.times},
-        {"sample_count", sample_count},   {"end_time", &run->times.end},
-        {"step_limit", &run->step_limit}, {"sample_step", &run->times.step},
-    };
-    u32 count = 0;
-    for (u32 k = 0; k < COUNT_OF(fixed); k++)
-        bindings[count++] = fixed[k];
-    for (u32 k = 0; k < run->pipeline.kernel.tables.count; k++) {
-        const MethodTable *constant = &run->pipeline.kernel.tables.items[k];
-        bindings[count++] = (RxnBinding){constant->buffer, constant->data};
-    }
-    *ret_count = count;
 }
 
 static void
@@ -192,41 +179,18 @@ make_room(Run *run)
 }
 
 static RxnStatus
-report_outcome(Run *run, RxnOutcome outcome)
-{
-    Driver *driver = run->driver;
-    switch (outcome) {
-    case RXN_DONE: return RXN_OK;
-    case RXN_FAULTED:
-        rxn__report_fault(driver,
-                          &(FaultContext){&run->pipeline, &run->values, &run->result.fault,
-                                          run->precision, run->options.seed, run->step_limit});
-        return RXN_ERROR_INPUT;
-    case RXN_STOPPED:
-        rxn__driver_error(driver,
-                          "interrupted after %llu of %llu trajectories; nothing was written",
-                          (unsigned long long)run->result.trajectories,
-                          (unsigned long long)run->options.trajectories);
-        return RXN_CANCELLED;
-    case RXN_REFUSED: rxn__driver_error(driver, "%s", run->result.error); return RXN_ERROR_INPUT;
-    case RXN_NO_MEMORY: rxn__driver_error(driver, "%s", run->result.error); return RXN_ERROR_INPUT;
-    case RXN_REJECTED: return RXN_ERROR_INPUT; /* the commit below says why */
-    case RXN_BROKEN:
-        driver->internal_error = rxn__arena_copy_text(&driver->session.arena, run->result.error,
-                                                      strlen(run->result.error));
-        return RXN_ERROR_INTERNAL;
-    }
-    return RXN_ERROR_INTERNAL;
-}
-
-static RxnStatus
 simulate(Run *run)
 {
+    Launch launch = {
+        .pipeline = &run->pipeline,
+        .values = &run->values,
+        .times = &run->times,
+        .precision = run->precision,
+        .seed = run->options.seed,
+        .step_limit = run->options.step_limit,
+    };
     u32 count;
-    i32 sample_count;
-    RxnBinding *bindings =
-        NEW_ARRAY(&run->pipeline.arena, RxnBinding, run->pipeline.kernel.tables.count + 16);
-    bind_kernel(run, bindings, &count, &sample_count);
+    RxnBinding *bindings = rxn__launch_bindings(&launch, &count);
     if (run->csv.file && run->report.each)
         rxn__csv_each_header(run->csv.file, &run->report);
     RxnProgress progress;
@@ -254,7 +218,8 @@ simulate(Run *run)
         if (run->driver->session.diagnostics.error_count == 0)
             rxn__driver_error(run->driver, "'%s' cannot be written", run->options.csv);
     }
-    return report_outcome(run, outcome);
+    return rxn__launch_outcome(run->driver, &launch, outcome, &run->result,
+                               run->options.trajectories);
 }
 
 /* ---- what is shown ----------------------------------------------------------------------------- */
@@ -307,6 +272,44 @@ now(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
+/* ---- control variates -------------------------------------------------------------------------- */
+
+static RxnStatus
+prepare_control(Run *run, PipelineRequest *request, double *seconds_compile)
+{
+    const RunOptions *o = &run->options;
+    double start = now();
+    request->goal = PIPELINE_COMPILED;
+    run->pipeline.method = rxn__method_find("direct-unrolled");
+    run->controlled = (ControlledRun){
+        .pilot = {.stages = request,
+                  .pipeline = &run->pipeline,
+                  .values = &run->values,
+                  .trajectories = o->trajectories,
+                  .pilot = o->pilot,
+                  .seed = o->seed,
+                  .threads = o->threads,
+                  .step_limit = o->step_limit},
+        .times = &run->times,
+        .quiet = o->quiet,
+    };
+    RxnStatus status = rxn__control_prepare(run->driver, &run->controlled);
+    *seconds_compile += now() - start - run->controlled.found.seconds;
+    return status;
+}
+
+static RxnStatus
+simulate_controlled(Run *run)
+{
+    ControlledRun *controlled = &run->controlled;
+    RxnStatus status = rxn__control_simulate(run->driver, controlled, &run->result);
+    run->report.se = controlled->se;
+    run->report.pilot = controlled->found.trajectories;
+    run->report.least_gain = controlled->least_gain;
+    run->report.most_gain = controlled->most_gain;
+    return status;
+}
+
 static RxnStatus
 run_model(void *context)
 {
@@ -316,7 +319,7 @@ run_model(void *context)
     PipelineRequest request = {
         .file = run->file,
         .loader = &driver->loader,
-        .goal = PIPELINE_COMPILED,
+        .goal = o->control ? PIPELINE_NETWORK : PIPELINE_COMPILED,
         .method = o->method,
         .device = o->device,
         .precision = run->precision,
@@ -336,6 +339,11 @@ run_model(void *context)
     good = rxn__sample_times(driver, &run->pipeline, &times, &run->times) && good;
     if (!good)
         return RXN_ERROR_INPUT;
+    if (o->control) {
+        status = prepare_control(run, &request, &seconds_compile);
+        if (status != RXN_OK)
+            return status;
+    }
     describe(run);
     run->report.seconds_compile = seconds_compile;
     rxn__describe_kernel(&run->pipeline, &run->kernel);
@@ -346,7 +354,7 @@ run_model(void *context)
     if (o->plot && rxn__is_a_source(driver, o->plot))
         return RXN_ERROR_INPUT;
     make_room(run);
-    status = simulate(run);
+    status = o->control ? simulate_controlled(run) : simulate(run);
     return status == RXN_OK ? show(run) : status;
 }
 
@@ -375,7 +383,6 @@ rxn__cmd_run(Driver *driver, int argc, char **argv)
     if (!check_options(driver, &run.options))
         return RXN_ERROR_USAGE;
     run.precision = strcmp(run.options.precision, "f32") == 0 ? KIR_F32 : KIR_F64;
-    run.step_limit = run.options.step_limit;
     if (!rxn__load_model(driver, model, &run.file))
         return RXN_ERROR_INPUT;
     /* Inside, memory may run out; what was begun is put away here in any case. */

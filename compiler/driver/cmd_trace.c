@@ -3,6 +3,8 @@
  *     00-ast.txt  01-network.txt  02-network-share.txt …  07-kernel.kir  08-kernel-fold.kir …
  *     12-kernel.ll  13-kernel-optimized.ll  14-kernel.s
  *
+ * With --of it is the kernel of an estimator of derivatives instead of one that simulates.
+ *
  * A pass that changed nothing leaves no file. With --verify each text that has a reader is read back and
  * printed again, and has to come out as the same bytes.
  */
@@ -10,19 +12,32 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "compiler/driver/driver.h"
+#include "compiler/driver/grad.h"
 
 typedef struct TraceOptions {
     const char *folder, *method, *precision;
     u64 lanes;
     bool verify;
+    TextList of, wrt;
+    NumberList at;
+    const char *estimator;
 } TraceOptions;
+
+enum {
+    TAPE_BYTES = 16 << 20
+}; /* of one trajectory: it decides how long the arrays of a kernel are */
 
 static const Option options[] = {
     {"-o", "DIR", OPTION_TEXT, offsetof(TraceOptions, folder), "the folder to write to"},
     {"--method", "NAME", OPTION_TEXT, offsetof(TraceOptions, method),
      "how to simulate (default auto: what suits the model)"},
     {"--precision", "P", OPTION_TEXT, offsetof(TraceOptions, precision), "f64 (default), f32"},
+    {"--of", "EXPR", OPTION_TEXTS, offsetof(TraceOptions, of),
+     "the kernel that differentiates this, as of 'rxn grad'"},
+    {"--at", "T1,T2,...", OPTION_NUMBERS, offsetof(TraceOptions, at), "with --of: when"},
+    {"--estimator", "NAME", OPTION_TEXT, offsetof(TraceOptions, estimator),
+     "with --of: how (default auto)"},
+    {"--wrt", "NAMES", OPTION_TEXTS, offsetof(TraceOptions, wrt), "with --of: by which params"},
     {"--verify", NULL, OPTION_FLAG, offsetof(TraceOptions, verify),
      "read every text back and see that it says the same"},
     {"--lanes", "W", OPTION_COUNT, offsetof(TraceOptions, lanes), NULL},
@@ -43,7 +58,7 @@ typedef struct Trace {
     Driver *driver;
     u32 file, written;
     TraceOptions options;
-    Pipeline pipeline;
+    Grad grad; /* with the pipeline; the rest is used with --of */
     bool failed;
 } Trace;
 
@@ -108,13 +123,40 @@ write_stage(void *context, const char *stage, const char *suffix, PipelineForm f
     }
 }
 
+/* From the network on: the kernel of the one estimator. */
+static RxnStatus
+trace_gradient(Trace *trace)
+{
+    Driver *driver = trace->driver;
+    Grad *grad = &trace->grad;
+    RxnStatus status = rxn__grad_network(grad);
+    if (status != RXN_OK)
+        return status;
+    if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
+        return RXN_ERROR_INPUT;
+    const Estimator *estimator = rxn__estimator_find(grad->estimators.items[0]);
+    Text reason;
+    rxn__text_init(&reason, &grad->pipeline.arena);
+    if (!estimator->applies(&grad->request, &reason)) {
+        rxn__driver_error(driver, "the estimator '%s' cannot differentiate this: %s",
+                          estimator->name, reason.data);
+        return RXN_ERROR_INPUT;
+    }
+    grad->stages.goal = PIPELINE_OPTIMIZED;
+    status = rxn__pipeline_gradient(&driver->session, &grad->stages, estimator, &grad->request,
+                                    &grad->pipeline);
+    driver->internal_error = grad->pipeline.internal_error;
+    return status;
+}
+
 static RxnStatus
 trace_model(void *context)
 {
     Trace *trace = context;
     Driver *driver = trace->driver;
     bool has_target = rxn__target_find("llvm") != NULL;
-    PipelineRequest request = {
+    Pipeline *pipeline = &trace->grad.pipeline;
+    trace->grad.stages = (PipelineRequest){
         .file = trace->file,
         .loader = &driver->loader,
         .goal = PIPELINE_OPTIMIZED,
@@ -126,21 +168,56 @@ trace_model(void *context)
         .trace = write_stage,
         .trace_context = trace,
     };
-    RxnStatus status = rxn__pipeline_run(&driver->session, &request, &trace->pipeline);
-    driver->internal_error = trace->pipeline.internal_error;
+    RxnStatus status;
+    if (trace->options.of.count > 0) {
+        status = trace_gradient(trace);
+    } else {
+        status = rxn__pipeline_run(&driver->session, &trace->grad.stages, pipeline);
+        driver->internal_error = pipeline->internal_error;
+    }
     if (status == RXN_OK && trace->failed)
         status = RXN_ERROR_INPUT;
     if (status == RXN_OK)
         printf("%u stages of %s in %s\n", trace->written,
-               trace->pipeline.network->name ? trace->pipeline.network->name->text : "the model",
+               pipeline->network->name ? pipeline->network->name->text : "the model",
                trace->options.folder);
     return status;
+}
+
+/* Hands what --of and its kin say over to the parts of `rxn grad`. */
+static bool
+check_gradient(Trace *trace)
+{
+    Driver *driver = trace->driver;
+    const TraceOptions *o = &trace->options;
+    GradOptions *options = &trace->grad.options;
+    rxn__grad_defaults(options);
+    options->of = o->of;
+    options->at = o->at;
+    options->wrt = o->wrt;
+    options->estimators = o->estimator;
+    trace->grad.tape_bytes = TAPE_BYTES;
+    if (o->of.count == 0) {
+        if (o->at.count == 0 && o->wrt.count == 0 && strcmp(o->estimator, "auto") == 0)
+            return true;
+        rxn__driver_error(driver, "--at, --estimator and --wrt belong to --of");
+        return false;
+    }
+    if (!rxn__grad_check_objective(driver, options))
+        return false;
+    bool one = strcmp(o->estimator, "auto") == 0 || rxn__estimator_find(o->estimator);
+    if (!one)
+        rxn__driver_error(driver, "--estimator '%s' is not one that has a kernel",
+                          rxn__shown(&driver->session.arena, o->estimator, strlen(o->estimator)));
+    return one;
 }
 
 RxnStatus
 rxn__cmd_trace(Driver *driver, int argc, char **argv)
 {
-    Trace trace = {.driver = driver, .options = {.method = "auto", .precision = "f64"}};
+    Trace trace = {.driver = driver,
+                   .options = {.method = "auto", .precision = "f64", .estimator = "auto"},
+                   .grad = {.driver = driver}};
     const char *model;
     bool help;
     if (!rxn__options_parse(driver, &table, argc, argv, &trace.options, &model, &help))
@@ -156,6 +233,8 @@ rxn__cmd_trace(Driver *driver, int argc, char **argv)
     if (!rxn__check_precision(driver, trace.options.precision) ||
         !rxn__check_lanes(driver, trace.options.lanes))
         return RXN_ERROR_USAGE;
+    if (!check_gradient(&trace))
+        return RXN_ERROR_USAGE;
     if (!rxn__load_model(driver, model, &trace.file))
         return RXN_ERROR_INPUT;
     if (mkdir(trace.options.folder, 0777) != 0 && errno != EEXIST) {
@@ -164,6 +243,6 @@ rxn__cmd_trace(Driver *driver, int argc, char **argv)
         return RXN_ERROR_INPUT;
     }
     RxnStatus status = rxn__session_guard(&driver->session, trace_model, &trace);
-    rxn__driver_close(driver, &trace.pipeline);
+    rxn__driver_close(driver, &trace.grad.pipeline);
     return status;
 }

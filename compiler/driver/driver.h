@@ -24,6 +24,7 @@ typedef RxnStatus (*Command)(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_run(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_check(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_trace(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_grad(Driver *driver, int argc, char **argv);
 
 /* An error or a note about no place in a file. */
 void rxn__driver_error(Driver *driver, const char *format, ...) RXN_PRINTF(2, 3);
@@ -129,13 +130,17 @@ typedef struct BindRequest {
 bool rxn__bind(Driver *driver, Pipeline *pipeline, const BindRequest *request,
                ModelValues *ret_values);
 
+/* The flat params that "k", "W" or "W[3,1]" names: first and how many. False after an error. */
+bool rxn__param_reference(Driver *driver, Pipeline *pipeline, const char *text, size_t length,
+                          u32 *ret_first, u32 *ret_count);
+
 /* As bind, but what has no value is NaN and nothing is reported: for `rxn check`. */
 void rxn__bind_defaults(Pipeline *pipeline, ModelValues *ret_values);
 
 /* ---- times.c ----------------------------------------------------------------------------------- */
 
 typedef struct SampleTimes {
-    double *times; /* [count + 1]; the last is +inf */
+    const double *times; /* [count + 1]; the last is +inf */
     u32 count;
     double end;
     double step; /* times[k] is k * step to the last bit, for all k; 0: they are not so */
@@ -167,6 +172,33 @@ void rxn__report_fault(Driver *driver, const FaultContext *context);
 
 /* The pipeline's kernel as the runtime sees it, whether compiled or interpreted. */
 void rxn__describe_kernel(Pipeline *pipeline, RxnKernel *ret_kernel);
+
+/* ---- launch.c: what all commands that run an ensemble share ------------------------------------ */
+
+typedef struct EnsembleFlags {
+    u64 trajectories, threads, lanes, step_limit;
+    const char *precision, *device;
+} EnsembleFlags;
+
+/* Reports what is out of range; puts a device in the place of "auto". */
+bool rxn__check_ensemble(Driver *driver, EnsembleFlags *flags);
+
+/* One run of the pipeline's kernel. */
+typedef struct Launch {
+    Pipeline *pipeline;
+    const ModelValues *values;
+    const SampleTimes *times;
+    KirType precision;
+    u64 seed, step_limit;
+    i32 sample_count; /* the bindings' own: set by rxn__launch_bindings */
+} Launch;
+
+/* Data for the kernel's buffers, in the pipeline's arena; it points into the launch. */
+RxnBinding *rxn__launch_bindings(Launch *launch, u32 *ret_count);
+
+/* What the outcome is as a status; says what went wrong. trajectories: that were wanted. */
+RxnStatus rxn__launch_outcome(Driver *driver, const Launch *launch, RxnOutcome outcome,
+                              const RxnEnsembleResult *result, u64 trajectories);
 
 /* ---- interrupt.c ------------------------------------------------------------------------------- */
 

@@ -251,6 +251,16 @@ report_step_limit(Fault *fault)
 }
 
 static void
+report_tape_full(Fault *fault)
+{
+    rxn__text_printf(&fault->what, "the memory for the backward pass is full");
+    report_at(fault, (Span){0, 0});
+    note_state(fault);
+    note(fault, "--tape-memory SIZE gives it more (twice the memory is good for four times the events); "
+                "path-forward, score and martingale need none");
+}
+
+static void
 report_bound(Fault *fault, u32 flat, bool infinite)
 {
     u32 member;
@@ -415,5 +425,6 @@ rxn__report_fault(Driver *driver, const FaultContext *context)
     case RXN_FAULT_ASSIGNED_VALUE: report_assigned_value(&fault, detail); break;
     case RXN_FAULT_EVENT_CASCADE:
     case RXN_FAULT_EVENT_TIME: report_event(&fault, detail, code); break;
+    case RXN_FAULT_TAPE_FULL: report_tape_full(&fault); break;
     }
 }

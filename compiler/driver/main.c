@@ -12,6 +12,7 @@ static const struct {
     Command run;
 } commands[] = {
     {"run", "simulate a model", rxn__cmd_run},
+    {"grad", "differentiate expectations by parameters", rxn__cmd_grad},
     {"check", "check a model and print a summary", rxn__cmd_check},
     {"trace", "write every stage of a model's compilation to a folder", rxn__cmd_trace},
 };

@@ -165,16 +165,13 @@ unused_local_name(KirBuilder *builder, const char *wanted)
 }
 
 static u32
-add_local(KirBuilder *builder, const char *name, KirType type, bool uniform, u32 length)
+add_local(KirBuilder *builder, const char *name, KirLocal local)
 {
     KirKernel *kernel = builder->kernel;
     for (; builder->named_locals < kernel->locals.count; builder->named_locals++)
         rxn__kir_name_add(&builder->local_names, kernel->arena,
                           kernel->locals.items[builder->named_locals].name, builder->named_locals);
-    KirLocal local = {.name = unused_local_name(builder, name),
-                      .type = (u8)type,
-                      .uniform = uniform,
-                      .length = length};
+    local.name = unused_local_name(builder, name);
     vec_push(kernel->arena, &kernel->locals, local);
     return kernel->locals.count - 1;
 }
@@ -182,13 +179,24 @@ add_local(KirBuilder *builder, const char *name, KirType type, bool uniform, u32
 u32
 rxn__kir_local(KirBuilder *builder, const char *name, KirType type, u32 length)
 {
-    return add_local(builder, name, type, false, length);
+    return add_local(builder, name, (KirLocal){.type = (u8)type, .length = length});
 }
 
 u32
 rxn__kir_uniform_local(KirBuilder *builder, const char *name, KirType type, u32 length)
 {
-    return add_local(builder, name, type, true, length);
+    return add_local(builder, name,
+                     (KirLocal){.type = (u8)type, .uniform = true, .length = length});
+}
+
+u32
+rxn__kir_tape_local(KirBuilder *builder, const char *name, KirType type, u32 storage_bytes,
+                    u32 length)
+{
+    if (storage_bytes == 0 || storage_bytes > sizeof(u64))
+        rxn__kir_builder_fail(builder, "tape '%s': no element takes %u bytes", name, storage_bytes);
+    return add_local(builder, name,
+                     (KirLocal){.type = (u8)type, .storage = (u8)storage_bytes, .length = length});
 }
 
 /* ---- Blocks */
@@ -281,8 +289,8 @@ rxn__kir_else(KirBuilder *builder)
     frame->block = &frame->statement->otherwise;
 }
 
-KirValue
-rxn__kir_for(KirBuilder *builder, KirValue lo, KirValue hi)
+static KirValue
+open_for(KirBuilder *builder, KirValue lo, KirValue hi, bool down)
 {
     expect_type(builder, lo, KIR_I32, "the lower bound of a for");
     expect_type(builder, hi, KIR_I32, "the upper bound of a for");
@@ -291,8 +299,21 @@ rxn__kir_for(KirBuilder *builder, KirValue lo, KirValue hi)
     KirValue counter = builder->kernel->values.count - 1;
     open_block(
         builder,
-        (KirStatement){.kind = KIR_FOR, .value = counter, .index_count = 2, .index = {lo, hi}});
+        (KirStatement){
+            .kind = KIR_FOR, .down = down, .value = counter, .index_count = 2, .index = {lo, hi}});
     return counter;
+}
+
+KirValue
+rxn__kir_for(KirBuilder *builder, KirValue lo, KirValue hi)
+{
+    return open_for(builder, lo, hi, false);
+}
+
+KirValue
+rxn__kir_for_down(KirBuilder *builder, KirValue lo, KirValue hi)
+{
+    return open_for(builder, lo, hi, true);
 }
 
 void

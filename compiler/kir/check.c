@@ -140,7 +140,7 @@ typedef struct Checker {
     u8 *visibility;    /* by value */
     KirValue *defined; /* a stack of the visible values */
     u32 defined_count, depth;
-    bool in_loop; /* the innermost enclosing loop or for is a loop */
+    u32 loops; /* how many fors and loops are around */
     const char *error;
 } Checker;
 
@@ -298,6 +298,14 @@ check_block(Checker *checker, const KirBlock *block)
 }
 
 static void
+check_loop(Checker *checker, const KirStatement *statement)
+{
+    checker->loops++;
+    check_block(checker, &statement->body);
+    checker->loops--;
+}
+
+static void
 check_for(Checker *checker, const KirStatement *statement)
 {
     if (statement->index_count != 2) {
@@ -309,24 +317,12 @@ check_for(Checker *checker, const KirStatement *statement)
     define(checker, statement->value, true);
     if (checker->error)
         return;
-    const bool in_loop = checker->in_loop;
-    checker->in_loop = false;
-    check_block(checker, &statement->body);
-    checker->in_loop = in_loop;
+    check_loop(checker, statement);
     if (!checker->error) {
         /* The counter is the newest visible value again: the body's are gone. */
         checker->defined_count--;
         checker->visibility[statement->value] = OUT_OF_SCOPE;
     }
-}
-
-static void
-check_loop(Checker *checker, const KirStatement *statement)
-{
-    const bool in_loop = checker->in_loop;
-    checker->in_loop = true;
-    check_block(checker, &statement->body);
-    checker->in_loop = in_loop;
 }
 
 static void
@@ -344,8 +340,8 @@ check_statement(Checker *checker, const KirStatement *statement)
     case KIR_FOR: check_for(checker, statement); return;
     case KIR_LOOP: check_loop(checker, statement); return;
     case KIR_BREAK:
-        if (!checker->in_loop)
-            fail(checker, "a break outside of a loop (a for has none)");
+        if (checker->loops == 0)
+            fail(checker, "a break outside of a for or loop");
         return;
     case KIR_TRAP:
         if (checker->region == KIR_LAUNCH)
@@ -378,6 +374,45 @@ check_buffer(Checker *checker, const KirBuffer *buffer)
 }
 
 static void
+check_tape(Checker *checker, const KirLocal *local)
+{
+    const char *name = local->name->text;
+    const u32 own = rxn__kir_type_bytes[local->type];
+    const bool narrow = local->type == KIR_U32 && (local->storage == 1 || local->storage == 2);
+    if (local->uniform)
+        fail(checker, "tape '%s' is a trajectory's, so it is not uniform", name);
+    if (local->storage != own && !narrow)
+        fail(checker, "tape '%s': a %s does not lie in %u bytes", name,
+             rxn__kir_type_names[local->type], local->storage);
+    if (local->length == 0 || local->length > KIR_MAX_TAPE_LENGTH)
+        fail(checker, "tape '%s': its length is 1 to 2^31", name);
+}
+
+static void
+check_locals(Checker *checker)
+{
+    const KirKernel *kernel = checker->kernel;
+    KirNameMap names = {0};
+    u64 elements = 0;
+    u32 tapes = 0;
+    for (u32 i = 0; i < kernel->locals.count && !checker->error; i++) {
+        const KirLocal *local = &kernel->locals.items[i];
+        if (local->type >= KIR_TYPE_COUNT)
+            fail(checker, "local '%s': no such type", local->name->text);
+        else if (!rxn__kir_name_add(&names, checker->arena, local->name, i))
+            fail(checker, "two locals are named '%s'", local->name->text);
+        else if (local->storage)
+            check_tape(checker, local);
+        tapes += local->storage != 0;
+        elements += local->storage ? 0 : local->length ? local->length : 1;
+    }
+    if (elements > KIR_MAX_LOCAL_ELEMENTS)
+        fail(checker, "the locals have more than %d elements", KIR_MAX_LOCAL_ELEMENTS);
+    if (tapes > KIR_MAX_TAPES)
+        fail(checker, "there are more than %d tapes", KIR_MAX_TAPES);
+}
+
+static void
 check_declarations(Checker *checker)
 {
     const KirKernel *kernel = checker->kernel;
@@ -389,18 +424,7 @@ check_declarations(Checker *checker)
         if (!rxn__kir_name_add(&names, checker->arena, kernel->buffers.items[i].name, i))
             fail(checker, "two buffers are named '%s'", kernel->buffers.items[i].name->text);
     }
-    names = (KirNameMap){0};
-    u64 elements = 0;
-    for (u32 i = 0; i < kernel->locals.count && !checker->error; i++) {
-        const KirLocal *local = &kernel->locals.items[i];
-        if (local->type >= KIR_TYPE_COUNT)
-            fail(checker, "local '%s': no such type", local->name->text);
-        if (!rxn__kir_name_add(&names, checker->arena, local->name, i))
-            fail(checker, "two locals are named '%s'", local->name->text);
-        elements += local->length ? local->length : 1;
-    }
-    if (elements > KIR_MAX_LOCAL_ELEMENTS)
-        fail(checker, "the locals have more than %d elements", KIR_MAX_LOCAL_ELEMENTS);
+    check_locals(checker);
     if (kernel->done >= kernel->locals.count)
         fail(checker, "no local says when a trajectory is done");
     else if (kernel->locals.items[kernel->done].type != KIR_BOOL ||
@@ -411,6 +435,8 @@ check_declarations(Checker *checker)
     for (u32 i = 0; i < kernel->witness.count && !checker->error; i++)
         if (kernel->witness.items[i] >= kernel->locals.count)
             fail(checker, "a witness is no local");
+        else if (kernel->locals.items[kernel->witness.items[i]].storage != 0)
+            fail(checker, "a tape is no witness");
 }
 
 const char *
@@ -422,7 +448,6 @@ rxn__kir_check(const KirKernel *kernel, bool expanded, Arena *arena)
     check_declarations(&checker);
     for (u32 r = 0; r < KIR_REGION_COUNT && !checker.error; r++) {
         checker.region = (KirRegion)r;
-        checker.in_loop = false;
         check_block(&checker, &kernel->regions[r]);
     }
     return checker.error;

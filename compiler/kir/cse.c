@@ -21,8 +21,8 @@
  * loop sets. A branch that ends in `trap` or `break` never comes back, so it changes nothing for
  * what follows. A `set` of one element counts as a set of the whole array.
  *
- * Two facts of KIR help at the edges: a trajectory's locals start as zero, so a `get` that no `set`
- * can have preceded is the constant; and launch is over before the rest begins, so what its top
+ * Two facts of KIR help at the edges: a trajectory's locals start as zero (but for tapes), so a `get`
+ * that no `set` can have preceded is the constant; and launch is over before the rest begins, so what its top
  * block has set in a uniform local is known everywhere.
  */
 #include "compiler/kir/internal.h"
@@ -133,6 +133,12 @@ forget_known(Sharing *sharing, u32 mark)
 
 /* ---- Values */
 
+static bool
+starts_as_zero(const KirLocal *local)
+{
+    return !local->uniform && !local->storage;
+}
+
 static KirValue
 share_read(KirRewriter *rewriter, const KirNode *mapped)
 {
@@ -143,7 +149,7 @@ share_read(KirRewriter *rewriter, const KirNode *mapped)
     if (!local && !rewriter->from->buffers.items[mapped->object].writable)
         return 0; /* pure: the builder shares it */
     const u32 object = object_of(sharing, local, mapped->object);
-    if (local && !rewriter->from->locals.items[object].uniform &&
+    if (local && starts_as_zero(&rewriter->from->locals.items[object]) &&
         (!sharing->ever_set[object] ||
          (sharing->in_init && sharing->version[object] <= sharing->zero_until)))
         return rxn__kir_const_bits(rewriter->to, (KirType)mapped->type, 0);
@@ -157,6 +163,13 @@ share_read(KirRewriter *rewriter, const KirNode *mapped)
 
 /* ---- Statements */
 
+/* A tape whose elements are narrower than its type. */
+static bool
+is_cut(const KirLocal *local)
+{
+    return local->storage && local->storage < rxn__kir_type_bytes[local->type];
+}
+
 static void
 share_write(Sharing *sharing, const KirStatement *statement)
 {
@@ -167,6 +180,8 @@ share_write(Sharing *sharing, const KirStatement *statement)
         index[i] = map[statement->index[i]];
     rxn__kir_rewrite_statement(&sharing->rewriter, statement);
     change_version(sharing, object);
+    if (statement->kind == KIR_SET && is_cut(&sharing->rewriter.from->locals.items[object]))
+        return; /* what is read there is less than what was written */
     remember(sharing, object, index, map[statement->value]);
 }
 
@@ -236,7 +251,7 @@ share_loop(Sharing *sharing, const KirStatement *statement)
     if (statement->kind == KIR_LOOP)
         rxn__kir_loop(rewriter->to);
     else
-        rewriter->map[statement->value] = rxn__kir_for(
+        rewriter->map[statement->value] = (statement->down ? rxn__kir_for_down : rxn__kir_for)(
             rewriter->to, rewriter->map[statement->index[0]], rewriter->map[statement->index[1]]);
     share_block(sharing, &statement->body);
     rxn__kir_close(rewriter->to);

@@ -20,7 +20,7 @@
  * How: all is dead until shown to be needed, so a cycle that only feeds itself (`steps` above) dies.
  * Needed are: stores, traps, and the sets of the locals that the launcher sees (done, witness). What
  * is needed needs its operands, the blocks it stands in with their conditions, and, if it reads a
- * local, all sets of that local. A `break` is needed if its loop is. So a loop without an effect goes,
+ * local, all sets of that local. A `break` is needed if its `for` or `loop` is. So a loop without an effect goes,
  * even where nobody could say that it ends. Buffers stay declared: the launcher binds them by order.
  */
 #include "compiler/kir/internal.h"
@@ -29,9 +29,9 @@
 typedef struct Item {
     const KirStatement *statement;
     u32 parent;      /* the statement in whose block it stands */
-    u32 loop;        /* the innermost loop around it */
+    u32 loop;        /* the innermost for or loop around it */
     u32 next;        /* SET: the next one of the same local; BREAK: of the same loop */
-    u32 first_break; /* LOOP */
+    u32 first_break; /* FOR, LOOP */
     u32 end;         /* the number of the first statement after it and its blocks */
     bool needed;
 } Item;
@@ -56,10 +56,8 @@ list_block(Sweep *sweep, const KirBlock *block, u32 parent, u32 loop)
         Item item = {.statement = statement, .parent = parent, .loop = loop};
         vec_push(sweep->arena, &sweep->items, item);
         const u32 number = sweep->items.count;
-        list_block(sweep, &statement->body, number,
-                   statement->kind == KIR_LOOP  ? number
-                   : statement->kind == KIR_FOR ? 0
-                                                : loop);
+        const bool turns = statement->kind == KIR_LOOP || statement->kind == KIR_FOR;
+        list_block(sweep, &statement->body, number, turns ? number : loop);
         list_block(sweep, &statement->otherwise, number, loop);
         sweep->items.items[number - 1].end = sweep->items.count;
     }

@@ -47,7 +47,7 @@ fold_statement(KirRewriter *rewriter, const KirStatement *statement)
         return false;
     if (lo >= hi)
         return true;
-    if (hi - lo > 1)
+    if (hi - lo > 1 || rxn__kir_has_break(&statement->body))
         return false;
     rewriter->map[statement->value] = rewriter->map[statement->index[0]];
     rxn__kir_rewrite_block(rewriter, &statement->body);

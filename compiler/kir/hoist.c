@@ -17,7 +17,8 @@
  * When: every op is total, so a value may be computed where the program would not have done so. Only
  * an index must not go out of its range because of us. So a `load` (or a `get` from an array) moves
  * only if its indices are constants that are in range, or if it would have run anyway: nothing before
- * it can have trapped or left, and no `if` is around it. From loops only what stands outside of any
+ * it can have trapped or left, and no `if` is around it. (An element of a tape must have been written too,
+ * so there only the latter counts.) From loops only what stands outside of any
  * `if` in the body moves: the rest may be there because it is rare.
  *
  * Constants stay where they are, since targets write them into the instructions; one that a moved value
@@ -82,6 +83,8 @@ operand_frame(const Hoist *hoist, const KirNode *node)
 static bool
 indices_in_range(const Hoist *hoist, const KirNode *node)
 {
+    if (node->op == KIR_GET && hoist->kernel->locals.items[node->object].storage)
+        return false; /* in the range of what has been written: nobody knows */
     for (u32 i = 0; i < node->index_count; i++) {
         const KirNode *index = node_at(hoist, node->index[i]);
         const u32 extent = node->op == KIR_GET

@@ -13,8 +13,12 @@ __extension__ typedef unsigned __int128 u128;
 
 enum {
     KIR_MAX_DEPTH = 1024,             /* of nested blocks: the walks of a kernel are recursive */
-    KIR_MAX_LOCAL_ELEMENTS = 1 << 24, /* of all locals together */
+    KIR_MAX_LOCAL_ELEMENTS = 1 << 24, /* of all locals together, tapes apart */
+    KIR_MAX_TAPES = 1 << 16,          /* so that sizes in bytes stay far from overflow */
 };
+
+/* What an i32 index can reach. */
+#define KIR_MAX_TAPE_LENGTH (UINT32_C(1) << 31)
 
 /* ---- ops.c */
 

@@ -7,6 +7,10 @@
  * On a checked kernel nothing here can go out of bounds: every index of a local or a buffer is
  * compared with its extent. What nobody knows here is the first extent of a dynamic per-launch
  * buffer; of a per-trajectory one it follows from the row's stride.
+ *
+ * A tape may be declared far longer than it is used, so it is a table of pages that are made when they
+ * are first written to. Each element says for which row it was written: one that this trajectory has
+ * not written is not read.
  */
 #include "compiler/kir/internal.h"
 
@@ -20,13 +24,17 @@ typedef enum CodeKind {
     CODE_GET_INDEX, /* target = slot of local `object` at [a] */
     CODE_SET,       /* slot `object` = c */
     CODE_SET_INDEX, /* slot of local `object` at [a] = c */
-    CODE_LOAD,      /* target = buffer `object` at index[] */
-    CODE_STORE,     /* buffer `object` at index[] = c */
+    CODE_GET_TAPE,
+    CODE_SET_TAPE,
+    CODE_LOAD,  /* target = buffer `object` at index[] */
+    CODE_STORE, /* buffer `object` at index[] = c */
     CODE_JUMP,
-    CODE_REPEAT,    /* a jump back */
-    CODE_UNLESS,    /* jump unless a */
-    CODE_FOR_BEGIN, /* target = a; jump unless it is less than b */
-    CODE_FOR_NEXT,  /* target + 1; jump back if that is less than b */
+    CODE_REPEAT,     /* a jump back */
+    CODE_UNLESS,     /* jump unless a */
+    CODE_FOR_BEGIN,  /* target = a; jump unless it is less than b */
+    CODE_FOR_NEXT,   /* target + 1; jump back if that is less than b */
+    CODE_DOWN_BEGIN, /* target = b - 1; jump unless a is less than b */
+    CODE_DOWN_NEXT,  /* jump back with target - 1 if target is greater than a */
     CODE_TRAP,
     CODE_END,
 } CodeKind;
@@ -51,6 +59,18 @@ typedef struct Buffer {
     const KirBuffer *declared;
 } Buffer;
 
+enum { PAGE_ELEMENTS = 1024 };
+
+typedef struct TapePage {
+    u64 bits[PAGE_ELEMENTS];
+    u64 writer[PAGE_ELEMENTS]; /* row + 1 of the trajectory that wrote it */
+} TapePage;
+
+typedef struct Tape {
+    TapePage **pages; /* NULL: nothing has been written there */
+    u32 page_count;
+} Tape;
+
 typedef struct Machine {
     const KirKernel *kernel;
     RxnLaunch *launch;
@@ -62,6 +82,7 @@ typedef struct Machine {
     u64 *slots; /* of the locals' elements: first the trajectory's, then the uniform ones */
     u64 trajectory_slots;
     u32 *slot_of; /* by local */
+    Tape *tapes;  /* by local */
     Buffer *buffers;
     u64 row;
     u64 repeats_left; /* jumps back until a kernel is taken for an endless one */
@@ -101,7 +122,9 @@ flatten_value(Machine *machine, KirValue value, KirRegion region)
     switch (node->op) {
     case KIR_TRAJECTORY: code.kind = CODE_TRAJECTORY; break;
     case KIR_GET:
-        code.kind = node->index_count ? CODE_GET_INDEX : CODE_GET;
+        code.kind = !node->index_count                                    ? CODE_GET
+                    : machine->kernel->locals.items[node->object].storage ? CODE_GET_TAPE
+                                                                          : CODE_GET_INDEX;
         code.object = node->index_count ? node->object : machine->slot_of[node->object];
         code.a = node->index[0];
         break;
@@ -137,19 +160,34 @@ flatten_if(Machine *machine, const KirStatement *statement, KirRegion region)
     }
 }
 
+/* At the end of a for or loop: `outer` are the breaks of the one around it. */
+static void
+land_breaks_here(Machine *machine, u32 outer)
+{
+    while (machine->break_list) {
+        const u32 link = machine->break_list - 1;
+        machine->break_list = machine->code.items[link].jump;
+        land_here(machine, link);
+    }
+    machine->break_list = outer;
+}
+
 static void
 flatten_for(Machine *machine, const KirStatement *statement, KirRegion region)
 {
-    const u32 begin = emit(machine, (Code){.kind = CODE_FOR_BEGIN,
-                                           .target = statement->value,
-                                           .a = statement->index[0],
-                                           .b = statement->index[1]});
+    const u32 outer = machine->break_list;
+    Code code = {.kind = statement->down ? CODE_DOWN_BEGIN : CODE_FOR_BEGIN,
+                 .target = statement->value,
+                 .a = statement->index[0],
+                 .b = statement->index[1]};
+    const u32 begin = emit(machine, code);
+    machine->break_list = 0;
     flatten_block(machine, &statement->body, region);
-    emit(machine, (Code){.kind = CODE_FOR_NEXT,
-                         .target = statement->value,
-                         .b = statement->index[1],
-                         .jump = begin + 1});
+    code.kind = statement->down ? CODE_DOWN_NEXT : CODE_FOR_NEXT;
+    code.jump = begin + 1;
+    emit(machine, code);
     land_here(machine, begin);
+    land_breaks_here(machine, outer);
 }
 
 static void
@@ -159,12 +197,7 @@ flatten_loop(Machine *machine, const KirStatement *statement, KirRegion region)
     machine->break_list = 0;
     flatten_block(machine, &statement->body, region);
     emit(machine, (Code){.kind = CODE_REPEAT, .jump = begin});
-    while (machine->break_list) {
-        const u32 link = machine->break_list - 1;
-        machine->break_list = machine->code.items[link].jump;
-        land_here(machine, link);
-    }
-    machine->break_list = outer;
+    land_breaks_here(machine, outer);
 }
 
 static void
@@ -177,7 +210,9 @@ flatten_statement(Machine *machine, const KirStatement *statement, KirRegion reg
     case KIR_FOR: flatten_for(machine, statement, region); return;
     case KIR_LOOP: flatten_loop(machine, statement, region); return;
     case KIR_SET:
-        code.kind = statement->index_count ? CODE_SET_INDEX : CODE_SET;
+        code.kind = !statement->index_count                                    ? CODE_SET
+                    : machine->kernel->locals.items[statement->object].storage ? CODE_SET_TAPE
+                                                                               : CODE_SET_INDEX;
         if (!statement->index_count)
             code.object = machine->slot_of[statement->object];
         code.a = statement->index[0];
@@ -234,6 +269,63 @@ slot_at(Machine *machine, const Code *code, u64 **ret_slot)
     if (index < 0 || index >= local->length)
         return index_failure(machine, code, "local", local->name, index, local->length);
     *ret_slot = &machine->slots[machine->slot_of[code->object] + (u64)index];
+    return FINISHED;
+}
+
+static Outcome
+get_from_tape(Machine *machine, const Code *code)
+{
+    const KirLocal *local = &machine->kernel->locals.items[code->object];
+    const Tape *tape = &machine->tapes[code->object];
+    const i64 index = (i64)machine->registers[code->a];
+    if (index < 0 || index >= local->length)
+        return index_failure(machine, code, "tape", local->name, index, local->length);
+    const u32 page = (u32)index / PAGE_ELEMENTS, at = (u32)index % PAGE_ELEMENTS;
+    if (page >= tape->page_count || !tape->pages[page] ||
+        tape->pages[page]->writer[at] != machine->row + 1) {
+        Text text;
+        rxn__text_init(&text, machine->arena);
+        rxn__text_printf(&text,
+                         "element %lld of tape '%s' is read but not written (trajectory %llu)",
+                         (long long)index, local->name->text,
+                         (unsigned long long)(machine->launch->first + machine->row));
+        machine->error = text.data;
+        return FAILED;
+    }
+    machine->registers[code->target] = tape->pages[page]->bits[at];
+    return FINISHED;
+}
+
+static void
+reach_page(Machine *machine, Tape *tape, u32 page)
+{
+    if (page >= tape->page_count) {
+        const u32 count = 2 * page + 1;
+        TapePage **pages = NEW_ARRAY(machine->arena, TapePage *, count);
+        if (tape->page_count)
+            memcpy(pages, tape->pages, tape->page_count * sizeof *pages);
+        tape->pages = pages;
+        tape->page_count = count;
+    }
+    if (!tape->pages[page])
+        tape->pages[page] = NEW(machine->arena, TapePage);
+}
+
+static Outcome
+set_on_tape(Machine *machine, const Code *code)
+{
+    const KirLocal *local = &machine->kernel->locals.items[code->object];
+    Tape *tape = &machine->tapes[code->object];
+    const i64 index = (i64)machine->registers[code->a];
+    if (index < 0 || index >= local->length)
+        return index_failure(machine, code, "tape", local->name, index, local->length);
+    const u32 page = (u32)index / PAGE_ELEMENTS, at = (u32)index % PAGE_ELEMENTS;
+    reach_page(machine, tape, page);
+    u64 bits = machine->registers[code->value];
+    if (local->storage < rxn__kir_type_bytes[local->type])
+        bits &= (UINT64_C(1) << 8 * local->storage) - 1;
+    tape->pages[page]->bits[at] = bits;
+    tape->pages[page]->writer[at] = machine->row + 1;
     return FINISHED;
 }
 
@@ -355,6 +447,14 @@ run_region(Machine *machine, KirRegion region)
                 return outcome;
             *slot = r[code->value];
             break;
+        case CODE_GET_TAPE:
+            if ((outcome = get_from_tape(machine, code)) != FINISHED)
+                return outcome;
+            break;
+        case CODE_SET_TAPE:
+            if ((outcome = set_on_tape(machine, code)) != FINISHED)
+                return outcome;
+            break;
         case CODE_LOAD:
             if ((outcome = element_at(machine, code, &element)) != FINISHED)
                 return outcome;
@@ -384,6 +484,19 @@ run_region(Machine *machine, KirRegion region)
             r[code->target]++;
             if ((i64)r[code->target] >= (i64)r[code->b])
                 break;
+            if ((outcome = may_repeat(machine)) != FINISHED)
+                return outcome;
+            code = &machine->code.items[code->jump] - 1;
+            break;
+        case CODE_DOWN_BEGIN:
+            r[code->target] = (u64)((i64)r[code->b] - 1);
+            if ((i64)r[code->a] >= (i64)r[code->b])
+                code = &machine->code.items[code->jump] - 1;
+            break;
+        case CODE_DOWN_NEXT:
+            if ((i64)r[code->target] <= (i64)r[code->a])
+                break;
+            r[code->target]--;
             if ((outcome = may_repeat(machine)) != FINISHED)
                 return outcome;
             code = &machine->code.items[code->jump] - 1;
@@ -430,10 +543,12 @@ place_locals(Machine *machine)
 {
     const KirKernel *kernel = machine->kernel;
     machine->slot_of = NEW_ARRAY(machine->arena, u32, kernel->locals.count + 1);
+    machine->tapes = NEW_ARRAY(machine->arena, Tape, kernel->locals.count + 1);
     u32 slots = 0;
     for (u32 uniform = 0; uniform < 2; uniform++) {
         for (u32 i = 0; i < kernel->locals.count; i++)
-            if (kernel->locals.items[i].uniform == (uniform == 1)) {
+            if (kernel->locals.items[i].uniform == (uniform == 1) &&
+                !kernel->locals.items[i].storage) {
                 machine->slot_of[i] = slots;
                 slots += kernel->locals.items[i].length ? kernel->locals.items[i].length : 1;
             }

@@ -16,7 +16,8 @@
  *   finish   after the last step; stores what is left to store.
  *
  * All non-uniform locals start a trajectory as zero (init needs to set only the others); so a
- * trajectory never sees its predecessor in the same lane.
+ * trajectory never sees its predecessor in the same lane. But tapes are not cleared: of a tape a
+ * trajectory may read only what it has written itself.
  *
  * Values are pure and written in order: `%7 = add.f64 %3, %6`. A value is visible from its line to
  * the end of its block, in the blocks nested there, and launch's top block is visible in the other
@@ -24,8 +25,8 @@
  * at its line, and that is the value ever after, so there are no phis: what changes lives in locals.
  *
  * Statements: value definition; `set local[, index]`; `store`; `if`/`else`; `for` (an i32 counter
- * from lo to hi, hi excluded, read anew only at its start); `loop`, left by `break`; `trap`.
- * No pointers, no calls, no phi.
+ * from lo to hi, hi excluded, or down from hi - 1 to lo; the bounds are read at its start only); `loop`;
+ * `break`, which leaves the innermost `for` or `loop`; `trap`. No pointers, no calls, no phi.
  *
  * `trap code, detail` ends the trajectory as a fault: nothing more of it runs, finish neither. The
  * target records the code, the detail (a u32), the trajectory and the kernel's witness locals (time and
@@ -117,6 +118,7 @@ typedef struct KirLocal {
     Name name;
     u8 type;
     bool uniform; /* one per launch, set in launch only; otherwise one per trajectory */
+    u8 storage;   /* 0, or it is a tape: the bytes that an element takes in memory */
     u32 length;   /* 0: a scalar; else an array of this constant size */
 } KirLocal;
 
@@ -125,10 +127,10 @@ typedef enum KirStatementKind {
     KIR_SET,    /* object (local), index[0] or 0, value */
     KIR_STORE,  /* object (buffer), index[], value */
     KIR_IF,     /* value (bool), body, otherwise */
-    KIR_FOR,    /* value: its COUNTER value; index[0] = lo, index[1] = hi (i32 values); body */
-    KIR_LOOP,   /* body */
-    KIR_BREAK,  /* leaves the innermost loop (not a `for`); may stand in ifs inside it */
-    KIR_TRAP,   /* code, value: the detail (u32) */
+    KIR_FOR,   /* value: its COUNTER value; index[0] = lo, index[1] = hi (i32 values); down; body */
+    KIR_LOOP,  /* body */
+    KIR_BREAK, /* leaves the innermost for or loop; may stand in ifs inside it */
+    KIR_TRAP,  /* code, value: the detail (u32) */
 } KirStatementKind;
 
 typedef struct KirStatement KirStatement;
@@ -139,7 +141,8 @@ typedef struct KirBlock {
 
 struct KirStatement {
     u8 kind, index_count;
-    u16 code; /* RxnFaultCode of a trap */
+    bool down; /* a for that counts down */
+    u16 code;  /* RxnFaultCode of a trap */
     u32 object;
     KirValue value;
     KirValue index[KIR_MAX_RANK];
@@ -187,6 +190,15 @@ u32 rxn__kir_local(KirBuilder *builder, const char *name, KirType type, u32 leng
 
 u32 rxn__kir_uniform_local(KirBuilder *builder, const char *name, KirType type, u32 length);
 
+/* An array for what is written first and read later: by a forward run for a backward one. It is not
+ * cleared for a trajectory, memory is used only as far as it is written, and length may be up to 2^31.
+ * Reading an element that this trajectory has not written is a bug of the method: the interpreter
+ * reports it, targets do not check. storage_bytes: the type's own size; for a u32 also 1 or 2: a set
+ * then keeps the low 8 or 16 bits. Written and read at the counter of a `for`, it costs plain vector
+ * stores and loads. */
+u32 rxn__kir_tape_local(KirBuilder *builder, const char *name, KirType type, u32 storage_bytes,
+                        u32 length);
+
 void rxn__kir_region(KirBuilder *builder, KirRegion region);
 
 KirValue rxn__kir_const_bits(KirBuilder *builder, KirType type, u64 bits);
@@ -215,6 +227,9 @@ void rxn__kir_if(KirBuilder *builder, KirValue condition);
 void rxn__kir_else(KirBuilder *builder);
 
 KirValue rxn__kir_for(KirBuilder *builder, KirValue lo, KirValue hi);
+
+/* The counter takes hi - 1, hi - 2, … lo. */
+KirValue rxn__kir_for_down(KirBuilder *builder, KirValue lo, KirValue hi);
 
 void rxn__kir_loop(KirBuilder *builder);
 
@@ -305,15 +320,16 @@ void rxn__kir_print(const KirKernel *kernel, Text *out);
 const char *rxn__kir_read(Arena *arena, NameTable *names, const char *text, size_t length,
                           KirKernel **ret_kernel);
 
-/* Types, scopes, regions, indices' types, breaks inside loops, uniform rules, witness, done.
+/* Types, scopes, regions, indices' types, breaks inside loops, uniform rules, tapes, witness, done.
  * `expanded`: also that no MATH op is left. NULL when all is well. */
 const char *rxn__kir_check(const KirKernel *kernel, bool expanded, Arena *arena);
 
 /* ---- Interpreter (interpret.c): the oracle --------------------------------------------------- */
 
 /* Runs a launch exactly as a target would, one trajectory after another, with every index checked.
- * RXN_ERROR_INTERNAL with *ret_error set when the kernel itself is at fault (index out of range,
- * more than step_guard steps in one trajectory; 0: no guard). A trap is no error: see the launch. */
+ * RXN_ERROR_INTERNAL with *ret_error set when the kernel itself is at fault (index out of range, an
+ * element of a tape read before it is written, more than step_guard steps in one trajectory; 0: no
+ * guard). A trap is no error: see the launch. */
 RxnStatus rxn__kir_interpret(const KirKernel *kernel, RxnLaunch *launch, u64 step_guard,
                              Arena *arena, const char **ret_error);
 
@@ -346,6 +362,9 @@ const char *rxn__kir_optimize(KirKernel *kernel, Arena *scratch,
                               void (*after)(void *context, const char *pass,
                                             const KirKernel *kernel),
                               void *context);
+
+/* True if a break in this block leaves the for or loop around it. */
+bool rxn__kir_has_break(const KirBlock *block);
 
 /* Rebuilds a kernel through the builder (thus folded and shared), letting `value` replace a value
  * (return 0 to keep the op as it is, with its arguments already mapped). For passes. */

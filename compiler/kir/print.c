@@ -22,6 +22,7 @@ const char *const rxn__kir_fault_names[] = {
     [RXN_FAULT_ASSIGNED_VALUE] = "assigned_value",
     [RXN_FAULT_EVENT_CASCADE] = "event_cascade",
     [RXN_FAULT_EVENT_TIME] = "event_time",
+    [RXN_FAULT_TAPE_FULL] = "tape_full",
 };
 const u32 rxn__kir_fault_name_count = COUNT_OF(rxn__kir_fault_names);
 
@@ -162,7 +163,7 @@ print_for(Printer *printer, const KirStatement *statement, u32 depth)
     print_value(printer, statement->index[0]);
     print(printer, " .. ");
     print_value(printer, statement->index[1]);
-    print(printer, " ");
+    print(printer, statement->down ? " down " : " ");
     print_block(printer, &statement->body, depth);
     print(printer, "\n");
 }
@@ -259,11 +260,13 @@ print_declarations(Printer *printer)
         print_buffer(printer, &kernel->buffers.items[i]);
     for (u32 i = 0; i < kernel->locals.count; i++) {
         const KirLocal *local = &kernel->locals.items[i];
-        print(printer, local->uniform ? "  uniform " : "  local ");
+        print(printer, local->storage ? "  tape " : local->uniform ? "  uniform " : "  local ");
         print_name(printer, local->name);
         rxn__text_printf(printer->out, " : %s", rxn__kir_type_names[local->type]);
         if (local->length)
             rxn__text_printf(printer->out, "[%u]", local->length);
+        if (local->storage && local->storage != rxn__kir_type_bytes[local->type])
+            rxn__text_printf(printer->out, " stored %u", local->storage);
         print(printer, "\n");
     }
     if (kernel->lanes)

@@ -290,9 +290,11 @@ read_value_statement(Reader *reader)
     if (!rxn__ir_expect_word(ir, ".."))
         return false;
     KirValue hi = read_value(reader);
+    const bool down = rxn__ir_take_word(ir, "down");
     if (!all_well(reader))
         return false;
-    KirValue counter = rxn__kir_for(reader->builder, lo, hi);
+    KirValue counter =
+        down ? rxn__kir_for_down(reader->builder, lo, hi) : rxn__kir_for(reader->builder, lo, hi);
     if (!all_well(reader) || !name_value(reader, number, counter) || !read_block(reader))
         return false;
     rxn__kir_close(reader->builder);
@@ -448,11 +450,26 @@ read_buffer(Reader *reader)
     return !ir->error;
 }
 
+/* Behind a tape's length: how many bytes an element takes, if not the type's own. */
 static bool
-read_local(Reader *reader, bool uniform)
+read_storage(Reader *reader, KirType type, u8 *ret_storage)
+{
+    u32 storage = rxn__kir_type_bytes[type];
+    if (rxn__ir_take_word(&reader->ir, "stored") && !read_u32(reader, &storage))
+        return false;
+    if (storage == 0 || storage > sizeof(u64))
+        return rxn__ir_fail(&reader->ir, "an element takes 1 to %zu bytes", sizeof(u64));
+    *ret_storage = (u8)storage;
+    return true;
+}
+
+typedef enum LocalKind { OWN_LOCAL, UNIFORM_LOCAL, TAPE_LOCAL } LocalKind;
+
+static bool
+read_local(Reader *reader, LocalKind kind)
 {
     IrReader *ir = &reader->ir;
-    KirLocal local = {.uniform = uniform};
+    KirLocal local = {.uniform = kind == UNIFORM_LOCAL};
     KirType type = KIR_BOOL;
     local.name = read_name(reader);
     if (!local.name || !rxn__ir_expect(ir, ':') || !read_type_word(reader, &type))
@@ -464,6 +481,8 @@ read_local(Reader *reader, bool uniform)
         if (local.length == 0)
             return rxn__ir_fail(ir, "an array has one element at least");
     }
+    if (kind == TAPE_LOCAL && !read_storage(reader, type, &local.storage))
+        return false;
     KirKernel *kernel = reader->builder->kernel;
     if (!rxn__kir_name_add(&reader->locals, ir->arena, local.name, kernel->locals.count))
         return rxn__ir_fail(ir, "two locals are named '%s'", shown_name(reader, local.name));
@@ -493,10 +512,13 @@ read_declarations(Reader *reader)
             if (!read_buffer(reader))
                 return false;
         } else if (rxn__ir_take_word(ir, "local")) {
-            if (!read_local(reader, false))
+            if (!read_local(reader, OWN_LOCAL))
                 return false;
         } else if (rxn__ir_take_word(ir, "uniform")) {
-            if (!read_local(reader, true))
+            if (!read_local(reader, UNIFORM_LOCAL))
+                return false;
+        } else if (rxn__ir_take_word(ir, "tape")) {
+            if (!read_local(reader, TAPE_LOCAL))
                 return false;
         } else {
             break;

@@ -54,7 +54,9 @@ rxn__kir_rewrite_statement(KirRewriter *rewriter, const KirStatement *statement)
     case KIR_STORE: rxn__kir_store(to, statement->object, index, map[statement->value]); return;
     case KIR_IF: rewrite_if(rewriter, statement); return;
     case KIR_FOR:
-        rewriter->map[statement->value] = rxn__kir_for(to, index[0], index[1]);
+        rewriter->map[statement->value] = statement->down
+                                              ? rxn__kir_for_down(to, index[0], index[1])
+                                              : rxn__kir_for(to, index[0], index[1]);
         rxn__kir_rewrite_block(rewriter, &statement->body);
         rxn__kir_close(to);
         return;
@@ -141,8 +143,8 @@ same_blocks(Comparison *c, const KirBlock *a, const KirBlock *b)
         return false;
     for (u32 i = 0; i < a->count; i++) {
         const KirStatement *x = &a->items[i], *y = &b->items[i];
-        if (x->kind != y->kind || x->code != y->code || x->object != y->object ||
-            x->index_count != y->index_count)
+        if (x->kind != y->kind || x->down != y->down || x->code != y->code ||
+            x->object != y->object || x->index_count != y->index_count)
             return false;
         for (u32 k = 0; k < x->index_count; k++)
             if (c->partner[x->index[k]] != y->index[k])
@@ -173,7 +175,7 @@ same_declarations(const KirKernel *a, const KirKernel *b)
     for (u32 i = 0; i < a->locals.count; i++) {
         const KirLocal *x = &a->locals.items[i], *y = &b->locals.items[i];
         if (x->name != y->name || x->type != y->type || x->uniform != y->uniform ||
-            x->length != y->length)
+            x->storage != y->storage || x->length != y->length)
             return false;
     }
     return a->witness.count == 0 || memcmp(a->witness.items, b->witness.items,
@@ -210,4 +212,18 @@ rxn__kir_ends_block(const KirStatement *statement)
     return statement->kind == KIR_IF && statement->body.count && statement->otherwise.count &&
            rxn__kir_ends_block(&statement->body.items[statement->body.count - 1]) &&
            rxn__kir_ends_block(&statement->otherwise.items[statement->otherwise.count - 1]);
+}
+
+bool
+rxn__kir_has_break(const KirBlock *block)
+{
+    for (u32 i = 0; i < block->count; i++) {
+        const KirStatement *statement = &block->items[i];
+        if (statement->kind == KIR_BREAK)
+            return true;
+        if (statement->kind == KIR_IF &&
+            (rxn__kir_has_break(&statement->body) || rxn__kir_has_break(&statement->otherwise)))
+            return true;
+    }
+    return false;
 }

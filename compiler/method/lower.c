@@ -328,6 +328,8 @@ lower_node(Lowering *lowering, const ExprNode *node, KirType type)
     case EXPR_PARAM:
     case EXPR_INPUT:
     case EXPR_HOISTED: return lower_reference(lowering, node, type);
+    case EXPR_QUANTITY:
+        return kir_cast(b, type, lowering->quantity(lowering->quantity_context, node->object));
     case EXPR_CHOOSE: {
         KirValue x = rxn__lower_as(lowering, node->args[0], type);
         u32 n = (u32)node->number;

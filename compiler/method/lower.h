@@ -32,6 +32,9 @@ typedef struct Lowering {
     KirValue *variable_value; /* i32, per variable number; 0: not bound */
     u32 variable_capacity;
 
+    KirValue (*quantity)(void *context, u32 number); /* the f64 value of a QUANTITY */
+    void *quantity_context;
+
     LowerMemo *memo[2]; /* [0] in `real`, [1] in f64 */
     u32 memo_capacity;
     u32 session;

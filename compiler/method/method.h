@@ -28,7 +28,13 @@
 #include "compiler/network/network.h"
 
 /* Random streams: the top half of the second counter word, so that no two uses share a number. */
-enum { RXN_STREAM_EVENTS = 0, RXN_STREAM_PARAMETERS = 1 };
+enum {
+    RXN_STREAM_EVENTS = 0,
+    RXN_STREAM_PARAMETERS = 1,
+    RXN_STREAM_GRADIENT = 2,
+    RXN_STREAM_PILOT = 3,
+    RXN_STREAM_NOISE = 16, /* and all above */
+};
 
 typedef struct MethodOptions {
     KirType precision; /* KIR_F64 or KIR_F32 */

@@ -27,7 +27,48 @@
 #include "compiler/method/lower.h"
 #include "compiler/method/method.h"
 
-typedef struct SsaFrame {
+typedef struct SsaFrame SsaFrame;
+
+/* What a gradient kernel adds to the frame and to the unrolled form. All functions but `record` and
+ * `finish` may be NULL. */
+typedef struct SsaExtension {
+    void *context;
+    u32 columns; /* of a row of `sample`: there is one row, and the extension stores it */
+
+    void (*declare)(SsaFrame *frame, void *context); /* behind the frame's own locals and buffers */
+    void (*start)(SsaFrame *frame, void *context);   /* at the end of init */
+
+    /* In step, with the state: the most time (f64, > 0) that one step may let pass. A longer wait is made in
+     * several steps without a reaction, which take no new random number: the trajectory stays the same. Not
+     * with rates that are thinned. */
+    KirValue (*limit)(SsaFrame *frame, void *context);
+
+    /* In step, before anything happens: the state, its propensities (those of the time that is proposed,
+     * where rates depend on time) and the time that passes in this step (f64; 0 after the end). Values
+     * made here can be used until the end of the step, in record and elapse too. */
+    void (*rates)(SsaFrame *frame, void *context, const KirValue *propensities, KirValue span);
+
+    /* At a sample time, instead of the observables: row (i32) is its number. The state is that of `rates`.
+     * Stands in a loop inside an if. */
+    void (*record)(SsaFrame *frame, void *context, KirValue row, KirValue time);
+
+    /* The reaction is chosen, the counts not yet changed; but an event may have, where none fires.
+     * Reaction j fires if below[j] and not below[j-1]. */
+    void (*elapse)(SsaFrame *frame, void *context, const KirValue *below);
+
+    /* An event has its new values and is about to assign them. */
+    void (*assign)(SsaFrame *frame, void *context, u32 event);
+
+    /* In the finish region: stores the row. */
+    void (*finish)(SsaFrame *frame, void *context);
+
+    /* A stop of its own: the time of the next one (f64; +inf: none), known from the end of `declare` on; and
+     * what happens there, before the events of that time. at_stop may change counts; it stands in an if. */
+    KirValue (*next_stop)(SsaFrame *frame, void *context);
+    void (*at_stop)(SsaFrame *frame, void *context, KirValue time);
+} SsaExtension;
+
+struct SsaFrame {
     KirBuilder *builder;
     Network *network;
     Arena *arena;
@@ -60,7 +101,11 @@ typedef struct SsaFrame {
      * and nothing selects. A step after the end changes nothing. */
     u32 turns, turn;
     KirValue words[4]; /* of the block that the turns share */
-} SsaFrame;
+
+    const SsaExtension *extension; /* or NULL */
+    /* With a limit: whether a wait goes on, and what was drawn for it. */
+    u32 waits, drawn_arrival, drawn_threshold;
+};
 
 /* Where the counts are: a scalar local per species, or one array. */
 void rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, Arena *arena,
@@ -72,8 +117,14 @@ void rxn__ssa_init(SsaFrame *frame);
 /* In step: binds t (and the window) for propensities that read time. Call before lowering them. */
 void rxn__ssa_bind_window(SsaFrame *frame);
 
-/* Draws the waiting time and the threshold from the total. */
-void rxn__ssa_draw(SsaFrame *frame, KirValue total);
+/* A block of random numbers: words of 32 bits. low, high: u32, the number of the step; stream: below 65536. */
+void rxn__ssa_block(SsaFrame *frame, u32 stream, KirValue low, KirValue high, KirValue ret_words[4]);
+
+/* The numbers that step (high, low) draws: u in (0, 1) for the waiting time -log(u)/a0, v in [0, 1) for the choice. */
+void rxn__ssa_uniforms(SsaFrame *frame, KirValue low, KirValue high, KirValue *ret_u, KirValue *ret_v);
+
+/* Draws the waiting time and the threshold from the total. limit: of the extension, or 0. */
+void rxn__ssa_draw(SsaFrame *frame, KirValue total, KirValue limit);
 
 /* The rare block. `healthy` (a bool value, or 0): where false, `explain` writes the traps. */
 void rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
@@ -109,9 +160,29 @@ bool rxn__ssa_guarded(const Network *network, const Reaction *reaction, u32 spec
 /* Edges of the dependency graph that the table form takes: 4 bytes each, twice. */
 #define RXN_MAX_TABLE_EDGES 100000000u
 
-/* The two forms of the direct method. */
+/* Whether reaction j fires: a bool value. */
+KirValue rxn__ssa_fires(SsaFrame *frame, const KirValue *below, u32 j);
+
+/* Whether the unrolled form takes the network; if not, why. */
+bool rxn__ssa_unrolled_applies(const Network *network, Text *ret_reason);
+
+/* For kernels that put the steps of the unrolled form into loops of their own (grad_tape.c): between
+ * rxn__ssa_begin and rxn__ssa_init; then writes one step (frame->turn of frame->turns) where the builder
+ * stands. */
+typedef struct SsaUnrolled SsaUnrolled;
+SsaUnrolled *rxn__ssa_unrolled_begin(SsaFrame *frame);
+void rxn__ssa_unrolled_step(SsaFrame *frame, SsaUnrolled *unrolled);
+
+/* A time in the interval between breakpoints that begins at or before `now` and ends after it: where comparisons
+ * of time are decided. f64. */
+KirValue rxn__ssa_middle(SsaFrame *frame, KirValue now);
+
+/* The two forms of the direct method, and the unrolled one with an extension. */
 const char *rxn__ssa_write_unrolled(Network *network, const MethodOptions *options, Arena *arena,
                                     NameTable *names, MethodKernel *ret_kernel);
+const char *rxn__ssa_write_extended(Network *network, const MethodOptions *options, Arena *arena,
+                                    NameTable *names, const SsaExtension *extension,
+                                    MethodKernel *ret_kernel);
 const char *rxn__ssa_write_table(Network *network, const MethodOptions *options, Arena *arena,
                                  NameTable *names, MethodKernel *ret_kernel);
 

@@ -111,21 +111,6 @@ write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameT
                              : rxn__ssa_write_table(network, options, arena, names, ret_kernel);
 }
 
-/* Straight code for more than this takes too long to compile to be of use. */
-enum { UNROLL_MOST = 1000 };
-
-static bool
-unrolled_applies(const Network *network, Text *ret_reason)
-{
-    if (network->reaction_count <= UNROLL_MOST && network->species_count <= UNROLL_MOST)
-        return true;
-    rxn__text_printf(ret_reason,
-                     "the unrolled form takes up to %u reactions and species; this network has %u "
-                     "and %u",
-                     UNROLL_MOST, network->reaction_count, network->species_count);
-    return false;
-}
-
 const Method rxn__method_ssa_direct = {
     .name = "direct",
     .summary = "exact, one event at a time (Gillespie's direct method)",
@@ -137,7 +122,7 @@ const Method rxn__method_ssa_direct = {
 const Method rxn__method_ssa_unrolled = {
     .name = "direct-unrolled",
     .summary = "the direct method, every propensity at every step, in registers",
-    .applies = unrolled_applies,
+    .applies = rxn__ssa_unrolled_applies,
     .write = rxn__ssa_write_unrolled,
 };
 

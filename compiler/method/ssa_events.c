@@ -45,6 +45,8 @@ assign(SsaFrame *frame, u32 number)
                       rxn__kir_const(b, KIR_U32, (double)(number << 16 | k)));
         rxn__kir_close(b);
     }
+    if (frame->extension && frame->extension->assign)
+        frame->extension->assign(frame, frame->extension->context, number);
     for (u32 k = 0; k < count; k++)
         rxn__ssa_set_species(frame, event->assignments.items[k].member,
                              kir_cast(b, frame->real, values[k]));
@@ -122,15 +124,21 @@ next_breakpoint(SsaFrame *frame, KirValue now)
 }
 
 /* Comparisons of time are decided at a point inside the interval that begins now. */
-static void
-set_middle(SsaFrame *frame, KirValue now)
+KirValue
+rxn__ssa_middle(SsaFrame *frame, KirValue now)
 {
     KirBuilder *b = frame->builder;
     KirValue next = next_breakpoint(frame, now);
     KirValue inside = kir_mul(b, f64(frame, 0.5), kir_add(b, now, next));
     KirValue beyond = kir_add(b, f64(frame, 1), kir_mul(b, f64(frame, 2), now));
     KirValue last = kir_eq(b, next, f64(frame, INFINITY));
-    rxn__kir_set(b, frame->middle, 0, kir_select(b, last, beyond, inside));
+    return kir_select(b, last, beyond, inside);
+}
+
+static void
+set_middle(SsaFrame *frame, KirValue now)
+{
+    rxn__kir_set(frame->builder, frame->middle, 0, rxn__ssa_middle(frame, now));
 }
 
 static void
@@ -187,8 +195,27 @@ rxn__ssa_next_stop(SsaFrame *frame, KirValue now)
         stop = kir_min(b, stop, next_breakpoint(frame, now));
     if (frame->has_windows)
         stop = kir_min(b, stop, rxn__kir_get(b, frame->window_end, 0));
+    if (frame->extension && frame->extension->next_stop)
+        stop = kir_min(b, stop, frame->extension->next_stop(frame, frame->extension->context));
     rxn__kir_set(b, frame->stop, 0, stop);
     rxn__kir_set(b, frame->next_time, 0, kir_min(b, stop, rxn__kir_get(b, frame->next_sample, 0)));
+}
+
+/* A stop of the extension. */
+static void
+extension_stop(SsaFrame *frame, KirValue stop)
+{
+    KirBuilder *b = frame->builder;
+    const SsaExtension *extension = frame->extension;
+    rxn__kir_if(b, kir_eq(b, extension->next_stop(frame, extension->context), stop));
+    bind_conditions(frame);
+    frame->lower.time = stop;
+    extension->at_stop(frame, extension->context, stop);
+    frame->lower.time = 0;
+    rxn__kir_set(b, frame->n_check, 0,
+                 kir_add(b, rxn__kir_get(b, frame->n, 0), rxn__kir_const(b, KIR_U32, 1)));
+    rxn__kir_close(b);
+    rxn__lower_forget(&frame->lower);
 }
 
 /* Fires what is due at `stop`, in order of declaration; moves the middle and the window. */
@@ -197,6 +224,8 @@ rxn__ssa_timed_events(SsaFrame *frame, KirValue stop)
 {
     KirBuilder *b = frame->builder;
     const Network *network = frame->network;
+    if (frame->extension && frame->extension->next_stop)
+        extension_stop(frame, stop);
     for (u32 e = 0; e < network->events.count; e++) {
         if (!frame->event_next[e])
             continue;

@@ -52,7 +52,8 @@ declare_buffers(SsaFrame *frame)
     frame->sample_step = scalar_buffer(frame, "sample_step", KIR_F64, false);
     frame->end_time = scalar_buffer(frame, "end_time", KIR_F64, false);
     frame->step_limit = scalar_buffer(frame, "step_limit", KIR_U64, false);
-    u32 extents[2] = {KIR_DYNAMIC, network->column_count};
+    u32 columns = frame->extension ? frame->extension->columns : network->column_count;
+    u32 extents[2] = {KIR_DYNAMIC, columns};
     frame->sample =
         rxn__kir_buffer(frame->builder, "sample", KIR_F64, KIR_PER_TRAJECTORY, true, 2, extents);
     frame->events = scalar_buffer(frame, "events", KIR_U64, true);
@@ -150,7 +151,9 @@ void
 rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, Arena *arena,
                NameTable *names, bool unrolled, MethodKernel *output)
 {
+    const SsaExtension *extension = frame->extension;
     memset(frame, 0, sizeof *frame);
+    frame->extension = extension;
     frame->network = network;
     frame->arena = arena;
     frame->real = options->precision;
@@ -188,8 +191,17 @@ rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, 
     }
     if (frame->tracks_jumps)
         frame->jumped = bool_local(frame, "jumped");
+    if (frame->extension && frame->extension->limit) {
+        frame->turns = 1; /* a wait that goes on takes no number: the turns would lose their parity */
+        frame->waits = bool_local(frame, "waits");
+        frame->drawn_arrival = f64_local(frame, "drawn_arrival");
+        frame->drawn_threshold =
+            rxn__kir_local(frame->builder, "drawn_threshold", frame->real, 0);
+    }
     declare_events(frame);
     rxn__kir_kernel(frame->builder)->done = frame->done;
+    if (frame->extension && frame->extension->declare)
+        frame->extension->declare(frame, frame->extension->context);
 }
 
 /* ---- loops over the members of a family -------------------------------------------------------- */
@@ -427,6 +439,10 @@ rxn__ssa_init(SsaFrame *frame)
         rxn__lower_forget(&frame->lower);
     }
     rxn__ssa_init_events(frame);
+    rxn__lower_forget(&frame->lower);
+    if (frame->extension && frame->extension->start)
+        frame->extension->start(frame, frame->extension->context);
+    rxn__lower_forget(&frame->lower);
 }
 
 /* ---- step -------------------------------------------------------------------------------------- */
@@ -486,54 +502,68 @@ half_open_uniform_f32(SsaFrame *frame, KirValue word)
     return kir_mul(b, kir_cast(b, KIR_F32, bits), rxn__ssa_real(frame, 0x1p-24));
 }
 
-static void
-draw_block(SsaFrame *frame, KirValue step)
+void
+rxn__ssa_block(SsaFrame *frame, u32 stream, KirValue low, KirValue high, KirValue ret_words[4])
 {
     KirBuilder *b = frame->builder;
     KirValue seed = rxn__kir_load(b, frame->seed, NULL);
     KirValue trajectory = kir_trajectory(b);
     KirValue half = rxn__kir_const(b, KIR_U64, 32);
     KirValue key[2] = {kir_cast(b, KIR_U32, seed), kir_cast(b, KIR_U32, kir_shr(b, seed, half))};
-    KirValue counter[4] = {step,
-                           kir_or(b, rxn__kir_get(b, frame->n_high, 0),
-                                  rxn__kir_const(b, KIR_U32, (double)(RXN_STREAM_EVENTS << 16))),
+    KirValue counter[4] = {low,
+                           kir_or(b, high, rxn__kir_const(b, KIR_U32, (double)(stream << 16))),
                            kir_cast(b, KIR_U32, trajectory),
                            kir_cast(b, KIR_U32, kir_shr(b, trajectory, half))};
-    rxn__kir_philox(b, key, counter, frame->words);
+    rxn__kir_philox(b, key, counter, ret_words);
+}
+
+static void
+uniforms_of_f64(SsaFrame *frame, KirValue low, KirValue high, KirValue *ret_u, KirValue *ret_v)
+{
+    KirValue words[4];
+    rxn__ssa_block(frame, RXN_STREAM_EVENTS, low, high, words);
+    *ret_u = open_uniform(frame, words[0], words[1]);
+    *ret_v = half_open_uniform(frame, words[2], words[3]);
+}
+
+static void
+uniforms_of_f32(SsaFrame *frame, KirValue low, KirValue high, KirValue *ret_u, KirValue *ret_v)
+{
+    KirBuilder *b = frame->builder;
+    KirValue one = rxn__kir_const(b, KIR_U32, 1);
+    KirValue parity = kir_and(b, low, one), words[4];
+    rxn__ssa_block(frame, RXN_STREAM_EVENTS, kir_xor(b, low, parity), high, words);
+    KirValue odd = kir_eq(b, parity, one);
+    *ret_u = open_uniform_f32(frame, kir_select(b, odd, words[1], words[0]));
+    *ret_v = half_open_uniform_f32(frame, kir_select(b, odd, words[3], words[2]));
+}
+
+void
+rxn__ssa_uniforms(SsaFrame *frame, KirValue low, KirValue high, KirValue *ret_u, KirValue *ret_v)
+{
+    if (frame->real == KIR_F64)
+        uniforms_of_f64(frame, low, high, ret_u, ret_v);
+    else
+        uniforms_of_f32(frame, low, high, ret_u, ret_v);
 }
 
 static void
 draw_uniforms(SsaFrame *frame, KirValue *ret_u, KirValue *ret_v)
 {
     KirBuilder *b = frame->builder;
-    KirValue n = rxn__kir_get(b, frame->n, 0);
-    KirValue *words = frame->words;
-    if (frame->real == KIR_F64) {
-        draw_block(frame, n);
-        *ret_u = open_uniform(frame, words[0], words[1]);
-        *ret_v = half_open_uniform(frame, words[2], words[3]);
+    KirValue n = rxn__kir_get(b, frame->n, 0), high = rxn__kir_get(b, frame->n_high, 0);
+    if (frame->turns < 2) {
+        rxn__ssa_uniforms(frame, n, high, ret_u, ret_v);
         return;
     }
-    KirValue for_u = 0, for_v = 0;
-    if (frame->turns == 2) { /* n is even in turn 0 */
-        if (frame->turn == 0)
-            draw_block(frame, n);
-        for_u = words[frame->turn];
-        for_v = words[2 + frame->turn];
-    } else {
-        KirValue one = rxn__kir_const(b, KIR_U32, 1);
-        KirValue parity = kir_and(b, n, one);
-        draw_block(frame, kir_xor(b, n, parity));
-        KirValue odd = kir_eq(b, parity, one);
-        for_u = kir_select(b, odd, words[1], words[0]);
-        for_v = kir_select(b, odd, words[3], words[2]);
-    }
-    *ret_u = open_uniform_f32(frame, for_u);
-    *ret_v = half_open_uniform_f32(frame, for_v);
+    if (frame->turn == 0) /* then n is even */
+        rxn__ssa_block(frame, RXN_STREAM_EVENTS, n, high, frame->words);
+    *ret_u = open_uniform_f32(frame, frame->words[frame->turn]);
+    *ret_v = half_open_uniform_f32(frame, frame->words[2 + frame->turn]);
 }
 
 void
-rxn__ssa_draw(SsaFrame *frame, KirValue total)
+rxn__ssa_draw(SsaFrame *frame, KirValue total, KirValue limit)
 {
     KirBuilder *b = frame->builder;
     KirValue u, v;
@@ -542,8 +572,24 @@ rxn__ssa_draw(SsaFrame *frame, KirValue total)
      * x(x - 1) is at x = 0; hence the absolute value, not the negative of the logarithm. */
     KirValue waiting = kir_abs(b, kir_div(b, kir_log_unit(b, u), total));
     KirValue t = rxn__kir_get(b, frame->t, 0);
-    rxn__kir_set(b, frame->arrival, 0, kir_add(b, t, kir_cast(b, KIR_F64, waiting)));
-    rxn__kir_set(b, frame->threshold, 0, kir_mul(b, v, total));
+    KirValue arrival = kir_add(b, t, kir_cast(b, KIR_F64, waiting));
+    KirValue threshold = kir_mul(b, v, total);
+    if (limit) {
+        /* A wait that goes on has its numbers already. A crossing of a stop ends it: see no_reaction. */
+        KirValue waits = rxn__kir_get(b, frame->waits, 0);
+        arrival = kir_select(b, waits, rxn__kir_get(b, frame->drawn_arrival, 0), arrival);
+        threshold = kir_select(b, waits, rxn__kir_get(b, frame->drawn_threshold, 0), threshold);
+        rxn__kir_set(b, frame->drawn_arrival, 0, arrival);
+        rxn__kir_set(b, frame->drawn_threshold, 0, threshold);
+        KirValue reach = kir_add(b, t, limit);
+        /* Not where the limit is too short to move the time. */
+        KirValue cut = kir_and(b, kir_lt(b, reach, arrival), kir_gt(b, reach, t));
+        arrival = kir_select(b, cut, reach, arrival);
+        threshold = kir_select(b, cut, rxn__ssa_real(frame, INFINITY), threshold);
+        rxn__kir_set(b, frame->waits, 0, cut);
+    }
+    rxn__kir_set(b, frame->arrival, 0, arrival);
+    rxn__kir_set(b, frame->threshold, 0, threshold);
 }
 
 void
@@ -553,8 +599,10 @@ rxn__ssa_close(SsaFrame *frame)
     rxn__kir_set(b, frame->t, 0, rxn__kir_get(b, frame->arrival, 0));
     if (frame->has_when)
         rxn__ssa_when_events(frame);
-    rxn__kir_set(b, frame->n, 0,
-                 kir_add(b, rxn__kir_get(b, frame->n, 0), rxn__kir_const(b, KIR_U32, 1)));
+    KirValue one = rxn__kir_const(b, KIR_U32, 1);
+    if (frame->waits) /* the step goes on */
+        one = kir_select(b, rxn__kir_get(b, frame->waits, 0), rxn__kir_const(b, KIR_U32, 0), one);
+    rxn__kir_set(b, frame->n, 0, kir_add(b, rxn__kir_get(b, frame->n, 0), one));
 }
 
 const char *
@@ -562,6 +610,9 @@ rxn__ssa_end(SsaFrame *frame)
 {
     KirBuilder *b = frame->builder;
     rxn__kir_region(b, KIR_FINISH);
+    rxn__lower_forget(&frame->lower);
+    if (frame->extension)
+        frame->extension->finish(frame, frame->extension->context);
     KirValue n = rxn__kir_get(b, frame->n, 0);
     KirValue high = rxn__kir_get(b, frame->n_high, 0);
     KirValue steps =

@@ -16,6 +16,8 @@ no_reaction(SsaFrame *frame)
 {
     KirBuilder *b = frame->builder;
     rxn__kir_set(b, frame->threshold, 0, rxn__ssa_real(frame, INFINITY));
+    if (frame->waits)
+        rxn__kir_set(b, frame->waits, 0, rxn__kir_const(b, KIR_BOOL, 0));
     rxn__kir_set(b, frame->missed, 0,
                  kir_add(b, rxn__kir_get(b, frame->missed, 0), rxn__kir_const(b, KIR_U64, 1)));
 }
@@ -146,7 +148,9 @@ record_samples(SsaFrame *frame, KirValue limit)
     KirValue row = rxn__kir_get(b, frame->sample_index, 0);
     rxn__lower_forget(&frame->lower);
     frame->lower.time = time;
-    for (u32 k = 0; k < frame->network->observables.count; k++) {
+    if (frame->extension)
+        frame->extension->record(frame, frame->extension->context, row, time);
+    for (u32 k = 0; !frame->extension && k < frame->network->observables.count; k++) {
         Observable observable = frame->network->observables.items[k];
         StoreContext store = {k, row};
         MemberVisit visit = {store_element, &store};

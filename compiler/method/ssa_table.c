@@ -568,7 +568,7 @@ const char *
 rxn__ssa_write_table(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
                      MethodKernel *ret_kernel)
 {
-    SsaFrame frame;
+    SsaFrame frame = {.extension = NULL};
     Table table = {.frame = &frame};
     u32 reactions = network->reaction_count;
     if (!rxn__network_dependencies(network, arena, RXN_MAX_TABLE_EDGES, &table.graph))
@@ -596,7 +596,7 @@ rxn__ssa_write_table(Network *network, const MethodOptions *options, Arena *aren
     rxn__ssa_bind_window(&frame);
     write_update(&table);
     KirValue total = write_total(&table);
-    rxn__ssa_draw(&frame, total);
+    rxn__ssa_draw(&frame, total, 0);
     if (table.guarded_count)
         check_given_bounds(&table);
     KirValue most = rxn__ssa_real(&frame, frame.real == KIR_F32 ? (double)FLT_MAX : DBL_MAX);

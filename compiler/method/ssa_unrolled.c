@@ -21,7 +21,7 @@
 #include <float.h>
 #include <math.h>
 
-typedef struct Unrolled {
+struct SsaUnrolled {
     u32 count;
     KirValue
         *proposed; /* bounds where a rate depends on time, else propensities: per flat reaction */
@@ -29,7 +29,7 @@ typedef struct Unrolled {
         *actual;   /* propensities at the proposed time; the same values where time plays no part */
     bool *checked; /* may be negative or not finite: tested at every step */
     KirValue total;
-} Unrolled;
+};
 
 static bool
 depends_on_time(const Network *network, const Reaction *reaction)
@@ -48,7 +48,7 @@ bind_member(SsaFrame *frame, const Reaction *reaction, u32 member)
 }
 
 static void
-write_propensities(SsaFrame *frame, Unrolled *unrolled, bool actual)
+write_propensities(SsaFrame *frame, SsaUnrolled *unrolled, bool actual)
 {
     Network *network = frame->network;
     u32 j = 0;
@@ -91,7 +91,7 @@ largest_finite(const SsaFrame *frame)
 }
 
 static KirValue
-healthy_propensities(SsaFrame *frame, const Unrolled *unrolled)
+healthy_propensities(SsaFrame *frame, const SsaUnrolled *unrolled)
 {
     KirBuilder *b = frame->builder;
     KirValue least = 0, healthy = 0;
@@ -152,7 +152,7 @@ exceeds_bound(SsaFrame *frame, KirValue actual, KirValue proposed)
 
 /* Traps with the first checked reaction that the test finds. */
 static void
-trap_where(SsaFrame *frame, const Unrolled *unrolled, RxnFaultCode code, FaultTest test,
+trap_where(SsaFrame *frame, const SsaUnrolled *unrolled, RxnFaultCode code, FaultTest test,
            bool only_timed)
 {
     KirBuilder *b = frame->builder;
@@ -180,7 +180,7 @@ trap_where(SsaFrame *frame, const Unrolled *unrolled, RxnFaultCode code, FaultTe
 static void
 explain(SsaFrame *frame, void *context)
 {
-    const Unrolled *unrolled = context;
+    const SsaUnrolled *unrolled = context;
     KirBuilder *b = frame->builder;
     trap_where(frame, unrolled, RXN_FAULT_NAN_PROPENSITY, is_nan, false);
     trap_where(frame, unrolled, RXN_FAULT_NEGATIVE_PROPENSITY, is_negative, false);
@@ -243,9 +243,7 @@ apply_reaction(SsaFrame *frame, const KirValue *below)
                    lists[s].items[k + 1].delta == lists[s].items[first].delta)
                 k++;
             u32 low = lists[s].items[first].reaction, high = lists[s].items[k].reaction;
-            KirValue fired = below[high];
-            if (low)
-                fired = kir_and(b, fired, kir_not(b, below[low - 1]));
+            KirValue fired = low ? kir_and(b, below[high], kir_not(b, below[low - 1])) : below[high];
             KirValue moved = kir_add(b, changed, rxn__ssa_real(frame, lists[s].items[first].delta));
             changed = kir_select(b, fired, moved, changed);
             k++;
@@ -259,10 +257,17 @@ apply_reaction(SsaFrame *frame, const KirValue *below)
     }
 }
 
+KirValue
+rxn__ssa_fires(SsaFrame *frame, const KirValue *below, u32 j)
+{
+    KirBuilder *b = frame->builder;
+    return j ? kir_and(b, below[j], kir_not(b, below[j - 1])) : below[j];
+}
+
 /* ---- the step ---------------------------------------------------------------------------------- */
 
-static void
-write_step(SsaFrame *frame, Unrolled *unrolled)
+void
+rxn__ssa_unrolled_step(SsaFrame *frame, SsaUnrolled *unrolled)
 {
     KirBuilder *b = frame->builder;
     u32 count = unrolled->count;
@@ -272,7 +277,13 @@ write_step(SsaFrame *frame, Unrolled *unrolled)
     rxn__ssa_bind_window(frame);
     write_propensities(frame, unrolled, false);
     unrolled->total = running_sums(frame, unrolled->proposed, count, sums);
-    rxn__ssa_draw(frame, unrolled->total);
+    const SsaExtension *extension = frame->extension;
+    KirValue limit = 0;
+    if (extension && extension->limit) {
+        limit = extension->limit(frame, extension->context);
+        rxn__lower_forget(&frame->lower);
+    }
+    rxn__ssa_draw(frame, unrolled->total, limit);
 
     bool timed = frame->network->traits.time_dependent;
     if (timed) {
@@ -284,6 +295,14 @@ write_step(SsaFrame *frame, Unrolled *unrolled)
     if (timed)
         running_sums(frame, unrolled->actual, count, sums);
     frame->lower.time = 0;
+    if (extension && extension->rates) {
+        /* Both ends are at -inf once it has ended. */
+        KirValue end = kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0));
+        KirValue span = kir_max(b, kir_sub(b, end, rxn__kir_get(b, frame->t, 0)),
+                                rxn__kir_const(b, KIR_F64, 0));
+        extension->rates(frame, extension->context, unrolled->actual, span);
+        rxn__lower_forget(&frame->lower);
+    }
     rxn__ssa_rare(frame, unrolled->total, healthy_propensities(frame, unrolled), explain, unrolled);
 
     KirValue threshold = rxn__kir_get(b, frame->threshold, 0);
@@ -299,25 +318,60 @@ write_step(SsaFrame *frame, Unrolled *unrolled)
             rxn__kir_set(b, frame->fresh, 0,
                          kir_and(b, rxn__kir_get(b, frame->fresh, 0), kir_not(b, proposed)));
     }
+    if (extension && extension->elapse) {
+        rxn__lower_forget(&frame->lower);
+        extension->elapse(frame, extension->context, below);
+        rxn__lower_forget(&frame->lower);
+    }
     apply_reaction(frame, below);
     rxn__ssa_close(frame);
+}
+
+SsaUnrolled *
+rxn__ssa_unrolled_begin(SsaFrame *frame)
+{
+    u32 count = frame->network->reaction_count;
+    SsaUnrolled *unrolled = NEW_ARRAY(frame->arena, SsaUnrolled, 1);
+    unrolled->count = count;
+    unrolled->proposed = NEW_ARRAY(frame->arena, KirValue, count + 1);
+    unrolled->actual = NEW_ARRAY(frame->arena, KirValue, count + 1);
+    unrolled->checked = NEW_ARRAY(frame->arena, bool, count + 1);
+    return unrolled;
+}
+
+/* Straight code for more would take minutes to compile. */
+enum { UNROLL_MOST = 1000 };
+
+bool
+rxn__ssa_unrolled_applies(const Network *network, Text *ret_reason)
+{
+    if (network->reaction_count <= UNROLL_MOST && network->species_count <= UNROLL_MOST)
+        return true;
+    rxn__text_printf(ret_reason,
+                     "the unrolled form takes up to %u reactions and species; this network has %u "
+                     "and %u",
+                     UNROLL_MOST, network->reaction_count, network->species_count);
+    return false;
+}
+
+const char *
+rxn__ssa_write_extended(Network *network, const MethodOptions *options, Arena *arena,
+                        NameTable *names, const SsaExtension *extension, MethodKernel *ret_kernel)
+{
+    SsaFrame frame = {.extension = extension};
+    rxn__ssa_begin(&frame, network, options, arena, names, true, ret_kernel);
+    SsaUnrolled *unrolled = rxn__ssa_unrolled_begin(&frame);
+    rxn__ssa_init(&frame);
+    rxn__kir_region(frame.builder, KIR_STEP);
+    for (frame.turn = 0; frame.turn < frame.turns; frame.turn++)
+        rxn__ssa_unrolled_step(&frame, unrolled);
+    ret_kernel->form = "unrolled in registers";
+    return rxn__ssa_end(&frame);
 }
 
 const char *
 rxn__ssa_write_unrolled(Network *network, const MethodOptions *options, Arena *arena,
                         NameTable *names, MethodKernel *ret_kernel)
 {
-    SsaFrame frame;
-    u32 count = network->reaction_count;
-    Unrolled unrolled = {.count = count,
-                         .proposed = NEW_ARRAY(arena, KirValue, count + 1),
-                         .actual = NEW_ARRAY(arena, KirValue, count + 1),
-                         .checked = NEW_ARRAY(arena, bool, count + 1)};
-    rxn__ssa_begin(&frame, network, options, arena, names, true, ret_kernel);
-    rxn__ssa_init(&frame);
-    rxn__kir_region(frame.builder, KIR_STEP);
-    for (frame.turn = 0; frame.turn < frame.turns; frame.turn++)
-        write_step(&frame, &unrolled);
-    ret_kernel->form = "unrolled in registers";
-    return rxn__ssa_end(&frame);
+    return rxn__ssa_write_extended(network, options, arena, names, NULL, ret_kernel);
 }

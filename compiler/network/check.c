@@ -5,6 +5,7 @@
  * Only what the network refers to is looked at: dead nodes may be anything.
  */
 #include "compiler/network/internal.h"
+#include "compiler/network/objective.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -129,6 +130,7 @@ typedef struct Place {
     u16 forbidden; /* USES_… */
     u32 variable_count;
     const u32 *variables; /* that may be free in it */
+    u32 quantity_count;   /* QUANTITY is below it; of most places there are none */
 } Place;
 
 static bool
@@ -138,6 +140,23 @@ broken_place(Checker *checker, const Place *place, const char *what)
     rxn__text_init(&text, checker->arena);
     rxn__text_printf(&text, "%s %s", place->what, what);
     return broken(checker, text.data);
+}
+
+/* Numbers mean something else in each place, so they are looked for where `live` skips what it knows. */
+static bool
+check_quantities(Checker *checker, Expr expr, const Place *place)
+{
+    if (!(expr_node(checker->network, expr)->uses & USES_QUANTITY))
+        return true;
+    ExprList list = {0};
+    rxn__expr_collect_begin(checker->network);
+    rxn__expr_collect(checker->network, expr, checker->arena, &list);
+    for (u32 i = 0; i < list.count; i++) {
+        const ExprNode *node = expr_node(checker->network, list.items[i]);
+        if (node->op == EXPR_QUANTITY && node->object >= place->quantity_count)
+            return broken_place(checker, place, "depends on a quantity that there is not");
+    }
+    return true;
 }
 
 static bool
@@ -153,6 +172,8 @@ check_place(Checker *checker, Expr expr, Place place)
     for (u32 i = first; i < checker->live.count; i++)
         if (!check_node(checker, checker->live.items[i]))
             return false;
+    if (!check_quantities(checker, expr, &place))
+        return false;
 
     const ExprNode *node = expr_node(network, expr);
     if (node->is_bool != place.is_bool)
@@ -442,6 +463,57 @@ check_species(Checker *checker)
     return true;
 }
 
+/* ---- What is differentiated ------------------------------------------------------------------ */
+
+static bool
+check_atom(Checker *checker, const Atom *atom)
+{
+    const bool state = atom->kind == ATOM_STATE, passage = atom->kind == ATOM_PASSAGE;
+    if (!isfinite(atom->from) || !isfinite(atom->to) || atom->from < 0 ||
+        (state ? atom->from != atom->to : !(atom->from < atom->to)) || (passage && atom->from != 0))
+        return broken(checker, "an atom's span is none");
+    const u16 no_time = USES_WINDOW | USES_QUANTITY;
+    return check_place(checker, atom->value,
+                       (Place){.what = "an atom",
+                               .is_bool = passage,
+                               .forbidden = (u16)(state ? no_time : no_time | USES_TIME)});
+}
+
+/* A functional or an output: of so many atoms or functionals, and at least one of them. */
+static bool
+check_objective_value(Checker *checker, Expr expr, u32 count)
+{
+    Network *network = checker->network;
+    if (!check_place(checker, expr,
+                     (Place){.what = "the value",
+                             .forbidden = USES_SPECIES | USES_TIME | USES_WINDOW,
+                             .quantity_count = count}))
+        return false;
+    return expr_node(network, expr)->uses & USES_QUANTITY || broken(checker, "it reads nothing");
+}
+
+static bool
+check_objective(Checker *checker)
+{
+    const Objective *objective = checker->network->objective;
+    if (objective == NULL)
+        return true;
+    checker->kind = "objective";
+    checker->name = NULL;
+    for (u32 i = 0; i < objective->atoms.count; i++)
+        if (!check_atom(checker, &objective->atoms.items[i]))
+            return false;
+    for (u32 i = 0; i < objective->functionals.count; i++)
+        if (!check_objective_value(checker, objective->functionals.items[i].value,
+                                   objective->atoms.count))
+            return false;
+    for (u32 i = 0; i < objective->outputs.count; i++)
+        if (!check_objective_value(checker, objective->outputs.items[i].value,
+                                   objective->functionals.count))
+            return false;
+    return objective->outputs.count > 0 || broken(checker, "it has no output");
+}
+
 /* ---- Numbering and names --------------------------------------------------------------------- */
 
 /* The flat numbers and totals are what the shapes say. */
@@ -541,8 +613,8 @@ rxn__network_check(const Network *network, Arena *arena)
     bool ok = check_params(&checker);
     rxn__expr_collect_begin(checker.network);
     ok = ok && check_species(&checker) && check_hoisted(&checker) && check_reactions(&checker) &&
-         check_events(&checker) && check_rest(&checker) && check_numbering(&checker) &&
-         check_names(&checker);
+         check_events(&checker) && check_rest(&checker) && check_objective(&checker) &&
+         check_numbering(&checker) && check_names(&checker);
     if (ok)
         return NULL;
     return checker.message.length > 0 ? checker.message.data : "a node is malformed";

@@ -16,20 +16,21 @@ enum {
     MAX_WIDTH_MEMBERS = 100000, /* of one family whose changes are looked at */
 };
 
-/* ---- Degree in the species: 0 free of them, 1 affine, 2 anything else ------------------------ */
+/* ---- Degree: 0 free of them, 1 affine, 2 anything else ---------------------------------------- */
 
-static u8
-node_degree(const Network *network, const u8 *degrees, Expr expr)
+u8
+rxn__node_degree(const Network *network, const u8 *degrees, Expr expr, u16 in)
 {
     const ExprNode *node = expr_node(network, expr);
-    if (!(node->uses & USES_SPECIES))
+    if (!(node->uses & in))
         return 0;
     u8 a = node->arg_count > 0 ? degrees[node->args[0]] : 0;
     u8 b = node->arg_count > 1 ? degrees[node->args[1]] : 0;
     u8 c = node->arg_count > 2 ? degrees[node->args[2]] : 0;
     u8 larger = a > b ? a : b;
     switch (node->op) {
-    case EXPR_SPECIES: return 1;
+    case EXPR_SPECIES:
+    case EXPR_QUANTITY: return 1;
     case EXPR_NEG:
     case EXPR_SUM: return a;
     case EXPR_ADD:
@@ -50,7 +51,7 @@ all_affine(Network *network, Arena *arena)
     for (u32 i = 0; i < network->reactions.count; i++)
         rxn__expr_collect(network, network->reactions.items[i].propensity, arena, &list);
     for (u32 i = 0; i < list.count; i++)
-        degrees[list.items[i]] = node_degree(network, degrees, list.items[i]);
+        degrees[list.items[i]] = rxn__node_degree(network, degrees, list.items[i], USES_SPECIES);
     for (u32 i = 0; i < network->reactions.count; i++)
         if (degrees[network->reactions.items[i].propensity] > 1)
             return false;

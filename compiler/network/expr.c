@@ -207,6 +207,7 @@ op_uses(u8 op)
     case EXPR_HOISTED: return USES_HOISTED | USES_PARAMS | USES_INPUTS;
     case EXPR_SUM:
     case EXPR_PROD: return USES_SUMS;
+    case EXPR_QUANTITY: return USES_QUANTITY;
     default: return 0;
     }
 }
@@ -283,7 +284,7 @@ Expr
 rxn__expr(Network *network, ExprOp op, const Expr *args)
 {
     assert(rxn__expr_ops[op].arity >= 0 && op != EXPR_NUMBER && op != EXPR_BOOLEAN &&
-           op != EXPR_CHOOSE && op != EXPR_VARIABLE && !expr_is_over(op));
+           op != EXPR_CHOOSE && op != EXPR_VARIABLE && op != EXPR_QUANTITY && !expr_is_over(op));
     ExprNode key = {.op = (u8)op, .arg_count = (u16)rxn__expr_ops[op].arity};
     for (u32 i = 0; i < key.arg_count; i++) {
         if (args[i] == 0)
@@ -362,7 +363,7 @@ rxn__expr_like(Network *network, const ExprNode *like, const Expr *args)
         return rxn__expr_intern(network, like);
     if (op == EXPR_CHOOSE)
         return rxn__expr_choose(network, args[0], (u32)like->number);
-    if (expr_is_reference(op) || expr_is_over(op) || op == EXPR_VARIABLE)
+    if (expr_is_reference(op) || expr_is_over(op) || op == EXPR_VARIABLE || op == EXPR_QUANTITY)
         return rxn__expr_object(network, op, like->object, like->arg_count, args);
     return rxn__expr(network, op, args);
 }
@@ -379,6 +380,7 @@ rxn__expr_uses(const Network *network, Expr expr)
         .time = node->uses & USES_TIME,
         .window = node->uses & USES_WINDOW,
         .variables = node->free_set != 0,
+        .quantities = node->uses & USES_QUANTITY,
         .sums = node->uses & USES_SUMS,
     };
 }

@@ -20,6 +20,7 @@
  * references by themselves and cheap arithmetic of variables (as fast as a load).
  */
 #include "compiler/network/internal.h"
+#include "compiler/network/objective.h"
 
 enum { MAX_MEMBERS = 1 << 22 }; /* 32 MiB of doubles; larger parts are hoisted in smaller ones */
 
@@ -155,7 +156,7 @@ hoist_rule(void *context, Expr expr)
     Hoist *hoist = context;
     Network *network = hoist->network;
     const ExprNode *node = expr_node(network, expr);
-    const u16 variant = USES_SPECIES | USES_TIME | USES_WINDOW;
+    const u16 variant = USES_SPECIES | USES_TIME | USES_WINDOW | USES_QUANTITY;
     if (node->arg_count == 0 || expr_is_reference((ExprOp)node->op))
         return expr;
     if (node->uses & variant || node->is_bool)
@@ -210,6 +211,8 @@ rxn__network_hoist(Network *network)
     }
     for (u32 i = 0; i < network->observables.count; i++)
         rewrite_slot(&hoist, &network->observables.items[i].value);
+    for (u32 i = 0; network->objective != NULL && i < network->objective->atoms.count; i++)
+        rewrite_slot(&hoist, &network->objective->atoms.items[i].value);
     rxn__arena_release(hoist.scratch);
     return hoist.changed;
 }

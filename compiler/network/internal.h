@@ -14,6 +14,7 @@ enum {
     USES_TIME_LOW_HIGH = 32,
     USES_TIME_MIDDLE = 64,
     USES_SUMS = 128,
+    USES_QUANTITY = 256,
 };
 enum { USES_WINDOW = USES_TIME_LOW_HIGH | USES_TIME_MIDDLE };
 
@@ -33,6 +34,12 @@ struct ExprTables {
 
     /* A pass's temporaries: released when the pass ends, and with the network at the latest. */
     Arena scratch;
+
+    /* Likewise, of one call for derivatives; and its variables of sums that it had to rename, and the
+     * places of nodes in its list. */
+    Arena derive;
+    VEC(u32) spares;
+    u32 *places, place_capacity;
 
     /* Marks of a walk: marks[e] == mark_round says that e was seen in this round. */
     u32 *marks, mark_capacity, mark_round;
@@ -139,6 +146,25 @@ typedef struct RangeTable {
 } RangeTable;
 
 Range rxn__expr_range(RangeTable *table, Expr expr);
+
+/* The degree in the leaves whose bit of `uses` is `in` (species, quantities): 0 free of them, 1 affine,
+ * 2 anything else; by structure, from the degrees of the arguments (classify.c). */
+u8 rxn__node_degree(const Network *network, const u8 *degrees, Expr expr, u16 in);
+
+/* root = constant + Σ coefficient · node, as far as it is made of sums and of multiples by what is free
+ * of QUANTITY leaves (objective.c). Terms are not taken apart further where `stops` says so. The terms
+ * come from the last to the first; each node once. */
+typedef struct LinearTerm {
+    Expr node, coefficient;
+} LinearTerm;
+
+typedef struct LinearForm {
+    VEC(LinearTerm) terms;
+    Expr constant;
+} LinearForm;
+
+void rxn__expr_linear_form(Network *network, Expr root, bool (*stops)(void *context, Expr expr),
+                           void *context, Arena *arena, LinearForm *ret_form);
 
 /* An array of old_capacity items grown to new_capacity, with zeros. */
 #define GROW_ZEROED(arena, items, old_capacity, new_capacity)                                      \

@@ -4,6 +4,7 @@
  * number and every total from shapes and ranges, so that this arithmetic stands in one place.
  */
 #include "compiler/network/internal.h"
+#include "compiler/network/objective.h"
 
 #include <math.h>
 #include <string.h>
@@ -26,6 +27,8 @@ rxn__network_new(Arena *arena, NameTable *names)
     ExprTables *tables = NEW(arena, ExprTables);
     rxn__arena_init(&tables->scratch, arena->memory);
     rxn__arena_on_release(arena, release_scratch, &tables->scratch);
+    rxn__arena_init(&tables->derive, arena->memory);
+    rxn__arena_on_release(arena, release_scratch, &tables->derive);
     vec_push(arena, &tables->sets, ((VariableSet){0}));
     network->tables = tables;
 
@@ -157,6 +160,13 @@ rxn__network_each_expr(Network *network, ExprVisitSlot *visit, void *context)
         visit(context, &network->observables.items[i].value);
     for (u32 i = 0; i < network->breakpoints.count; i++)
         visit(context, &network->breakpoints.items[i]);
+    Objective *objective = network->objective;
+    for (u32 i = 0; objective != NULL && i < objective->atoms.count; i++)
+        visit(context, &objective->atoms.items[i].value);
+    for (u32 i = 0; objective != NULL && i < objective->functionals.count; i++)
+        visit(context, &objective->functionals.items[i].value);
+    for (u32 i = 0; objective != NULL && i < objective->outputs.count; i++)
+        visit(context, &objective->outputs.items[i].value);
 }
 
 void

@@ -214,6 +214,7 @@ typedef struct Network {
     u32 species_count, param_count, input_count, reaction_count, column_count; /* flat */
     double simulate_until, simulate_every;                                     /* NaN: not given */
     VEC(double) simulate_at;
+    struct Objective *objective; /* what is to be differentiated (objective.h); NULL: nothing */
     NetworkTraits traits;
     VEC(ConservationLaw) laws;
     bool laws_skipped; /* too large to compute */
@@ -265,6 +266,14 @@ expr_node(const Network *network, Expr expr)
     return &network->exprs.items[expr];
 }
 
+/* The number 0. */
+static inline bool
+rxn__expr_is_zero(const Network *network, Expr expr)
+{
+    const ExprNode *node = expr_node(network, expr);
+    return node->op == EXPR_NUMBER && node->number == 0;
+}
+
 /* value = constant + Σ coefficient[k] * variable[k], integers. False when it is not of this form. */
 enum { RXN_MAX_AFFINE = 8 };
 typedef struct Affine {
@@ -295,6 +304,7 @@ typedef struct ExprUses {
     bool time;      /* TIME itself */
     bool window;    /* TIME_LOW, TIME_HIGH or TIME_MIDDLE */
     bool variables; /* free ones */
+    bool quantities;
     bool sums;      /* has a SUM or a PROD */
 } ExprUses;
 
@@ -312,6 +322,7 @@ void rxn__expr_walk(const Network *network, Expr expr, Arena *scratch,
  * checks and tests, not for kernels. NaN if something needed is missing. */
 typedef struct ExprValues {
     const double *species, *params, *inputs;
+    const double *quantities; /* by number */
     const i64 *variables;
     double time;
     bool
@@ -320,6 +331,35 @@ typedef struct ExprValues {
 } ExprValues;
 
 double rxn__expr_evaluate(const Network *network, Expr expr, const ExprValues *values);
+
+/* ---- Derivatives (derive.c) ---------------------------------------------------------------------
+ *
+ * Symbolic, in the same DAG, so that they share what they have in common with the values. A count is
+ * taken as a real number: C(x, n) is the polynomial x(x-1)…(x-n+1)/n!. Where a function has a corner
+ * (abs, min, max, if) the derivative is that of the side which the value takes; floor, ceil and
+ * conditions have derivative zero. At the edges (0^h, x^0, saturated sigmoid) derivatives are the finite
+ * limits where there are such. */
+
+/* The derivative with respect to a leaf (a SPECIES, PARAM, HOISTED or QUANTITY node with its indices).
+ * Where the leaf stands inside sums or products, `bound` are those of their variables that its indices
+ * have, and the total differential is the sum of derivative · d leaf over all their values (over the
+ * others the derivative has been summed). Sums inside the derivative have variables that are neither
+ * bound nor free in the expression. */
+typedef struct LeafDerivative {
+    Expr leaf;
+    u32 bound_count;
+    u32 bound[RXN_MAX_RANK * RXN_MAX_AFFINE];
+    Expr derivative; /* never the number 0 */
+} LeafDerivative;
+
+typedef VEC(LeafDerivative) LeafDerivatives;
+
+/* Appends one entry for each distinct leaf of the expression (which may have free variables). */
+void rxn__expr_derivatives(Network *network, Expr expr, Arena *arena, LeafDerivatives *out);
+
+/* The derivative with respect to one member by its flat number: of SPECIES, PARAM (through HOISTED values,
+ * too) or QUANTITY (object). For expressions without free variables; sums are taken apart as needed. */
+Expr rxn__expr_derivative(Network *network, Expr expr, ExprOp op, u32 flat);
 
 /* ---- Members and labels (member.c) ------------------------------------------------------------ */
 

@@ -24,6 +24,7 @@
  * rest and are not printed.
  */
 #include "compiler/network/internal.h"
+#include "compiler/network/objective.h"
 
 #include <math.h>
 #include <string.h>
@@ -204,6 +205,7 @@ print_line(Printer *printer, Expr expr)
     case EXPR_PARAM:
     case EXPR_INPUT:
     case EXPR_HOISTED: print_reference(printer, node); break;
+    case EXPR_QUANTITY: rxn__text_printf(printer->out, " %u", node->object); break;
     default: print_args(printer, node);
     }
     rxn__text_append(printer->out, "\n", 1);
@@ -409,6 +411,39 @@ print_observable(Printer *printer, Observable *observable)
     rxn__text_printf(printer->out, "\n");
 }
 
+/* ---- What is differentiated ------------------------------------------------------------------ */
+
+static void
+print_objective(Printer *printer, Objective *objective)
+{
+    static const char *const kinds[] = {
+        [ATOM_STATE] = "state", [ATOM_INTEGRAL] = "integral", [ATOM_PASSAGE] = "passage"};
+    rxn__text_printf(printer->out, "objective\n");
+    for (u32 i = 0; i < objective->atoms.count; i++) {
+        Atom *atom = &objective->atoms.items[i];
+        need(printer, &atom->value);
+        rxn__text_printf(printer->out, "atom %s %%%u", kinds[atom->kind],
+                         printer->numbers[atom->value]);
+        if (atom->kind == ATOM_INTEGRAL)
+            print_f64(printer, atom->from);
+        print_f64(printer, atom->to);
+        rxn__text_printf(printer->out, "\n");
+    }
+    for (u32 i = 0; i < objective->functionals.count; i++) {
+        Functional *functional = &objective->functionals.items[i];
+        need(printer, &functional->value);
+        rxn__text_printf(printer->out, "functional %%%u\n", printer->numbers[functional->value]);
+    }
+    for (u32 i = 0; i < objective->outputs.count; i++) {
+        Output *output = &objective->outputs.items[i];
+        need(printer, &output->value);
+        rxn__text_printf(printer->out, "output ");
+        print_string(printer->out, output->label, strlen(output->label));
+        print_f64(printer, output->time);
+        rxn__text_printf(printer->out, " = %%%u\n", printer->numbers[output->value]);
+    }
+}
+
 /* ---- What the passes found ------------------------------------------------------------------- */
 
 static void
@@ -469,6 +504,8 @@ rxn__network_print(const Network *network, Text *out)
         need(&printer, &own->breakpoints.items[i]);
         rxn__text_printf(out, "breakpoint %%%u\n", printer.numbers[own->breakpoints.items[i]]);
     }
+    if (own->objective != NULL)
+        print_objective(&printer, own->objective);
     for (u32 i = 0; i < own->fit.count; i++) {
         const FitEntry *entry = &own->fit.items[i];
         rxn__text_printf(out, "fit ");

@@ -6,6 +6,7 @@
  * folded again: what was printed is what is read.
  */
 #include "compiler/network/internal.h"
+#include "compiler/network/objective.h"
 
 #include <math.h>
 #include <string.h>
@@ -348,6 +349,7 @@ read_line(Loader *loader)
     case EXPR_PARAM:
     case EXPR_INPUT:
     case EXPR_HOISTED: ok = read_reference(loader, &node); break;
+    case EXPR_QUANTITY: ok = read_u32(loader, UINT32_MAX, &node.object); break;
     default: node.arg_count = (u16)rxn__expr_ops[op].arity;
     }
     if (!ok)
@@ -634,6 +636,66 @@ read_simulate_at(Loader *loader)
     return true;
 }
 
+/* ---- What is differentiated ------------------------------------------------------------------ */
+
+static bool
+read_objective(Loader *loader)
+{
+    if (loader->network->objective != NULL)
+        return rxn__ir_fail(&loader->reader, "a second objective");
+    loader->network->objective = NEW(loader->arena, Objective);
+    return true;
+}
+
+static bool
+read_atom(Loader *loader)
+{
+    IrReader *reader = &loader->reader;
+    Atom atom = {.kind = ATOM_STATE};
+    if (rxn__ir_take_word(reader, "integral"))
+        atom.kind = ATOM_INTEGRAL;
+    else if (rxn__ir_take_word(reader, "passage"))
+        atom.kind = ATOM_PASSAGE;
+    else if (!rxn__ir_take_word(reader, "state"))
+        return rxn__ir_fail(reader, "expected state, integral or passage");
+    if (!read_value(loader, &atom.value) ||
+        (atom.kind == ATOM_INTEGRAL && !read_f64(loader, &atom.from)) ||
+        !read_f64(loader, &atom.to))
+        return false;
+    if (!isfinite(atom.from) || !isfinite(atom.to))
+        return rxn__ir_fail(reader, "a time is not finite");
+    if (atom.kind == ATOM_STATE)
+        atom.from = atom.to;
+    vec_push(loader->arena, &loader->network->objective->atoms, atom);
+    return true;
+}
+
+static bool
+read_functional(Loader *loader)
+{
+    Functional functional = {0};
+    if (!read_value(loader, &functional.value))
+        return false;
+    vec_push(loader->arena, &loader->network->objective->functionals, functional);
+    return true;
+}
+
+static bool
+read_output(Loader *loader)
+{
+    IrReader *reader = &loader->reader;
+    Output output = {0};
+    if (reader->kind != IR_STRING)
+        return rxn__ir_fail(reader, "expected a string");
+    output.label = rxn__arena_copy_text(loader->arena, reader->text, reader->length);
+    rxn__ir_next(reader);
+    if (!read_f64(loader, &output.time) || !rxn__ir_expect(reader, '=') ||
+        !read_value(loader, &output.value))
+        return false;
+    vec_push(loader->arena, &loader->network->objective->outputs, output);
+    return true;
+}
+
 static bool
 read_declaration(Loader *loader)
 {
@@ -682,6 +744,16 @@ read_declaration(Loader *loader)
         vec_push(loader->arena, &network->breakpoints, breakpoint);
         return true;
     }
+    if (rxn__ir_take_word(reader, "objective"))
+        return read_objective(loader);
+    if (network->objective != NULL) {
+        if (rxn__ir_take_word(reader, "atom"))
+            return read_atom(loader);
+        if (rxn__ir_take_word(reader, "functional"))
+            return read_functional(loader);
+        if (rxn__ir_take_word(reader, "output"))
+            return read_output(loader);
+    }
     return rxn__ir_fail(reader, "expected a declaration");
 }
 
@@ -703,6 +775,8 @@ rxn__network_read(Arena *arena, NameTable *names, const char *text, size_t lengt
         rxn__ir_fail(reader, "too many members");
         return reader->error;
     }
+    if (loader.network->objective != NULL)
+        rxn__objective_finish(loader.network);
     const char *broken = rxn__network_check(loader.network, arena);
     if (broken != NULL) {
         rxn__ir_fail(reader, "%s", broken);

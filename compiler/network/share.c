@@ -230,6 +230,7 @@ rebuild(Share *share, const Numbering *numbering)
     network->variables.items = variables;
     network->variables.count = numbering->count;
     network->variables.capacity = numbering->count + 1;
+    network->tables->spares.count = 0;
     each_declared_variable(network, renumber_variable, (void *)(uintptr_t)numbering);
 
     const ExprNode *old = network->exprs.items;

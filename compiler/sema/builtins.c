@@ -226,9 +226,28 @@ call_function(Sema *sema, const Scope *scope, const AstNode *node, Symbol *funct
     return value;
 }
 
+static bool
+is_local(const Scope *scope, Name name)
+{
+    for (const Local *local = scope->locals; local; local = local->outer)
+        if (local->name == name)
+            return true;
+    return false;
+}
+
 Expr
 rxn__sema_call(Sema *sema, const Scope *scope, const AstNode *node)
 {
+    const bool of_objective = sema->objective && rxn__sema_is_objective_function(node->name) &&
+                              !is_local(scope, node->name);
+    if (of_objective && scope->place != PLACE_MODEL)
+        return rxn__sema_objective_call(sema, scope, node);
+    if (of_objective && !rxn__symbols_find(&sema->symbols, node->name)) {
+        rxn__sema_error(sema, scope->module, node->span, "%s cannot depend on '%s'", scope->what,
+                        rxn__sema_show(sema, node->name));
+        rxn__sema_note(sema, (Span){0}, "it must be known at compile time: numbers and consts");
+        return 0;
+    }
     Expr *arguments = NEW_ARRAY(sema->arena, Expr, node->kid_count + 1);
     for (u32 i = 0; i < node->kid_count; i++)
         arguments[i] = rxn__sema_expression(sema, scope, node->kids[i]);

@@ -39,7 +39,10 @@ rxn__sema_constant(Sema *sema, const Scope *scope, const AstNode *node, const ch
 {
     const Module *module = scope->module;
     /* Locals stay known, so that a message can say why a loop variable cannot stand here. */
-    Scope inner = {.module = scope->module, .locals = scope->locals, .what = what};
+    Scope inner = {.module = scope->module,
+                   .locals = scope->locals,
+                   .allowed = sema->is_unrolling ? ALLOW_VARIABLES : 0,
+                   .what = what};
     Expr value = rxn__sema_number(sema, &inner, node);
     if (value == 0)
         return false;

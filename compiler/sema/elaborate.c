@@ -140,6 +140,14 @@ rxn__elaborate(const SemaInput *input, u32 file, AstNode **ret_ast)
                      "this model has no reactions: nothing will happen in it");
     if (network->observables.count == 0)
         rxn__sema_observe_all(sema);
+    if (input->objective) {
+        rxn__sema_objective(sema, module, input->objective);
+        if (input->diagnostics->error_count > 0) {
+            if (input->objective_is_wrong)
+                *input->objective_is_wrong = true;
+            return NULL;
+        }
+    }
     rxn__sema_warn_unused(sema);
     const char *broken = rxn__network_check(network, input->arena);
     if (broken) {

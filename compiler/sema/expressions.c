@@ -193,6 +193,8 @@ over_range(Sema *sema, const Scope *scope, const AstNode *node)
     Scope inner = *scope;
     inner.locals = &local;
     inner.allowed |= ALLOW_VARIABLES;
+    if (good && !is_empty && rxn__sema_reads(scope, node->kids[1]))
+        return rxn__sema_unrolled(sema, &inner, &local, node, low, high);
     Expr body = rxn__sema_expression(sema, &inner, node->kids[1]);
     if (is_empty)
         return rxn__expr_number(sema->network, is_sum ? 0 : 1);

@@ -15,6 +15,7 @@
 #ifndef RXN_SEMA_PRIVATE_H
 #define RXN_SEMA_PRIVATE_H
 
+#include "compiler/network/objective.h"
 #include "compiler/sema/sema.h"
 
 enum {
@@ -111,12 +112,22 @@ enum {
     ALLOW_ALL = 31,
 };
 
+/* Where an expression of `--of` stands (objective.c). */
+typedef enum ObjectivePlace {
+    PLACE_MODEL,      /* in no such expression */
+    PLACE_OUTSIDE,    /* outside of mean, var, sd and cov, where there is one of them */
+    PLACE_TRAJECTORY, /* what is made of one trajectory */
+    PLACE_READING,    /* what is read at one time, or at all times of a span */
+} ObjectivePlace;
+
 /* Where an expression stands. `what` says it in messages: "an initial value". */
 typedef struct Scope {
     Module *module;
     const Local *locals;
     u32 allowed;
     const char *what;
+    ObjectivePlace place;
+    const char *inside; /* of --of: the function that it is an argument of */
 } Scope;
 
 /* One inlined call: the same function of the same arguments is elaborated once. */
@@ -151,6 +162,9 @@ typedef struct Sema {
     Name time_name, data_name;
     const AstNode *simulate, *fit, *model; /* the first of each in the main file */
     bool too_many_modules;
+    ObjectiveBuilder *objective; /* while the expressions of --of are looked at */
+    u32 unrolled;                /* terms of sums of readings that were written out */
+    bool is_unrolling;           /* in one of them: every loop variable is a number */
 } Sema;
 
 /* ---- Names and messages (resolve.c) ----------------------------------------------------------- */
@@ -308,5 +322,28 @@ void rxn__sema_observe_all(Sema *sema);
 void rxn__sema_simulate(Sema *sema, Module *module, const AstNode *node);
 
 void rxn__sema_fit(Sema *sema, Module *module, const AstNode *node);
+
+/* ---- What is differentiated (objective.c) ------------------------------------------------------ */
+
+/* Sets network->objective, unless something is wrong in it. */
+void rxn__sema_objective(Sema *sema, Module *module, const ObjectiveRequest *request);
+
+/* at, integral, average, total, passage, mean, var, sd, cov: functions in `--of` alone. */
+bool rxn__sema_is_objective_function(Name name);
+
+/* A call of one of them, in a scope whose place is not PLACE_MODEL. */
+Expr rxn__sema_objective_call(Sema *sema, const Scope *scope, const AstNode *node);
+
+/* Whether there is a call of one of them in the tree, in such a scope. */
+bool rxn__sema_reads(const Scope *scope, const AstNode *node);
+
+/* A `sum` or `prod` whose body reads: written out, the body once for each value of the variable. */
+Expr rxn__sema_unrolled(Sema *sema, const Scope *scope, Local *local, const AstNode *node, i64 low,
+                        i64 high);
+
+/* The observable that the reference names; false where there is none. */
+bool rxn__sema_observable(Sema *sema, const Scope *scope, const AstNode *node, Expr *ret_value);
+
+void rxn__suggestion_try_objective(Sema *sema, Suggestion *suggestion, bool functions_wanted);
 
 #endif

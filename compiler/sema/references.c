@@ -19,6 +19,8 @@ allowed_text(u32 allowed)
     case ALLOW_PARAMS | ALLOW_INPUTS | ALLOW_VARIABLES:
         return "it may use numbers, parameters, inputs and loop variables";
     case ALLOW_ALL & ~(u32)ALLOW_TIME: return "it may use everything but the time";
+    case ALLOW_ALL & ~(u32)ALLOW_SPECIES:
+        return "what reads the state has to stand inside of one of them, as in 'mean(X)'";
     }
     return "it may use less than that";
 }
@@ -314,7 +316,12 @@ rxn__sema_reference(Sema *sema, const Scope *scope, const AstNode *node)
         return rxn__expr(sema->network, EXPR_TIME, NULL);
     }
     Symbol *symbol = rxn__sema_lookup(sema, scope->module, node->name);
-    if (!symbol && rxn__sema_is_builtin(node->name)) {
+    const bool of_objective = !symbol && scope->place != PLACE_MODEL;
+    Expr observed;
+    if (of_objective && rxn__sema_observable(sema, scope, node, &observed))
+        return observed;
+    if (!symbol && (rxn__sema_is_builtin(node->name) ||
+                    (of_objective && rxn__sema_is_objective_function(node->name)))) {
         const char *name = rxn__sema_show(sema, node->name);
         rxn__sema_error(sema, scope->module, node->span, "'%s' is a function and needs arguments",
                         name);

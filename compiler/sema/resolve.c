@@ -342,9 +342,17 @@ rxn__sema_unknown_name(Sema *sema, const Scope *scope, Name name, Span span, Wan
                     rxn__suggestion_try(&suggestion, local->name);
             if (wanted == WANT_FUNCTION)
                 rxn__suggestion_try_builtins(sema, &suggestion);
+            if (scope->place != PLACE_MODEL)
+                rxn__suggestion_try_objective(sema, &suggestion, wanted == WANT_FUNCTION);
         }
         if (suggestion.best)
             rxn__suggestion_note(sema, &suggestion);
+        else if (scope->place != PLACE_MODEL && wanted == WANT_VALUE && !head)
+            rxn__sema_note(sema, (Span){0}, "'--of' knows the names of the model's file");
+        else if (scope->place != PLACE_MODEL && wanted == WANT_FUNCTION && !head)
+            rxn__sema_note(sema, (Span){0},
+                           "beside the model's own and the builtin ones, '--of' has: at, integral, "
+                           "average, total, passage, mean, var, sd, cov");
         else if (wanted == WANT_SPECIES && !head)
             rxn__sema_note(sema, (Span){0}, "declare it, as in 'species %s = 0'", shown);
         else if (wanted == WANT_VALUE && !head)

@@ -20,12 +20,23 @@ typedef struct SourceLoader {
                  const char **ret_reason);
 } SourceLoader;
 
+/* `--of` and `--at`: docs/gradients.md says what the texts may hold. They are added to the source map as
+ * files named "--of", so messages have a caret under the text. */
+typedef struct ObjectiveRequest {
+    const char *const *texts; /* one expression each */
+    u32 text_count;
+    const double *times; /* of --at: finite, >= 0; may be none where every text has its own */
+    u32 time_count;
+} ObjectiveRequest;
+
 typedef struct SemaInput {
     Arena *arena;
     NameTable *names;
     SourceMap *sources;
     Diagnostics *diagnostics;
     const SourceLoader *loader;
+    const ObjectiveRequest *objective; /* NULL: none; else network->objective is set */
+    bool *objective_is_wrong;          /* NULL, or set where it is the objective, not the model */
 } SemaInput;
 
 /* Parses and elaborates file number `file` of the source map. NULL if there were errors (all in the

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Golden tests of messages: `rxn check` of wrong models, its whole text against what is expected.
+"""Golden tests of messages: `rxn check` of wrong models, `rxn grad` of wrong objectives: the whole text
+against what is expected.
 
     run.py --rxn build/rxn [--promote] [NAME...]
 
 Every errors/NAME.rxn is checked from within errors/, so that paths in messages are short, and every
 generated model below from within a temporary folder (those are too large, or too strange, to be
 files of the repository). What the program prints to standard error, with its exit status as the last
-line, must be NAME.expected. --promote rewrites the expected files instead of comparing.
+line, must be NAME.expected. What is given to `rxn grad` is in objectives.py, by name. --promote rewrites the expected files instead of comparing.
 """
 
 import argparse
@@ -16,6 +17,8 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+
+from objectives import OBJECTIVES
 
 HERE = pathlib.Path(__file__).resolve().parent
 MOST_SECONDS = 20  # a clear error in bounded time; the largest of these takes well under one
@@ -89,14 +92,14 @@ def write_files(folder, content):
         (folder / name).write_bytes(data)
 
 
-def check(rxn, folder, file):
-    """What the program says about the file, with the exit status in the last line."""
+def say(rxn, folder, *arguments):
+    """What the program says, with the exit status in the last line."""
     try:
         done = subprocess.run(
-            [rxn, "check", file],
+            [rxn, *arguments],
             cwd=folder,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             timeout=MOST_SECONDS,
         )
@@ -127,7 +130,8 @@ def main():
     rxn = os.path.abspath(arguments.rxn)
 
     files = {path.stem: path for path in sorted((HERE / "errors").glob("*.rxn"))}
-    known = set(files) | set(GENERATED)
+    wrong = {f"objective_{name}": arguments for name, arguments in OBJECTIVES.items()}
+    known = set(files) | set(GENERATED) | set(wrong)
     unknown = [name for name in arguments.names if name not in known]
     if unknown:
         parser.error("no such test: " + ", ".join(unknown))
@@ -137,12 +141,16 @@ def main():
     for name in chosen:
         if name in files:
             expected_path = files[name].with_suffix(".expected")
-            got = check(rxn, HERE / "errors", files[name].name)
+            got = say(rxn, HERE / "errors", "check", files[name].name)
+        elif name in wrong:
+            expected_path = HERE / "objectives" / f"{name}.expected"
+            words = wrong[name] if wrong[name][0] != "--of" else ["model.rxn", *wrong[name]]
+            got = say(rxn, HERE / "objectives", "grad", *words)
         else:
             expected_path = HERE / "generated" / f"{name}.expected"
             with tempfile.TemporaryDirectory() as folder:
                 write_files(pathlib.Path(folder), GENERATED[name])
-                got = check(rxn, folder, "main.rxn")
+                got = say(rxn, folder, "check", "main.rxn")
         expected = expected_path.read_bytes() if expected_path.exists() else b""
         if got == expected:
             continue
@@ -155,7 +163,7 @@ def main():
             failed += 1
 
     if not arguments.names:
-        for path in [*HERE.glob("errors/*.expected"), *HERE.glob("generated/*.expected")]:
+        for path in HERE.glob("*/*.expected"):
             if path.stem not in known:
                 if arguments.promote:
                     path.unlink()

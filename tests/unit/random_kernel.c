@@ -3,6 +3,7 @@
  * The generator keeps the values that are visible where it writes, picks ops at random for which it
  * has operands, and now and then opens a block. What makes a kernel end: the steps of a trajectory
  * are counted, and so is every loop. What keeps indices in range: they are remainders by the length.
+ * Tapes are written from end to end by init, so that any element may be read.
  */
 #include "random_kernel.h"
 
@@ -14,9 +15,11 @@ enum {
     SMALL = 5,   /* arrays: indexed by constants only, */
     MEDIUM = 11, /* by anything, on the stack, */
     LARGE = 150, /* by anything, too large for the stack, */
+    TAPE = 9,    /* not cleared, */
     TABLE = 13,  /* of the launch */
     OUTPUTS = 6, /* columns of the two-dimensional output */
     DEPTH = 4,   /* nesting of blocks */
+    TAPES = 8,
     VISIBLE = 4096,
 };
 
@@ -33,6 +36,7 @@ typedef struct Generator {
     u32 loop_depth;
     u32 scalar[KIR_TYPE_COUNT][2], uniform_scalar[KIR_TYPE_COUNT];
     u32 small[KIR_TYPE_COUNT], medium[KIR_TYPE_COUNT], large, uniform_table, uniform_large;
+    u32 tape[TAPES];
     u32 loop_counter[DEPTH + 1], steps, done;
     u32 rates, counts, flag, seed, matrix;          /* per launch */
     u32 start, out_f64, out_u32, out_bool, out_i64; /* per trajectory */
@@ -153,6 +157,15 @@ index_below(Generator *g, u32 length)
     return kir_cast(g->builder, KIR_I32, word);
 }
 
+/* An i32 from 0 to TAPE - 1: what counts a for, often, so that lanes in step write side by side. */
+static KirValue
+tape_index(Generator *g)
+{
+    if (below(g, 3) == 0)
+        return index_below(g, TAPE);
+    return kir_and(g->builder, pick(g, KIR_I32), constant(g, KIR_I32, 7));
+}
+
 static KirValue
 without_nan(Generator *g, KirValue value)
 {
@@ -217,7 +230,7 @@ random_leaf(Generator *g)
     KirType type = any_type(g);
     bool launch = g->region == KIR_LAUNCH;
     KirValue index[3];
-    switch (below(g, launch ? 5 : 14)) {
+    switch (below(g, launch ? 5 : 16)) {
     case 0: index[0] = index_below(g, TABLE); return rxn__kir_load(b, g->rates, index);
     case 1: index[0] = index_below(g, TABLE); return rxn__kir_load(b, g->counts, index);
     case 2: index[0] = index_below(g, TABLE); return rxn__kir_load(b, g->flag, index);
@@ -234,6 +247,8 @@ random_leaf(Generator *g)
     case 10: return rxn__kir_get(b, g->uniform_large, index_below(g, 4 * LARGE));
     case 11: return rxn__kir_get(b, g->uniform_scalar[type], 0);
     case 12: index[0] = index_below(g, TABLE); return rxn__kir_load(b, g->start, index);
+    case 13:
+    case 14: return rxn__kir_get(b, g->tape[below(g, TAPES)], tape_index(g));
     default: return rxn__kir_get(b, g->scalar[type][below(g, 2)], 0);
     }
 }
@@ -262,7 +277,7 @@ write_set(Generator *g)
         }
         return;
     }
-    switch (below(g, 6)) {
+    switch (below(g, 8)) {
     case 0: {
         KirValue at = constant(g, KIR_I32, below(g, SMALL));
         rxn__kir_set(b, g->small[type], at, pick(g, type));
@@ -270,6 +285,14 @@ write_set(Generator *g)
     }
     case 1: rxn__kir_set(b, g->medium[type], index_below(g, MEDIUM), pick(g, type)); break;
     case 2: rxn__kir_set(b, g->large, index_below(g, LARGE), pick(g, KIR_F64)); break;
+    case 3:
+    case 4: {
+        u32 tape = g->tape[below(g, TAPES)];
+        KirValue index = tape_index(g);
+        type = (KirType)rxn__kir_kernel(b)->locals.items[tape].type;
+        rxn__kir_set(b, tape, index, pick(g, type));
+        break;
+    }
     default: rxn__kir_set(b, g->scalar[type][below(g, 2)], 0, pick(g, type)); break;
     }
 }
@@ -332,9 +355,11 @@ write_for(Generator *g)
         low = index_below(g, 4);
     high = below(g, 2) ? index_below(g, 6) : constant(g, KIR_I32, below(g, 6));
     u32 count = g->visible_count, loops = g->loop_depth;
-    g->loop_depth = 0; /* a break does not leave a loop through a for */
-    push(g, rxn__kir_for(b, low, high));
+    g->loop_depth = 1;
+    push(g, below(g, 2) ? rxn__kir_for(b, low, high) : rxn__kir_for_down(b, low, high));
     write_block(g);
+    if (below(g, 8) == 0)
+        rxn__kir_break(b);
     rxn__kir_close(b);
     g->loop_depth = loops;
     g->visible_count = count;
@@ -490,6 +515,13 @@ declare(Generator *g)
         g->uniform_scalar[type] = named_local(g, "shared", type, (KirType)type, 0, true);
     }
     g->large = rxn__kir_local(b, "large", KIR_F64, LARGE);
+    static const struct {
+        KirType type;
+        u32 storage;
+    } tapes[TAPES] = {{KIR_U32, 1}, {KIR_U32, 2}, {KIR_U32, 4},  {KIR_F64, 8},
+                      {KIR_F32, 4}, {KIR_I64, 8}, {KIR_BOOL, 1}, {KIR_I32, 4}};
+    for (u32 i = 0; i < TAPES; i++)
+        g->tape[i] = rxn__kir_tape_local(b, "tape", tapes[i].type, tapes[i].storage, TAPE);
     g->uniform_table = rxn__kir_uniform_local(b, "uniform_table", KIR_F64, TABLE);
     g->uniform_large = rxn__kir_uniform_local(b, "uniform_large", KIR_I32, 4 * LARGE);
     for (u32 i = 0; i <= DEPTH; i++)
@@ -531,6 +563,22 @@ write_start(Generator *g)
     }
 }
 
+/* Every element, each of another value. */
+static void
+write_tapes(Generator *g)
+{
+    KirBuilder *b = g->builder;
+    KirValue low = constant(g, KIR_I32, 0), high = constant(g, KIR_I32, TAPE);
+    KirValue i = below(g, 2) ? rxn__kir_for(b, low, high) : rxn__kir_for_down(b, low, high);
+    KirValue number = kir_mul(b, kir_add(b, kir_trajectory(b), kir_cast(b, KIR_U64, i)),
+                              rxn__kir_const_bits(b, KIR_U64, 0x9E3779B97F4A7C15));
+    for (u32 t = 0; t < TAPES; t++) {
+        KirType type = (KirType)rxn__kir_kernel(b)->locals.items[g->tape[t]].type;
+        rxn__kir_set(b, g->tape[t], i, kir_cast(b, type, number));
+    }
+    rxn__kir_close(b);
+}
+
 static void
 write_region(Generator *g, KirRegion region, u32 size)
 {
@@ -538,6 +586,8 @@ write_region(Generator *g, KirRegion region, u32 size)
     g->loop_depth = g->depth = 0;
     g->left = size;
     rxn__kir_region(g->builder, region);
+    if (region == KIR_INIT)
+        write_tapes(g);
     if (region == KIR_LAUNCH || region == KIR_INIT)
         write_start(g);
     else
@@ -545,6 +595,24 @@ write_region(Generator *g, KirRegion region, u32 size)
             push(g, rxn__kir_get(g->builder, g->scalar[type][below(g, 2)], 0));
     while (g->left > 0)
         write_statement(g);
+}
+
+/* At the end of finish: stores what else nobody would look at. */
+static KirKernel *
+end_kernel(Generator *g, const char **ret_error)
+{
+    KirBuilder *b = g->builder;
+    for (u32 i = 0; i < OUTPUTS; i++) {
+        KirValue index[2] = {constant(g, KIR_I32, 0), constant(g, KIR_I32, i)};
+        KirValue value = rxn__kir_get(b, g->medium[KIR_F64], index[1]);
+        value = kir_add(b, value, rxn__kir_get(b, g->large, index[1]));
+        rxn__kir_store(b, g->out_f64, index, value);
+        rxn__kir_store(b, g->out_u32, &index[1], rxn__kir_get(b, g->tape[i % 3], index[1]));
+    }
+    rxn__kir_store(b, g->out_i64, NULL, rxn__kir_get(b, g->scalar[KIR_I64][0], 0));
+    KirKernel *kernel = NULL;
+    *ret_error = rxn__kir_end(b, &kernel);
+    return *ret_error == NULL ? kernel : NULL;
 }
 
 KirKernel *
@@ -565,6 +633,12 @@ random_kernel(Arena *arena, NameTable *names, u64 seed, u32 size, const char **r
                               constant(g, KIR_U32, 1 + below(g, 7)));
     rxn__kir_set(b, g->steps, 0, hash);
     g->visible_count = shared;
+    if (below(g, 4) == 0) {
+        /* All is done in finish. */
+        rxn__kir_set(b, g->done, 0, constant(g, KIR_BOOL, 1));
+        write_region(g, KIR_FINISH, size / 2);
+        return end_kernel(g, ret_error);
+    }
     write_region(g, KIR_STEP, size / 2);
     KirValue left = rxn__kir_get(b, g->steps, 0);
     KirValue none = kir_eq(b, left, constant(g, KIR_U32, 0));
@@ -572,16 +646,7 @@ random_kernel(Arena *arena, NameTable *names, u64 seed, u32 size, const char **r
     rxn__kir_set(b, g->done, 0, below(g, 3) ? none : kir_or(b, none, condition(g)));
     g->visible_count = shared;
     write_region(g, KIR_FINISH, size / 10);
-    for (u32 i = 0; i < OUTPUTS; i++) {
-        KirValue index[2] = {constant(g, KIR_I32, 0), constant(g, KIR_I32, i)};
-        KirValue value = rxn__kir_get(b, g->medium[KIR_F64], index[1]);
-        rxn__kir_store(b, g->out_f64, index,
-                       kir_add(b, value, rxn__kir_get(b, g->large, index[1])));
-    }
-    rxn__kir_store(b, g->out_i64, NULL, rxn__kir_get(b, g->scalar[KIR_I64][0], 0));
-    KirKernel *kernel = NULL;
-    *ret_error = rxn__kir_end(b, &kernel);
-    return *ret_error == NULL ? kernel : NULL;
+    return end_kernel(g, ret_error);
 }
 
 /* ---- launches ---------------------------------------------------------------------------------- */

@@ -295,7 +295,7 @@ misuse_is_reported_at_the_end(void **state)
         "add: an argument is no value",
         "the value of a set (value 2) is i32, not f64",
         "a block is left open at the end",
-        "step: a break outside of a loop (a for has none)",
+        "step: a break outside of a for or loop",
         "a block is closed that was not opened",
         "an else without its if",
         "get: a scalar has no index",

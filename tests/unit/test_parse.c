@@ -772,7 +772,11 @@ examples_of_the_reference_are_models(void **state)
         rxn__text_append(&source, more, sizeof more - 1);
         const u32 file = rxn__sources_add(&p.sources, "example", source.data, source.length);
         const SourceLoader loader = {.load = load_stdlib};
-        const SemaInput input = {&p.arena, &p.names, &p.sources, &p.diagnostics, &loader};
+        const SemaInput input = {.arena = &p.arena,
+                                 .names = &p.names,
+                                 .sources = &p.sources,
+                                 .diagnostics = &p.diagnostics,
+                                 .loader = &loader};
         const Network *network = rxn__elaborate(&input, file, NULL);
         if (!network)
             fail_msg("%s\n%s", source.data, messages(&p));

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 /* Raised whenever the code that this target renders changes for the same KIR. */
-enum { RENDERING_VERSION = 1 };
+enum { RENDERING_VERSION = 2 };
 
 static const char magic[8] = "rxnkobj";
 

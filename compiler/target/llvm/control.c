@@ -15,7 +15,7 @@
  * mask is left.
  *
  * Lanes leave for good by `break` (out of a loop) and `trap` (out of the region): the `alive` masks,
- * one per loop that lanes leave one by one and one for the region, lose them. After a block that
+ * one per `for` or `loop` that lanes leave one by one and one for the region, lose them. After a block that
  * may have done so the mask is formed anew from what it was and who is alive.
  *
  * Invariant: no code runs with an empty mask. Whoever narrows the mask tests it. So a load whose
@@ -47,21 +47,7 @@ rxn__llvm_has_trap(const KirBlock *block)
     return false;
 }
 
-/* Whether a break of the loop around `block` is in it. (A `for` inside has none.) */
-static bool
-has_break(const KirBlock *block)
-{
-    for (u32 i = 0; i < block->count; i++) {
-        const KirStatement *s = &block->items[i];
-        if (s->kind == KIR_BREAK)
-            return true;
-        if (s->kind == KIR_IF && (has_break(&s->body) || has_break(&s->otherwise)))
-            return true;
-    }
-    return false;
-}
-
-/* Whether the lanes leave the loop around `block` at different times. */
+/* Whether the lanes break out of the loop around `block` at different times. */
 static bool
 breaks_diverge(const Emit *e, const KirBlock *block)
 {
@@ -70,7 +56,8 @@ breaks_diverge(const Emit *e, const KirBlock *block)
         const KirStatement *s = &block->items[i];
         if (s->kind != KIR_IF)
             continue;
-        if (!uniform[s->value] && (has_break(&s->body) || has_break(&s->otherwise)))
+        if (!uniform[s->value] &&
+            (rxn__kir_has_break(&s->body) || rxn__kir_has_break(&s->otherwise)))
             return true;
         if (breaks_diverge(e, &s->body) || breaks_diverge(e, &s->otherwise))
             return true;
@@ -94,7 +81,8 @@ may_shrink(const Emit *e, const KirBlock *block)
     if (e->lanes == 1 || e->mask == NULL)
         return false;
     const Live *loop = innermost_loop(e);
-    return rxn__llvm_has_trap(block) || (loop->is_loop && !loop->uniform && has_break(block));
+    return rxn__llvm_has_trap(block) ||
+           (loop->is_loop && !loop->uniform && rxn__kir_has_break(block));
 }
 
 static void
@@ -295,6 +283,52 @@ emit_divergent_if(Emit *e, const KirStatement *s)
 
 /* ---- loops ------------------------------------------------------------------------------------- */
 
+/* A phi, and what it becomes by the next turn. */
+typedef struct Incoming {
+    LLVMValueRef phi, next;
+} Incoming;
+
+/* Of so few turns that it is over soon, whatever is in it. */
+static bool
+is_short(const Emit *e, const KirStatement *s)
+{
+    enum { FEW_TURNS = 256 };
+    const KirNode *values = e->kernel->values.items;
+    if (s->kind != KIR_FOR)
+        return false;
+    const KirNode *low = &values[s->index[0]], *high = &values[s->index[1]];
+    return low->op == KIR_CONST && high->op == KIR_CONST &&
+           (i64)high->bits - (i64)low->bits <= FEW_TURNS;
+}
+
+/* The jump back to the head of a `for` or `loop`. Finish may be a whole run by itself, so there the loops
+ * look whether it was cancelled: the outermost ones, and the long ones in them. (What is deeper pays for
+ * each instruction.) */
+static void
+emit_turn(Emit *e, const KirStatement *s, LLVMBasicBlockRef head, const Incoming *incoming)
+{
+    LLVMBasicBlockRef back = LLVMGetInsertBlock(e->builder);
+    if (e->region == KIR_FINISH &&
+        (e->loop_depth == 0 || (e->loop_depth == 1 && !is_short(e, s)))) {
+        back = rxn__llvm_block(e, "back");
+        rxn__llvm_emit_poll(e, back);
+        LLVMPositionBuilderAtEnd(e->builder, back);
+    }
+    LLVMBuildBr(e->builder, head);
+    if (incoming) {
+        LLVMValueRef next = incoming->next;
+        LLVMAddIncoming(incoming->phi, &next, &back, 1);
+    }
+}
+
+static void
+emit_loop_body(Emit *e, const KirBlock *block, LLVMBasicBlockRef begin, LLVMBasicBlockRef end)
+{
+    e->loop_depth++;
+    emit_body(e, block, begin, end);
+    e->loop_depth--;
+}
+
 /* All lanes go round together: the branches are real. */
 static void
 emit_uniform_loop(Emit *e, const KirStatement *s)
@@ -310,11 +344,11 @@ emit_uniform_loop(Emit *e, const KirStatement *s)
     LLVMPositionBuilderAtEnd(e->builder, head);
     if (traps)
         e->mask = LLVMBuildAnd(e->builder, before, alive_mask(e), "");
-    emit_body(e, &s->body, head, latch);
+    emit_loop_body(e, &s->body, head, latch);
     LLVMPositionBuilderAtEnd(e->builder, latch);
     if (traps)
         reform_mask(e, before);
-    LLVMBuildBr(e->builder, head);
+    emit_turn(e, s, head, NULL);
     e->live = live.outer;
     LLVMPositionBuilderAtEnd(e->builder, leave);
     e->mask = before;
@@ -322,16 +356,18 @@ emit_uniform_loop(Emit *e, const KirStatement *s)
         reform_mask(e, before);
 }
 
-/* The rest of a loop that lanes leave one by one: its body has been entered with live->alive. */
+/* The rest of a loop that lanes leave one by one: its body has been entered with live->alive, or with
+ * `mask`. */
 static void
-emit_divergent_body(Emit *e, const KirStatement *s, LLVMBasicBlockRef head, LLVMBasicBlockRef latch)
+emit_divergent_body(Emit *e, const KirStatement *s, LLVMBasicBlockRef begin,
+                    LLVMBasicBlockRef latch, LLVMValueRef mask)
 {
     e->blend = true;
     e->divergence++;
     e->after_trap |= rxn__llvm_has_trap(&s->body) ? LANES_TRAPPED | WITNESS_OPEN : 0;
-    LLVMPositionBuilderAtEnd(e->builder, head);
-    e->mask = rxn__llvm_load(e, e->mask_type, e->live->alive);
-    emit_body(e, &s->body, head, latch);
+    LLVMPositionBuilderAtEnd(e->builder, begin);
+    e->mask = mask ? mask : rxn__llvm_load(e, e->mask_type, e->live->alive);
+    emit_loop_body(e, &s->body, begin, latch);
     e->divergence--;
     LLVMPositionBuilderAtEnd(e->builder, latch);
 }
@@ -361,77 +397,155 @@ emit_divergent_loop(Emit *e, const KirStatement *s)
     rxn__llvm_store(e, before, live.alive);
     e->live = &live;
     LLVMBuildBr(e->builder, head);
-    emit_divergent_body(e, s, head, latch);
+    emit_divergent_body(e, s, head, latch, NULL);
     LLVMValueRef left = rxn__llvm_load(e, e->mask_type, live.alive);
-    LLVMBuildCondBr(e->builder, rxn__llvm_any(e, left), head, leave);
+    LLVMBasicBlockRef turn = rxn__llvm_block(e, "turn");
+    LLVMBuildCondBr(e->builder, rxn__llvm_any(e, left), turn, leave);
+    LLVMPositionBuilderAtEnd(e->builder, turn);
+    emit_turn(e, s, head, NULL);
     leave_divergent(e, s, before, blend, leave);
 }
 
+/* The number of the next turn. */
+static LLVMValueRef
+after_counter(Emit *e, const KirStatement *s, LLVMValueRef counter)
+{
+    LLVMTypeRef type = LLVMTypeOf(counter);
+    LLVMValueRef one = LLVMConstInt(e->i32, 1, false);
+    if (type != e->i32)
+        one = rxn__llvm_splat(e, one);
+    return s->down ? LLVMBuildSub(e->builder, counter, one, "")
+                   : LLVMBuildAdd(e->builder, counter, one, "");
+}
+
+/* All lanes take the same turns: between bounds that are one for all, and who breaks out takes all with
+ * it. */
 static void
 emit_uniform_for(Emit *e, const KirStatement *s)
 {
-    LLVMValueRef before = e->mask, high = e->values[s->index[1]];
-    LLVMValueRef one = LLVMConstInt(e->i32, 1, false);
-    LLVMBasicBlockRef entry = LLVMGetInsertBlock(e->builder);
+    LLVMBuilderRef b = e->builder;
+    LLVMValueRef before = e->mask, low = e->values[s->index[0]], high = e->values[s->index[1]];
+    LLVMBasicBlockRef entry = LLVMGetInsertBlock(b);
     LLVMBasicBlockRef head = rxn__llvm_block(e, "for"), body = rxn__llvm_block(e, "body");
     LLVMBasicBlockRef latch = rxn__llvm_block(e, "next"), leave = rxn__llvm_block(e, "left");
     bool shrinks = e->lanes > 1 && before != NULL && rxn__llvm_has_trap(&s->body);
     e->after_trap |= shrinks ? LANES_TRAPPED | WITNESS_OPEN : 0;
-    LLVMBuildBr(e->builder, head);
-    LLVMPositionBuilderAtEnd(e->builder, head);
-    LLVMValueRef counter = LLVMBuildPhi(e->builder, e->i32, "");
-    LLVMAddIncoming(counter, &e->values[s->index[0]], &entry, 1);
+    Live live = {.outer = e->live, .is_loop = true, .uniform = true, .leave = leave};
+    e->live = &live;
+    LLVMBuildBr(b, head);
+    LLVMPositionBuilderAtEnd(b, head);
+    /* Down, `next` runs from high to low + 1, and the turn's number is one less. */
+    LLVMValueRef next = LLVMBuildPhi(b, e->i32, "");
+    LLVMAddIncoming(next, s->down ? &high : &low, &entry, 1);
+    LLVMValueRef more =
+        LLVMBuildICmp(b, s->down ? LLVMIntSGT : LLVMIntSLT, next, s->down ? low : high, "");
+    LLVMBuildCondBr(b, more, body, leave);
+    LLVMPositionBuilderAtEnd(b, body);
+    LLVMValueRef counter = s->down ? after_counter(e, s, next) : next;
     e->values[s->value] = counter;
-    LLVMValueRef more = LLVMBuildICmp(e->builder, LLVMIntSLT, counter, high, "");
-    LLVMBuildCondBr(e->builder, more, body, leave);
-    LLVMPositionBuilderAtEnd(e->builder, body);
     if (shrinks)
-        e->mask = LLVMBuildAnd(e->builder, before, alive_mask(e), "");
-    emit_body(e, &s->body, body, latch);
-    LLVMPositionBuilderAtEnd(e->builder, latch);
-    LLVMValueRef next = LLVMBuildAdd(e->builder, counter, one, "");
+        e->mask = LLVMBuildAnd(b, before, alive_mask(e), "");
+    emit_loop_body(e, &s->body, body, latch);
+    LLVMPositionBuilderAtEnd(b, latch);
+    LLVMValueRef following = s->down ? counter : after_counter(e, s, counter);
     if (shrinks) /* leaves early when no lane is left */
         reform_mask(e, before);
-    LLVMBasicBlockRef back = LLVMGetInsertBlock(e->builder);
-    LLVMAddIncoming(counter, &next, &back, 1);
-    LLVMBuildBr(e->builder, head);
-    LLVMPositionBuilderAtEnd(e->builder, leave);
+    emit_turn(e, s, head, &(Incoming){next, following});
+    e->live = live.outer;
+    LLVMPositionBuilderAtEnd(b, leave);
     e->mask = before;
     if (shrinks)
-        e->mask = LLVMBuildAnd(e->builder, before, alive_mask(e), "");
+        e->mask = LLVMBuildAnd(b, before, alive_mask(e), "");
 }
 
+/* What all lanes with a turn to take begin with: the first of their starts. */
+static LLVMValueRef
+common_start(Emit *e, const KirStatement *s, LLVMValueRef some)
+{
+    KirValue bound = s->index[s->down ? 1 : 0];
+    LLVMValueRef start = e->values[bound];
+    if (!e->layout->uniform[bound]) {
+        LLVMValueRef never = LLVMConstInt(e->i32, s->down ? 0x80000000u : 0x7fffffffu, false);
+        start = LLVMBuildSelect(e->builder, some, start, rxn__llvm_splat(e, never), "");
+        start =
+            rxn__llvm_intrinsic(e, s->down ? "llvm.vector.reduce.smax" : "llvm.vector.reduce.smin",
+                                &e->vector[KIR_I32], 1, &start, 1);
+    }
+    return start;
+}
+
+/* Lanes take their turns at different times, or leave at different times. If the counter is one for
+ * all, then
+ *
+ *     alive = mask & (lo < hi)             for lanes that all begin at lo, and end by themselves;
+ *     i = lo                               with starts of their own, i begins at the least of them, and
+ *     if (any(alive)) do {                 the turn is for mask = alive & (lo <= i), if there are any.
+ *         mask = alive; body
+ *         i = i + 1; alive &= i < hi
+ *     } while (any(alive))
+ *
+ * and down likewise, from the other end. If each lane has a counter of its own, that is a vector, and
+ * all begin at once. */
 static void
 emit_divergent_for(Emit *e, const KirStatement *s)
 {
     LLVMBuilderRef b = e->builder;
+    const bool *uniform = e->layout->uniform;
     LLVMValueRef before = e->mask;
-    bool blend = e->blend;
-    LLVMTypeRef type = e->vector[KIR_I32];
+    bool blend = e->blend, in_step = uniform[s->value];
+    bool own_start = in_step && !uniform[s->index[s->down ? 1 : 0]];
     LLVMValueRef low = rxn__llvm_lanes_of(e, s->index[0]);
     LLVMValueRef high = rxn__llvm_lanes_of(e, s->index[1]);
-    LLVMBasicBlockRef head = rxn__llvm_block(e, "for"), latch = rxn__llvm_block(e, "next");
-    LLVMBasicBlockRef leave = rxn__llvm_block(e, "left");
-    Live live = {.outer = e->live};
+    LLVMBasicBlockRef head = rxn__llvm_block(e, "for"), body = head;
+    LLVMBasicBlockRef latch = rxn__llvm_block(e, "next"), leave = rxn__llvm_block(e, "left");
+    Live live = {.outer = e->live, .is_loop = true};
     live.alive = rxn__llvm_stack_slot(e, e->mask_type, "alive");
-    LLVMValueRef counter = rxn__llvm_stack_slot(e, type, "counter");
-    rxn__llvm_store(e, low, counter);
-    LLVMValueRef more = LLVMBuildICmp(b, LLVMIntSLT, low, high, "");
-    LLVMValueRef some = LLVMBuildAnd(b, before, more, "");
+    LLVMValueRef some = LLVMBuildAnd(b, before, LLVMBuildICmp(b, LLVMIntSLT, low, high, ""), "");
     rxn__llvm_store(e, some, live.alive);
+    LLVMValueRef start = in_step ? common_start(e, s, some) : s->down ? high : low;
+    if (s->down)
+        start = after_counter(e, s, start);
+    LLVMBasicBlockRef entry = LLVMGetInsertBlock(b);
     e->live = &live;
     LLVMBuildCondBr(b, rxn__llvm_any(e, some), head, leave);
+
     LLVMPositionBuilderAtEnd(b, head);
-    LLVMValueRef now = rxn__llvm_load(e, type, counter);
-    e->values[s->value] = now;
-    emit_divergent_body(e, s, head, latch);
-    LLVMValueRef next =
-        LLVMBuildAdd(b, now, rxn__llvm_splat(e, LLVMConstInt(e->i32, 1, false)), "");
-    rxn__llvm_store(e, next, counter);
-    some = LLVMBuildAnd(b, rxn__llvm_load(e, e->mask_type, live.alive),
-                        LLVMBuildICmp(b, LLVMIntSLT, next, high, ""), "");
-    rxn__llvm_store(e, some, live.alive);
-    LLVMBuildCondBr(b, rxn__llvm_any(e, some), head, leave);
+    LLVMValueRef counter = LLVMBuildPhi(b, LLVMTypeOf(start), "");
+    LLVMAddIncoming(counter, &start, &entry, 1);
+    e->values[s->value] = counter;
+    LLVMValueRef begun = NULL;
+    if (own_start) {
+        LLVMValueRef all = rxn__llvm_splat(e, counter);
+        begun = s->down ? LLVMBuildICmp(b, LLVMIntSLT, all, high, "")
+                        : LLVMBuildICmp(b, LLVMIntSLE, low, all, "");
+        begun = LLVMBuildAnd(b, rxn__llvm_load(e, e->mask_type, live.alive), begun, "");
+        body = rxn__llvm_block(e, "begun");
+        LLVMBuildCondBr(b, rxn__llvm_any(e, begun), body, latch);
+    }
+    emit_divergent_body(e, s, body, latch, begun);
+    LLVMValueRef next = after_counter(e, s, counter), more;
+    LLVMValueRef now = s->down ? counter : next;
+    bool common_end = in_step && uniform[s->index[s->down ? 0 : 1]];
+    if (common_end) {
+        more = LLVMBuildICmp(b, s->down ? LLVMIntSGT : LLVMIntSLT, now,
+                             e->values[s->index[s->down ? 0 : 1]], "");
+    } else {
+        if (in_step)
+            now = rxn__llvm_splat(e, now);
+        more = LLVMBuildICmp(b, s->down ? LLVMIntSGT : LLVMIntSLT, now, s->down ? low : high, "");
+    }
+    LLVMValueRef left = rxn__llvm_load(e, e->mask_type, live.alive);
+    if (!common_end) {
+        left = LLVMBuildAnd(b, left, more, "");
+        rxn__llvm_store(e, left, live.alive);
+    }
+    LLVMValueRef again = rxn__llvm_any(e, left);
+    if (common_end)
+        again = LLVMBuildAnd(b, again, more, "");
+    LLVMBasicBlockRef turn = rxn__llvm_block(e, "turn");
+    LLVMBuildCondBr(b, again, turn, leave);
+    LLVMPositionBuilderAtEnd(b, turn);
+    emit_turn(e, s, head, &(Incoming){counter, next});
     leave_divergent(e, s, before, blend, leave);
 }
 
@@ -567,7 +681,8 @@ emit_block(Emit *e, const KirBlock *block)
                 emit_divergent_if(e, s);
             break;
         case KIR_FOR:
-            if (uniform[s->value])
+            if (e->lanes == 1 || e->mask == NULL ||
+                (uniform[s->index[0]] && uniform[s->index[1]] && !breaks_diverge(e, &s->body)))
                 emit_uniform_for(e, s);
             else
                 emit_divergent_for(e, s);
@@ -601,6 +716,7 @@ saving_pays(const Emit *e, const KirBlock *block)
 void
 rxn__llvm_emit_region(Emit *e, KirRegion region, LLVMValueRef mask, LLVMValueRef alive, bool blend)
 {
+    e->region = region;
     e->saves_witness = region == KIR_STEP && saving_pays(e, &e->kernel->regions[region]);
     LLVMBasicBlockRef body = rxn__llvm_block(e, "region"), end = rxn__llvm_block(e, "region_end");
     Live live = {.alive = alive, .leave = end};

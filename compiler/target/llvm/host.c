@@ -87,8 +87,11 @@ rxn__llvm_lanes(const KirKernel *kernel, const TargetOptions *options, const Llv
         return options->lanes;
     if (kernel->lanes != 0)
         return kernel->lanes;
-    bool twice =
-        kernel->precision == KIR_F32 || count_values(&kernel->regions[KIR_STEP]) < SHORT_STEP;
+    /* A kernel without a step does its work in finish. */
+    const KirBlock *work = &kernel->regions[KIR_STEP];
+    if (work->count == 0)
+        work = &kernel->regions[KIR_FINISH];
+    bool twice = kernel->precision == KIR_F32 || count_values(work) < SHORT_STEP;
     u32 lanes = host->vector_bits / 32;
     return host->vector_bits == 512 && twice ? 2 * lanes : lanes;
 }

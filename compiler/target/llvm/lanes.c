@@ -19,6 +19,9 @@
  * memory, traps and loop conditions. Which lane a trajectory runs in never matters: nothing that it
  * computes depends on its lane.
  *
+ * A kernel whose trajectories are done after init does all its work in finish: then its lanes are filled
+ * together, run through it in step, and are refilled together. So loops in finish look at *cancel too.
+ *
  * Example, W = 4, five rows with 2, 1, 3, 1 and 2 steps; time runs down:
  *
  *     lane     0  1  2  3
@@ -36,7 +39,6 @@ typedef struct Driver {
     LLVMValueRef next;  /* i64 slot: the next row to give out */
     LLVMValueRef live;  /* mask slot: lanes that have a trajectory */
     LLVMValueRef alive; /* mask slot: of those, which have not trapped in this region */
-    LLVMValueRef polls; /* i32 slot: steps to the next look at *cancel */
     LLVMBasicBlockRef refill, check, step, poll, finish, leave;
 } Driver;
 
@@ -169,13 +171,34 @@ emit_refill(Emit *e, const Driver *d)
     rxn__llvm_branch(e, rxn__llvm_any(e, ended), d->finish, d->check, 16);
 }
 
+/* ---- cancellation ------------------------------------------------------------------------------ */
+
+void
+rxn__llvm_emit_poll(Emit *e, LLVMBasicBlockRef next)
+{
+    LLVMBuilderRef b = e->builder;
+    LLVMBasicBlockRef asked = rxn__llvm_block(e, "asked");
+    LLVMValueRef zero = LLVMConstInt(e->i32, 0, false);
+    LLVMValueRef left =
+        LLVMBuildSub(b, rxn__llvm_load(e, e->i32, e->polls), LLVMConstInt(e->i32, 1, false), "");
+    rxn__llvm_store(e, left, e->polls);
+    LLVMValueRef now = LLVMBuildICmp(b, LLVMIntEQ, left, zero, "");
+    rxn__llvm_branch(e, now, asked, next, POLL_STEPS);
+
+    LLVMPositionBuilderAtEnd(b, asked);
+    rxn__llvm_store(e, LLVMConstInt(e->i32, POLL_STEPS, false), e->polls);
+    LLVMValueRef cancel = rxn__llvm_load(e, e->i32, e->cancel);
+    LLVMSetVolatile(cancel, true);
+    LLVMValueRef wanted = LLVMBuildICmp(b, LLVMIntNE, cancel, zero, "");
+    rxn__llvm_branch(e, wanted, e->cancelled, next, 1024);
+}
+
 /* ---- step -------------------------------------------------------------------------------------- */
 
 static void
 emit_step(Emit *e, const Driver *d)
 {
     LLVMBuilderRef b = e->builder;
-    LLVMBasicBlockRef asked = rxn__llvm_block(e, "asked");
     LLVMPositionBuilderAtEnd(b, d->check);
     LLVMValueRef live = rxn__llvm_load(e, e->mask_type, d->live);
     rxn__llvm_branch(e, rxn__llvm_any(e, live), d->step, d->leave, 1);
@@ -190,18 +213,7 @@ emit_step(Emit *e, const Driver *d)
     rxn__llvm_branch(e, rxn__llvm_any(e, ended), d->finish, d->poll, 64);
 
     LLVMPositionBuilderAtEnd(b, d->poll);
-    LLVMValueRef left =
-        LLVMBuildSub(b, rxn__llvm_load(e, e->i32, d->polls), LLVMConstInt(e->i32, 1, false), "");
-    rxn__llvm_store(e, left, d->polls);
-    LLVMValueRef now = LLVMBuildICmp(b, LLVMIntEQ, left, LLVMConstInt(e->i32, 0, false), "");
-    rxn__llvm_branch(e, now, asked, d->step, POLL_STEPS);
-
-    LLVMPositionBuilderAtEnd(b, asked);
-    rxn__llvm_store(e, LLVMConstInt(e->i32, POLL_STEPS, false), d->polls);
-    LLVMValueRef cancel = rxn__llvm_load(e, e->i32, e->cancel);
-    LLVMSetVolatile(cancel, true);
-    LLVMValueRef wanted = LLVMBuildICmp(b, LLVMIntNE, cancel, LLVMConstInt(e->i32, 0, false), "");
-    rxn__llvm_branch(e, wanted, d->leave, d->step, 1024);
+    rxn__llvm_emit_poll(e, d->step);
 }
 
 /* ---- faults ------------------------------------------------------------------------------------ */
@@ -463,8 +475,8 @@ rxn__llvm_emit_function(Emit *e)
         .next = rxn__llvm_stack_slot(e, e->i64, "next"),
         .live = rxn__llvm_stack_slot(e, e->mask_type, "live"),
         .alive = rxn__llvm_stack_slot(e, e->mask_type, "alive"),
-        .polls = rxn__llvm_stack_slot(e, e->i32, "polls"),
     };
+    e->polls = rxn__llvm_stack_slot(e, e->i32, "polls");
     e->row_slot = rxn__llvm_stack_slot(e, e->row_type, "row");
     e->code_slot = rxn__llvm_stack_slot(e, e->vector[KIR_U32], "code");
     e->detail_slot = rxn__llvm_stack_slot(e, e->vector[KIR_U32], "detail");
@@ -475,7 +487,7 @@ rxn__llvm_emit_function(Emit *e)
     rxn__llvm_store(e, LLVMConstInt(e->i64, 0, false), d.next);
     rxn__llvm_store(e, LLVMConstNull(e->mask_type), d.live);
     rxn__llvm_store(e, LLVMConstNull(e->mask_type), d.alive);
-    rxn__llvm_store(e, LLVMConstInt(e->i32, POLL_STEPS, false), d.polls);
+    rxn__llvm_store(e, LLVMConstInt(e->i32, POLL_STEPS, false), e->polls);
     rxn__llvm_store(e, LLVMConstNull(e->row_type), e->row_slot);
     rxn__llvm_store(e, LLVMConstNull(e->vector[KIR_U32]), e->code_slot);
     rxn__llvm_store(e, LLVMConstNull(e->vector[KIR_U32]), e->detail_slot);
@@ -485,7 +497,7 @@ rxn__llvm_emit_function(Emit *e)
     d.step = rxn__llvm_block(e, "step");
     d.poll = rxn__llvm_block(e, "poll");
     d.finish = rxn__llvm_block(e, "finish");
-    d.leave = rxn__llvm_block(e, "leave");
+    d.leave = e->cancelled = rxn__llvm_block(e, "leave");
     LLVMBuildBr(b, d.refill);
 
     emit_refill(e, &d);

@@ -7,16 +7,21 @@
  *     launch { %1 = load.f64 rates[0] }            uniform: all of launch is
  *     step {   %2 = const.f64 2
  *              %3 = mul.f64 %1, %2                 uniform: from uniform values only
- *              for %4 in 0, 10 {                   %4 is uniform, whatever the mask around it
- *                %5 = get.f64 x[%4]                not: each lane has its x; but the index is, so
+ *              %4 = for %5 .. %6 {                 %4 is uniform if one of the bounds is
+ *                %7 = get.f64 x[%4]                not: each lane has its x; but the index is, so
  *              }                                   this is a plain vector load, not a gather
  *            }
+ *
+ * The lanes of a `for` count in step wherever that takes no more turns than the longest of them needs:
+ * from a common start to bounds of their own, or from starts of their own to a common bound (who starts
+ * late, or has ended, is masked). Only where both bounds differ does each lane have its own counter.
  *
  * With one lane everything is uniform, and the whole of the mask machinery falls away by itself.
  *
  * Scalars live in stack slots that LLVM turns into registers. So do arrays that only constants
  * index. Other arrays lie in memory, lane by lane within each element (element i of lane k is at
- * i*W + k), on the stack if they are small and in the launch's workspace if not.
+ * i*W + k), on the stack if they are small and in the launch's workspace if not. Tapes are always in the
+ * workspace, at its end, so that what is never written stays behind what is used.
  */
 #include "compiler/target/llvm/llvm.h"
 
@@ -81,7 +86,7 @@ analyse_block(Analysis *a, const KirBlock *block)
         }
         case KIR_SET: note_index(a, s->object, s->index_count, s->index[0]); break;
         case KIR_FOR:
-            uniform[s->value] = uniform[s->index[0]] && uniform[s->index[1]];
+            uniform[s->value] = uniform[s->index[0]] || uniform[s->index[1]];
             analyse_block(a, &s->body);
             break;
         case KIR_IF:
@@ -155,8 +160,8 @@ rxn__llvm_layout(const KirKernel *kernel, u32 lanes, Arena *arena)
         const KirLocal *local = &kernel->locals.items[i];
         LocalLayout *place = &layout->locals[i];
         place->uniform = local->uniform || lanes == 1;
-        place->place = LOCAL_SCALAR;
-        if (local->length == 0)
+        place->place = local->storage ? LOCAL_TAPE : LOCAL_SCALAR;
+        if (local->length == 0 || local->storage)
             continue;
         if (!a.dynamic_index[i] && local->length <= SPLIT_MOST_ELEMENTS) {
             place->place = LOCAL_SPLIT;
@@ -184,6 +189,13 @@ rxn__llvm_layout(const KirKernel *kernel, u32 lanes, Arena *arena)
     if (!layout->witness_on_stack) {
         layout->witness_offset = workspace;
         workspace += bytes;
+    }
+    for (u32 i = 0; i < kernel->locals.count; i++) {
+        const KirLocal *local = &kernel->locals.items[i];
+        if (!local->storage)
+            continue;
+        layout->locals[i].offset = workspace;
+        workspace += align_to_line((size_t)local->storage * local->length * lanes);
     }
     layout->workspace_bytes = workspace;
     return layout;

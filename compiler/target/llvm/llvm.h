@@ -24,6 +24,7 @@
  *     emit.c      LLVM types, constants, small things
  *     memory.c    one element per lane: gather, scatter, bools as bytes
  *     locals.c    reading and writing locals
+ *     tapes.c     the same for tapes
  *     buffers.c   loads and stores
  *     emit_ops.c  one function per KIR op
  *     control.c   statements and masks
@@ -64,12 +65,13 @@ typedef enum LocalPlace {
     LOCAL_SPLIT,     /* an array that only constants index: one such slot per element */
     LOCAL_STACK,     /* an array in the stack frame */
     LOCAL_WORKSPACE, /* an array in launch->workspace */
+    LOCAL_TAPE,      /* likewise, in its storage width, and never cleared */
 } LocalPlace;
 
 typedef struct LocalLayout {
     u8 place;
     bool uniform;  /* one for all lanes */
-    size_t offset; /* of LOCAL_WORKSPACE, bytes */
+    size_t offset; /* of LOCAL_WORKSPACE and LOCAL_TAPE, bytes */
 } LocalLayout;
 
 typedef struct Layout {
@@ -94,8 +96,8 @@ typedef struct LocalSlots {
     LLVMValueRef *slots;
 } LocalSlots;
 
-/* A divergent loop that is being emitted, or the region itself: `alive` holds the mask of the lanes
- * that have not left it by break or trap. */
+/* A `for` or `loop` that is being emitted, or the region itself: `alive` holds the mask of the lanes
+ * that have not left it by break or trap, or by the end of their `for`. */
 typedef struct Live {
     struct Live *outer;
     LLVMValueRef alive;
@@ -159,6 +161,8 @@ typedef struct Emit {
     bool blend;
     u8 after_trap;  /* AfterTrap: of the code before */
     u32 divergence; /* how many blocks around that not all lanes of the region have entered */
+    u32 loop_depth; /* how many fors and loops around */
+    KirRegion region;
     Live *live;
     SharedTrap shared_trap;
     LLVMBasicBlockRef block_end; /* where the current KIR block goes when no lane of it is left */
@@ -170,6 +174,9 @@ typedef struct Emit {
      * k of lane l at witness_area[k*W + l]. saved_slot: the lanes for which that has been done. */
     LLVMValueRef row_slot, code_slot, detail_slot, witness_area, saved_slot;
     bool saves_witness; /* traps at the top of step do so at once; see control.c */
+
+    LLVMValueRef polls;          /* i32 slot: turns to the next look at *cancel */
+    LLVMBasicBlockRef cancelled; /* where a cancelled run goes */
 
     const char *error; /* what this target cannot do, in words; the first one */
 } Emit;
@@ -223,8 +230,14 @@ LLVMValueRef rxn__llvm_gather(Emit *e, KirType type, LLVMValueRef addresses);
 
 void rxn__llvm_scatter(Emit *e, KirType type, LLVMValueRef value, LLVMValueRef addresses);
 
-void rxn__llvm_masked_store(Emit *e, KirType type, LLVMValueRef value, LLVMValueRef address,
-                            u32 alignment);
+/* One vector, lane after lane, of which the lanes of the mask are written: a masked store, or where the
+ * processor has none for `value`'s type, a load, a blend and a store. */
+void rxn__llvm_masked_store(Emit *e, LLVMValueRef value, LLVMValueRef address, u32 alignment);
+
+/* The same for elements of a given LLVM type, `bytes` wide, without any conversion. */
+LLVMValueRef rxn__llvm_gather_raw(Emit *e, LLVMTypeRef vector, LLVMValueRef addresses, u32 bytes);
+
+void rxn__llvm_scatter_raw(Emit *e, LLVMValueRef value, LLVMValueRef addresses, u32 bytes);
 
 /* locals.c */
 void rxn__llvm_emit_locals(Emit *e);
@@ -238,6 +251,14 @@ void rxn__llvm_emit_set(Emit *e, const KirStatement *statement);
 
 /* Address of element `index` (an i32 or i64 scalar) of a local array that lives in memory. */
 LLVMValueRef rxn__llvm_element_address(Emit *e, u32 local, LLVMValueRef index);
+
+/* Whether a set has to leave the other lanes' elements of the local as they are. */
+bool rxn__llvm_must_blend(const Emit *e, u32 local);
+
+/* tapes.c */
+LLVMValueRef rxn__llvm_tape_get(Emit *e, const KirNode *node);
+
+void rxn__llvm_tape_set(Emit *e, const KirStatement *statement);
 
 /* buffers.c */
 LLVMValueRef rxn__llvm_emit_load(Emit *e, const KirNode *node, bool uniform);
@@ -262,6 +283,10 @@ void rxn__llvm_emit_region(Emit *e, KirRegion region, LLVMValueRef mask, LLVMVal
                            bool blend);
 
 bool rxn__llvm_has_trap(const KirBlock *block);
+
+/* lanes.c: looks at *cancel once in many calls, and if it is set goes to e->cancelled, else on to
+ * `next`. Ends the block. */
+void rxn__llvm_emit_poll(Emit *e, LLVMBasicBlockRef next);
 
 /* lanes.c: the body of the function. */
 void rxn__llvm_emit_function(Emit *e);

@@ -4,7 +4,7 @@
  *     array local             [length * W x T], element i of lane k at i*W + k
  *     uniform array           [length x T]
  *
- * The layout has decided where each of them is. Slots of scalars become registers.
+ * The layout has decided where each of them is. Slots of scalars become registers. (Tapes: tapes.c.)
  */
 #include "compiler/target/llvm/llvm.h"
 
@@ -35,7 +35,7 @@ rxn__llvm_emit_locals(Emit *e)
         const LocalLayout *place = &e->layout->locals[i];
         u32 slots = place->place == LOCAL_SPLIT ? local->length : 1;
         e->locals[i].slots = NEW_ARRAY(e->arena, LLVMValueRef, slots);
-        if (place->place == LOCAL_WORKSPACE) {
+        if (place->place >= LOCAL_WORKSPACE) {
             LLVMValueRef offset = LLVMConstInt(e->i64, place->offset, false);
             e->locals[i].slots[0] =
                 LLVMBuildGEP2(e->builder, e->i8, e->workspace, &offset, 1, local->name->text);
@@ -105,6 +105,8 @@ rxn__llvm_emit_get(Emit *e, const KirNode *node)
 {
     const LocalLayout *place = &e->layout->locals[node->object];
     KirType type = (KirType)node->type;
+    if (place->place == LOCAL_TAPE)
+        return rxn__llvm_tape_get(e, node);
     if (place->place <= LOCAL_SPLIT) {
         LLVMValueRef slot = scalar_slot(e, node->object, node->index_count, node->index[0]);
         return rxn__llvm_load(e, local_slot_type(e, node->object), slot);
@@ -121,8 +123,8 @@ rxn__llvm_emit_get(Emit *e, const KirNode *node)
     return rxn__llvm_from_memory(e, type, value);
 }
 
-static bool
-must_blend(const Emit *e, u32 local)
+bool
+rxn__llvm_must_blend(const Emit *e, u32 local)
 {
     if (e->lanes == 1 || e->layout->locals[local].uniform)
         return false;
@@ -143,8 +145,8 @@ store_element(Emit *e, u32 local, LLVMValueRef index, LLVMValueRef value)
     bool uniform = e->layout->locals[local].uniform;
     LLVMValueRef address = rxn__llvm_element_address(e, local, index);
     value = rxn__llvm_to_memory(e, type, value, uniform);
-    if (must_blend(e, local)) {
-        rxn__llvm_masked_store(e, type, value, address, element_alignment(e, local));
+    if (rxn__llvm_must_blend(e, local)) {
+        rxn__llvm_masked_store(e, value, address, element_alignment(e, local));
     } else {
         LLVMValueRef store = LLVMBuildStore(e->builder, value, address);
         LLVMSetAlignment(store, element_alignment(e, local));
@@ -156,10 +158,14 @@ rxn__llvm_emit_set(Emit *e, const KirStatement *s)
 {
     const LocalLayout *place = &e->layout->locals[s->object];
     KirType type = (KirType)e->kernel->locals.items[s->object].type;
+    if (place->place == LOCAL_TAPE) {
+        rxn__llvm_tape_set(e, s);
+        return;
+    }
     LLVMValueRef value = rxn__llvm_value(e, s->value, place->uniform);
     if (place->place <= LOCAL_SPLIT) {
         LLVMValueRef slot = scalar_slot(e, s->object, s->index_count, s->index[0]);
-        if (must_blend(e, s->object)) {
+        if (rxn__llvm_must_blend(e, s->object)) {
             LLVMValueRef old = rxn__llvm_load(e, e->vector[type], slot);
             value = LLVMBuildSelect(e->builder, e->mask, value, old, "");
         }
@@ -200,7 +206,7 @@ rxn__llvm_zero_locals(Emit *e, LLVMValueRef mask)
     for (u32 i = 0; i < e->kernel->locals.count; i++) {
         const KirLocal *local = &e->kernel->locals.items[i];
         const LocalLayout *place = &e->layout->locals[i];
-        if (local->uniform)
+        if (local->uniform || place->place == LOCAL_TAPE)
             continue;
         if (place->place > LOCAL_SPLIT) {
             zero_array(e, i);

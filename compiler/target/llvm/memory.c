@@ -65,22 +65,34 @@ masked_call(Emit *e, const char *name, LLVMTypeRef *overloads, LLVMValueRef *arg
 
 /* Lanes that are off read zero, not poison: their garbage may reach a mask and must stay a value. */
 LLVMValueRef
+rxn__llvm_gather_raw(Emit *e, LLVMTypeRef vector, LLVMValueRef addresses, u32 bytes)
+{
+    LLVMTypeRef overloads[2] = {vector, LLVMTypeOf(addresses)};
+    LLVMValueRef arguments[3] = {addresses, e->mask, LLVMConstNull(vector)};
+    return masked_call(e, "llvm.masked.gather", overloads, arguments, 3, 0, bytes);
+}
+
+void
+rxn__llvm_scatter_raw(Emit *e, LLVMValueRef value, LLVMValueRef addresses, u32 bytes)
+{
+    LLVMTypeRef overloads[2] = {LLVMTypeOf(value), LLVMTypeOf(addresses)};
+    LLVMValueRef arguments[3] = {value, addresses, e->mask};
+    masked_call(e, "llvm.masked.scatter", overloads, arguments, 3, 1, bytes);
+}
+
+LLVMValueRef
 rxn__llvm_gather(Emit *e, KirType type, LLVMValueRef addresses)
 {
     LLVMTypeRef vector = rxn__llvm_memory_vector(e, type);
-    LLVMTypeRef overloads[2] = {vector, LLVMTypeOf(addresses)};
-    LLVMValueRef arguments[3] = {addresses, e->mask, LLVMConstNull(vector)};
-    LLVMValueRef value =
-        masked_call(e, "llvm.masked.gather", overloads, arguments, 3, 0, rxn__kir_type_bytes[type]);
-    return rxn__llvm_from_memory(e, type, value);
+    u32 bytes = rxn__kir_type_bytes[type];
+    return rxn__llvm_from_memory(e, type, rxn__llvm_gather_raw(e, vector, addresses, bytes));
 }
 
 void
 rxn__llvm_scatter(Emit *e, KirType type, LLVMValueRef value, LLVMValueRef addresses)
 {
-    LLVMTypeRef overloads[2] = {rxn__llvm_memory_vector(e, type), LLVMTypeOf(addresses)};
-    LLVMValueRef arguments[3] = {rxn__llvm_to_memory(e, type, value, false), addresses, e->mask};
-    masked_call(e, "llvm.masked.scatter", overloads, arguments, 3, 1, rxn__kir_type_bytes[type]);
+    value = rxn__llvm_to_memory(e, type, value, false);
+    rxn__llvm_scatter_raw(e, value, addresses, rxn__kir_type_bytes[type]);
 }
 
 LLVMValueRef
@@ -90,10 +102,16 @@ rxn__llvm_element(Emit *e, KirType type, LLVMValueRef base, LLVMValueRef index)
 }
 
 void
-rxn__llvm_masked_store(Emit *e, KirType type, LLVMValueRef value, LLVMValueRef address,
-                       u32 alignment)
+rxn__llvm_masked_store(Emit *e, LLVMValueRef value, LLVMValueRef address, u32 alignment)
 {
-    LLVMTypeRef overloads[2] = {rxn__llvm_memory_vector(e, type), e->pointer};
-    LLVMValueRef arguments[3] = {value, address, e->mask};
-    masked_call(e, "llvm.masked.store", overloads, arguments, 3, 1, alignment);
+    if (e->host->has_scatter) {
+        LLVMTypeRef overloads[2] = {LLVMTypeOf(value), e->pointer};
+        LLVMValueRef arguments[3] = {value, address, e->mask};
+        masked_call(e, "llvm.masked.store", overloads, arguments, 3, 1, alignment);
+        return;
+    }
+    LLVMValueRef old = rxn__llvm_load(e, LLVMTypeOf(value), address);
+    LLVMSetAlignment(old, alignment);
+    value = LLVMBuildSelect(e->builder, e->mask, value, old, "");
+    LLVMSetAlignment(LLVMBuildStore(e->builder, value, address), alignment);
 }

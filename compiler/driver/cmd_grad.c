@@ -1,0 +1,341 @@
+/* cmd_grad.c: `rxn grad`: derivatives of expectations by parameters, from one estimator or several.
+ */
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "compiler/driver/grad.h"
+#include "compiler/method/control.h"
+#include "runtime/control.h"
+
+#define AT(field) offsetof(GradOptions, field)
+static const Option options[] = {
+    {"--of", "EXPR", OPTION_TEXTS, AT(of), "what to differentiate; may be given again"},
+    {"--at", "T1,T2,...", OPTION_NUMBERS, AT(at), "when"},
+    {"--estimator", "NAMES", OPTION_TEXT, AT(estimators),
+     "with commas between; auto (default), all, or the names below"},
+    {"--wrt", "NAMES", OPTION_TEXTS, AT(wrt),
+     "by which params (default: those marked 'fit', else all)"},
+    {"-n", "N", OPTION_COUNT, AT(trajectories), "trajectories (default 1000)"},
+    {"--seed", "S", OPTION_COUNT, AT(seed), "which random numbers (default 1)"},
+    {"--set", "NAME=VALUE", OPTION_TEXTS, AT(sets),
+     "value of a param or input; also NAME[3]=VALUE"},
+    {"--input", "FILE.csv", OPTION_TEXT, AT(input), "values of inputs and params"},
+    {"--device", "NAME", OPTION_TEXT, AT(device), "auto (default), cpu, cuda"},
+    {"--threads", "K", OPTION_COUNT, AT(threads), "threads (default: one per processor)"},
+    {"--precision", "P", OPTION_TEXT, AT(precision), "f64 (default), f32: of the trajectories"},
+    {"--step-limit", "N", OPTION_COUNT, AT(step_limit),
+     "most steps of a trajectory (default 2^47)"},
+    {"--tau", "X", OPTION_NUMBER, AT(tau), "gumbel: temperature of the softmax (default 1)"},
+    {"--draws", "K", OPTION_COUNT, AT(draws),
+     "gumbel: draws of the noise to average over (default 1)"},
+    {"--difference", "H", OPTION_NUMBER, AT(difference),
+     "coupled: relative step of the difference (default 0.05)"},
+    {"--bins", "B", OPTION_COUNT, AT(bins), "martingale: time bins (default: chosen)"},
+    {"--degree", "D", OPTION_COUNT, AT(degree),
+     "martingale: highest degree of the features, 1 to 5 (default: chosen)"},
+    {"--tape-memory", "BYTES", OPTION_TEXT, AT(tape_memory),
+     "for all tapes, as 500M or 2G (default: a quarter of what there is)"},
+    {"--cache", "DIR", OPTION_TEXT, AT(cache),
+     "keep compiled kernels there, to start at once next time"},
+    {"-o", "FILE.csv", OPTION_TEXT, AT(csv), "write the derivatives ('-': standard output)"},
+    {"--json", "FILE", OPTION_TEXT, AT(json),
+     "write everything that is known ('-': standard output)"},
+    {"--quiet", NULL, OPTION_FLAG, AT(quiet), "no table, no progress bar"},
+    {"--lanes", "W", OPTION_COUNT, AT(lanes), NULL},
+};
+#undef AT
+
+static const OptionTable table = {
+    .command = "rxn grad",
+    .synopsis = "rxn grad MODEL --of EXPR --at T1,T2,... [OPTION…]",
+    .summary =
+        "Differentiates the expectation of EXPR at each of the times by the model's parameters.\n"
+        "The trajectories are exact; what differs between estimators is the derivative's "
+        "variance,\n"
+        "bias and cost, which are shown. MODEL is a file, '-' for standard input, or the name of "
+        "a\n"
+        "model that comes with rxn.",
+    .remarks =
+        "Derivatives are those by the parameter itself, others held. Parameters that act through\n"
+        "initial counts or the times of events alone have none that can be sampled. A number does\n"
+        "not depend on threads and vector width.\n"
+        "Exit status: 0 done, 1 the model or the run failed or was interrupted, 2 wrong options,\n"
+        "3 a bug in rxn.",
+    .options = options,
+    .option_count = COUNT_OF(options),
+    .operand = "MODEL",
+};
+
+static void
+print_help(void)
+{
+    rxn__options_help(&table, stdout);
+    fputs("\nEstimators\n", stdout);
+    for (const Estimator *const *e = rxn__estimators; *e; e++)
+        printf("  %-22s %s\n", (*e)->name, (*e)->summary);
+    printf("  %-22s %s\n", "exact", "the master equation: no noise, for small models");
+}
+
+/* ---- options ----------------------------------------------------------------------------------- */
+
+/* "500M", "2G", "65536"; false if it is none of these. */
+static bool
+parse_bytes(const char *text, u64 *ret_bytes)
+{
+    static const char suffixes[] = "KMGT";
+    char number[40];
+    size_t length = strlen(text);
+    double scale = 1, value;
+    const char *suffix = length ? strchr(suffixes, toupper((unsigned char)text[length - 1])) : NULL;
+    if (suffix && *suffix) {
+        scale = ldexp(1, 10 * (int)(suffix - suffixes + 1));
+        length--;
+    }
+    if (length == 0 || length >= sizeof number)
+        return false;
+    memcpy(number, text, length);
+    number[length] = '\0';
+    if (!rxn__parse_number(number, &value) || !(value * scale >= 1 && value * scale < 0x1p63))
+        return false;
+    *ret_bytes = (u64)(value * scale);
+    return true;
+}
+
+static u64
+memory_of_machine(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (u64)pages * (u64)size : UINT64_C(1) << 30;
+}
+
+/* Every lane of every thread has a tape. How many lanes there are is the target's choice, which comes
+ * later: without --lanes, room is kept for the most there can be. */
+static bool
+find_tape_bytes(Grad *grad)
+{
+    const GradOptions *o = &grad->options;
+    u64 all = memory_of_machine() / 4;
+    if (o->tape_memory && !parse_bytes(o->tape_memory, &all)) {
+        rxn__driver_error(
+            grad->driver, "--tape-memory takes a number of bytes as 500M or 2G, not '%s'",
+            rxn__shown(&grad->driver->session.arena, o->tape_memory, strlen(o->tape_memory)));
+        return false;
+    }
+    u64 tapes = (o->threads ? o->threads : rxn_processors()) * (o->lanes ? o->lanes : 32);
+    grad->tape_bytes = all / tapes;
+    return true;
+}
+
+void
+rxn__grad_defaults(GradOptions *options)
+{
+    *options = (GradOptions){.trajectories = 1000,
+                             .seed = 1,
+                             .step_limit = UINT64_C(1) << 47,
+                             .draws = 1,
+                             .tau = 1,
+                             .difference = 0.05,
+                             .estimators = "auto",
+                             .device = "auto",
+                             .precision = "f64"};
+}
+
+bool
+rxn__grad_check_objective(Driver *driver, const GradOptions *options)
+{
+    u32 errors = driver->session.diagnostics.error_count;
+    if (options->of.count == 0) {
+        rxn__driver_error(driver, "nothing says what to differentiate");
+        rxn__driver_note(driver, "give --of EXPR, an expression of what the model has, and --at T");
+    }
+    for (u32 k = 0; k < options->at.count; k++)
+        if (!(options->at.items[k] >= 0))
+            rxn__driver_error(driver, "--at %g is before the start, which is 0",
+                              options->at.items[k]);
+    rxn__grad_check_estimators(driver, options->estimators);
+    return driver->session.diagnostics.error_count == errors;
+}
+
+static bool
+check_options(Grad *grad)
+{
+    Driver *driver = grad->driver;
+    GradOptions *o = &grad->options;
+    u32 errors = driver->session.diagnostics.error_count;
+    EnsembleFlags flags = {o->trajectories, o->threads,   o->lanes,
+                           o->step_limit,   o->precision, o->device};
+    rxn__check_ensemble(driver, &flags);
+    o->device = flags.device;
+    rxn__grad_check_objective(driver, o);
+    if (!(o->tau > 0))
+        rxn__driver_error(driver, "--tau is %g; it has to be positive", o->tau);
+    if (o->draws == 0 || o->draws > 1000)
+        rxn__driver_error(driver, "--draws takes 1 .. 1000");
+    if (!(o->difference > 0 && o->difference < 1))
+        rxn__driver_error(driver, "--difference is %g; it has to be between 0 and 1",
+                          o->difference);
+    if (o->bins > 10000)
+        rxn__driver_error(driver, "--bins takes 1 .. 10000");
+    if (o->degree > RXN_MAX_GRADES)
+        rxn__driver_error(driver, "--degree takes 1 .. %d", (int)RXN_MAX_GRADES);
+    if (o->csv && o->json && strcmp(o->csv, "-") == 0 && strcmp(o->json, "-") == 0)
+        rxn__driver_error(driver, "-o and --json cannot both go to standard output");
+    find_tape_bytes(grad);
+    return driver->session.diagnostics.error_count == errors;
+}
+
+/* ---- the way of a request ---------------------------------------------------------------------- */
+
+static void
+find_times(Grad *grad)
+{
+    const Objective *objective = grad->pipeline.network->objective;
+    u32 count = objective->times.count;
+    double *times = NEW_ARRAY(&grad->pipeline.arena, double, (size_t)count + 1);
+    for (u32 k = 0; k < count; k++)
+        times[k] = objective->times.items[k];
+    times[count] = INFINITY;
+    grad->times = (SampleTimes){times, count, objective->end, 0};
+}
+
+RxnStatus
+rxn__grad_network(Grad *grad)
+{
+    const GradOptions *o = &grad->options;
+    grad->objective = (ObjectiveRequest){o->of.items, o->of.count, o->at.items, o->at.count};
+    grad->stages.objective = &grad->objective;
+    grad->stages.goal = PIPELINE_NETWORK;
+    RxnStatus status = rxn__pipeline_run(&grad->driver->session, &grad->stages, &grad->pipeline);
+    grad->driver->internal_error = grad->pipeline.internal_error;
+    grad->request = (GradientRequest){
+        .network = grad->pipeline.network,
+        .precision = grad->stages.precision,
+        .tape_bytes = grad->tape_bytes,
+        .tau = o->tau,
+        .draws = (u32)o->draws,
+        .difference = o->difference,
+        .bins = (u32)o->bins,
+        .degree = (u32)o->degree,
+    };
+    return status;
+}
+
+/* With `all`, an estimator that cannot do it is passed over. */
+static RxnStatus
+refuse(Grad *grad, const char *name, const char *reason)
+{
+    if (grad->all) {
+        rxn__driver_note(grad->driver, "%s is left out: %s", name, reason);
+        return RXN_OK;
+    }
+    rxn__driver_error(grad->driver, "the estimator '%s' cannot differentiate this: %s", name,
+                      reason);
+    return RXN_ERROR_INPUT;
+}
+
+static RxnStatus
+estimate(Grad *grad, const char *name)
+{
+    const Estimator *estimator = rxn__estimator_find(name);
+    if (!estimator)
+        return refuse(grad, name, "not linked yet");
+    Text reason;
+    rxn__text_init(&reason, &grad->pipeline.arena);
+    if (!estimator->applies(&grad->request, &reason))
+        return refuse(grad, name, reason.data);
+    return rxn__grad_run(grad, estimator);
+}
+
+static RxnStatus
+show(Grad *grad)
+{
+    const GradOptions *o = &grad->options;
+    if (grad->csv.file) {
+        rxn__grad_csv(grad->csv.file, grad);
+        if (!rxn__output_commit(grad->driver, &grad->csv))
+            return RXN_ERROR_INPUT;
+    }
+    if (grad->json.file) {
+        rxn__grad_json(grad->json.file, grad);
+        if (!rxn__output_commit(grad->driver, &grad->json))
+            return RXN_ERROR_INPUT;
+    }
+    bool stdout_taken =
+        (o->csv && strcmp(o->csv, "-") == 0) || (o->json && strcmp(o->json, "-") == 0);
+    if (!o->quiet && !stdout_taken)
+        rxn__grad_table(stdout, grad);
+    rxn__grad_warnings(grad);
+    return RXN_OK;
+}
+
+static RxnStatus
+differentiate(void *context)
+{
+    Grad *grad = context;
+    Driver *driver = grad->driver;
+    const GradOptions *o = &grad->options;
+    grad->stages = (PipelineRequest){
+        .file = grad->file,
+        .loader = &driver->loader,
+        .device = o->device,
+        .precision = strcmp(o->precision, "f32") == 0 ? KIR_F32 : KIR_F64,
+        .target = {.lanes = (u32)o->lanes, .cache = o->cache},
+        .trajectories = o->trajectories,
+    };
+    RxnStatus status = rxn__grad_network(grad);
+    if (status != RXN_OK)
+        return status;
+    rxn__driver_flush(driver);
+    grad->stages.goal = PIPELINE_COMPILED;
+    BindRequest bind = {&o->sets, o->input, o->seed};
+    if (!rxn__bind(driver, &grad->pipeline, &bind, &grad->values))
+        return RXN_ERROR_INPUT;
+    find_times(grad);
+    if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
+        return RXN_ERROR_INPUT;
+    rxn__grad_outputs(grad);
+    if (o->csv && !rxn__output_open(driver, &grad->csv, o->csv))
+        return RXN_ERROR_INPUT;
+    if (o->json && !rxn__output_open(driver, &grad->json, o->json))
+        return RXN_ERROR_INPUT;
+    for (u32 k = 0; k < grad->estimators.count; k++) {
+        status = estimate(grad, grad->estimators.items[k]);
+        if (status != RXN_OK)
+            return status;
+    }
+    if (grad->estimates.count == 0) {
+        rxn__driver_error(driver, "no estimator can differentiate this");
+        return RXN_ERROR_INPUT;
+    }
+    return show(grad);
+}
+
+RxnStatus
+rxn__cmd_grad(Driver *driver, int argc, char **argv)
+{
+    Grad grad = {
+        .driver = driver,
+    };
+    const char *model;
+    bool help;
+    rxn__grad_defaults(&grad.options);
+    if (!rxn__options_parse(driver, &table, argc, argv, &grad.options, &model, &help))
+        return RXN_ERROR_USAGE;
+    if (help) {
+        print_help();
+        return RXN_OK;
+    }
+    if (!check_options(&grad))
+        return RXN_ERROR_USAGE;
+    if (!rxn__load_model(driver, model, &grad.file))
+        return RXN_ERROR_INPUT;
+    /* Inside, memory may run out; what was begun is put away here in any case. */
+    RxnStatus status = rxn__session_guard(&driver->session, differentiate, &grad);
+    rxn__output_drop(&grad.csv);
+    rxn__output_drop(&grad.json);
+    rxn__gradient_free(grad.reducer);
+    rxn__driver_close(driver, &grad.pipeline);
+    return status;
+}

@@ -1,0 +1,134 @@
+/* grad.h: what the files of `rxn grad` share: cmd_grad.c reads the command line and goes the way of a
+ * request; the grad_….c files are its steps.
+ */
+#ifndef RXN_DRIVER_GRAD_H
+#define RXN_DRIVER_GRAD_H
+
+#include "compiler/driver/driver.h"
+#include "compiler/network/objective.h"
+#include "runtime/gradient.h"
+
+typedef struct GradOptions {
+    u64 trajectories, seed, threads, lanes, step_limit, draws, bins, degree, pilot;
+    double tau, difference;
+    NumberList at;
+    TextList of, sets, wrt;
+    const char *estimators, *tape_memory;
+    const char *input, *device, *precision, *cache, *csv, *json;
+    bool quiet;
+} GradOptions;
+
+/* What one estimator found. Arrays are [outputs] or [outputs][parameters]. */
+typedef struct GradEstimate {
+    const char *estimator;
+    bool unbiased, exact;
+    const char *remarks; /* or NULL */
+    u64 trajectories;    /* for each parameter, where they are estimated one by one */
+    u64 pilot;           /* trajectories that ran before, to fit a control variate */
+    u64 rows, events;    /* that ran in all */
+    bool one_leaf;       /* rows = trajectories * parameters */
+    double seconds, seconds_compile;
+    const double *value, *value_se;
+    const double *plain_value,
+        *plain_value_se; /* without the control variate; NULL: there is none */
+    const double *gradient, *se, *sd;
+    const double *value_error, *gradient_error; /* of the exact one: bounds */
+    u32 diagnostic_count;
+    const RowDiagnostic *diagnostics;
+    const double *diagnostic_values;
+} GradEstimate;
+
+/* The derivatives of an output's expression, in the order of its RxnOutput. */
+typedef struct OutputDerivatives {
+    Expr value;
+    const Expr *first, *second, *direct, *mixed;
+} OutputDerivatives;
+
+typedef struct Grad {
+    Driver *driver;
+    GradOptions options;
+    u32 file; /* the model's, in the session's sources */
+    PipelineRequest stages;
+    ObjectiveRequest objective;
+    Pipeline pipeline;
+    ModelValues values;
+    SampleTimes times; /* those of the objective */
+    GradientRequest request;
+    u64 tape_bytes;      /* of one trajectory */
+    const char **labels; /* of the parameters */
+
+    RxnOutput *outputs;
+    OutputDerivatives *derivatives;
+    u32 output_count;
+
+    bool all;           /* estimators that cannot do it are left out, not an error */
+    const char *choice; /* why auto took what it took; NULL: the user chose */
+    VEC(const char *) estimators;
+    VEC(GradEstimate) estimates;
+    RxnGradient *reducer; /* of the estimator that is running */
+    OutputFile csv, json;
+} Grad;
+
+/* cmd_grad.c, for `rxn trace` too: what the options are where nothing is said; whether they are in range; the
+ * way to the network, as `stages` has it (the goal and the objective are set here). */
+void rxn__grad_defaults(GradOptions *options);
+bool rxn__grad_check_objective(Driver *driver, const GradOptions *options);
+RxnStatus rxn__grad_network(Grad *grad);
+
+/* grad_parameters.c: what is differentiated by: --wrt, else what is marked `fit`, else everything that
+ * acts on trajectories. Fills request.wrt and labels; false after errors. */
+bool rxn__grad_parameters(Grad *grad);
+
+/* grad_estimators.c: from --estimator to names; and the choice of `auto`, for which the request has to be
+ * whole. False after errors. */
+bool rxn__grad_check_estimators(Driver *driver, const char *list);
+bool rxn__grad_estimators(Grad *grad);
+
+/* grad_outputs.c: derivatives of the outputs by the functionals' expectations and by parameters. */
+void rxn__grad_outputs(Grad *grad);
+
+/* As RxnGradientSpec.linearize; context: the Grad. */
+void rxn__grad_linearize(void *context, u32 output, const double *means, RxnOutputValues *values);
+
+/* The parameters behind the leaves of the pipeline's kernel; false where there are too many. */
+bool rxn__grad_leaf_map(Grad *grad, RxnLeafMap *ret_map);
+
+/* grad_run.c: runs one estimator and appends what it found. */
+RxnStatus rxn__grad_run(Grad *grad, const Estimator *estimator);
+
+/* What to do where an estimator cannot do it, and why: an error, or nothing. */
+typedef RxnStatus (*GradRefuse)(Grad *grad, const char *name, const char *reason);
+
+/* grad_exact.c: as rxn__grad_run, from the master equation. */
+RxnStatus rxn__grad_exact(Grad *grad, GradRefuse refuse);
+
+/* ---- grad_figures.c ----------------------------------------------------------------------------- */
+
+typedef struct GradCell {
+    const GradEstimate *estimate;
+    u32 output, parameter;
+    double gradient, se, sd;
+} GradCell;
+
+GradCell rxn__grad_cell(const Grad *grad, const GradEstimate *estimate, u32 output, u32 parameter);
+
+/* What the estimator of this name found; NULL: it has not run. */
+const GradEstimate *rxn__grad_found(const Grad *grad, const char *name);
+
+/* Standard error by derivative; NaN where it says nothing: 0 ± 0, and what has no error. */
+double rxn__grad_relative_error(const GradCell *cell);
+
+/* Difference to `exact` in standard errors; NaN where that has not run. */
+double rxn__grad_bias(const Grad *grad, const GradCell *cell);
+
+/* Variance times time, in units of what score needs: how much more work a given error costs; or NaN. */
+double rxn__grad_work(const Grad *grad, const GradCell *cell);
+
+void rxn__grad_warnings(const Grad *grad);
+
+/* grad_report.c */
+void rxn__grad_json(FILE *file, const Grad *grad);
+void rxn__grad_csv(FILE *file, const Grad *grad);
+void rxn__grad_table(FILE *file, const Grad *grad);
+
+#endif

@@ -1,0 +1,182 @@
+/* grad_estimators.c: which estimators: the names on the command line, and the choice of `auto`.
+ */
+#include <string.h>
+
+#include "compiler/driver/grad.h"
+
+enum {
+    MANY_PARAMETERS = 1000
+}; /* from here on one number each is too much for forward estimators */
+
+static bool
+is_word(const char *text, size_t length, const char *word)
+{
+    return strlen(word) == length && memcmp(text, word, length) == 0;
+}
+
+static bool
+is_known(const char *name)
+{
+    return strcmp(name, "auto") == 0 || strcmp(name, "all") == 0 || strcmp(name, "exact") == 0 ||
+           rxn__estimator_find(name) != NULL;
+}
+
+static void
+report_unknown(Driver *driver, const char *name)
+{
+    Text list;
+    const char *names[64];
+    u32 count = 0;
+    rxn__text_init(&list, &driver->session.arena);
+    rxn__text_printf(&list, "auto, all");
+    for (const Estimator *const *e = rxn__estimators; *e && count < COUNT_OF(names) - 1; e++) {
+        rxn__text_printf(&list, ", %s", (*e)->name);
+        names[count++] = (*e)->name;
+    }
+    rxn__text_printf(&list, ", exact");
+    names[count++] = "exact";
+    rxn__driver_error(driver, "there is no estimator '%s'",
+                      rxn__shown(&driver->session.arena, name, strlen(name)));
+    const char *nearest = rxn__nearest(name, count, names);
+    if (nearest)
+        rxn__driver_note(driver, "did you mean '%s'?", nearest);
+    rxn__driver_note(driver, "estimators: %s", list.data);
+}
+
+/* The next name of a list with commas, without spaces around it; NULL at the end. */
+static const char *
+next_name(Arena *arena, const char **list)
+{
+    if (!*list)
+        return NULL;
+    size_t length = strcspn(*list, ","), kept = length;
+    const char *begin = *list;
+    *list = begin[length] ? begin + length + 1 : NULL;
+    while (kept && begin[kept - 1] == ' ')
+        kept--;
+    while (kept && *begin == ' ')
+        begin++, kept--;
+    return rxn__arena_copy_text(arena, begin, kept);
+}
+
+bool
+rxn__grad_check_estimators(Driver *driver, const char *list)
+{
+    bool good = true, alone = strchr(list, ',') == NULL;
+    for (const char *name; (name = next_name(&driver->session.arena, &list));) {
+        bool whole = is_word(name, strlen(name), "auto") || is_word(name, strlen(name), "all");
+        if (!is_known(name)) {
+            report_unknown(driver, name);
+            good = false;
+        } else if (whole && !alone) {
+            rxn__driver_error(driver, "--estimator %s stands for itself, not in a list", name);
+            good = false;
+        }
+    }
+    return good;
+}
+
+static void
+add(Grad *grad, const char *name)
+{
+    for (u32 k = 0; k < grad->estimators.count; k++)
+        if (strcmp(grad->estimators.items[k], name) == 0)
+            return;
+    vec_push(&grad->pipeline.arena, &grad->estimators, name);
+}
+
+/* x-y is a form of x, which takes the one that suits. */
+static bool
+is_form(const Estimator *estimator)
+{
+    for (const Estimator *const *e = rxn__estimators; *e; e++) {
+        size_t length = strlen((*e)->name);
+        if (strncmp(estimator->name, (*e)->name, length) == 0 && estimator->name[length] == '-')
+            return true;
+    }
+    return false;
+}
+
+/* ---- auto -------------------------------------------------------------------------------------- */
+
+static bool
+applies(Grad *grad, const char *name)
+{
+    const Estimator *estimator = rxn__estimator_find(name);
+    Text reason;
+    rxn__text_init(&reason, &grad->pipeline.arena);
+    return estimator && estimator->applies(&grad->request, &reason);
+}
+
+/* Whether the estimator proves itself unbiased here. */
+static bool
+is_unbiased(Grad *grad, const char *name, const char **ret_proof)
+{
+    GradientKernel kernel = {0};
+    const char *broken = rxn__estimator_find(name)->write(&grad->request, &grad->pipeline.arena,
+                                                          &grad->driver->session.names, &kernel);
+    *ret_proof = kernel.remarks;
+    return !broken && kernel.unbiased;
+}
+
+/* The estimator of `auto`, with its sentence: the one that has the least variance among those that can
+ * be trusted. NULL: none can do it. */
+static const char *
+choose(Grad *grad, const char **ret_why)
+{
+    bool many = grad->request.wrt_count >= MANY_PARAMETERS;
+    const char *proof;
+    if (applies(grad, "path") && is_unbiased(grad, "path", &proof)) {
+        *ret_why = proof ? proof
+                         : "every propensity and every output is affine in the counts, so path is "
+                           "unbiased";
+        return "path";
+    }
+    if (applies(grad, "path") && many) {
+        *ret_why = "with this many parameters only a backward pass is affordable; it is biased "
+                   "where a propensity or an output is not affine in the counts";
+        return "path";
+    }
+    if (applies(grad, "martingale")) {
+        *ret_why = "a propensity or an output is not affine in the counts, and martingale is "
+                   "unbiased for all of them";
+        return "martingale";
+    }
+    if (applies(grad, "score")) {
+        *ret_why = "score is unbiased for every output";
+        return "score";
+    }
+    return NULL;
+}
+
+bool
+rxn__grad_estimators(Grad *grad)
+{
+    Driver *driver = grad->driver;
+    const char *list = grad->options.estimators;
+    if (strcmp(list, "auto") == 0) {
+        const char *chosen = choose(grad, &grad->choice);
+        if (chosen) {
+            add(grad, chosen);
+            return true;
+        }
+        rxn__driver_error(driver, "no estimator can differentiate this");
+        for (const Estimator *const *e = rxn__estimators; *e; e++) {
+            Text reason;
+            rxn__text_init(&reason, &grad->pipeline.arena);
+            if (!(*e)->applies(&grad->request, &reason))
+                rxn__driver_note(driver, "%s: %s", (*e)->name, reason.data);
+        }
+        return false;
+    }
+    grad->all = strcmp(list, "all") == 0;
+    for (const Estimator *const *e = rxn__estimators; grad->all && *e; e++)
+        if (!is_form(*e))
+            add(grad, (*e)->name);
+    if (grad->all)
+        add(grad, "exact");
+    else
+        for (const char *name; (name = next_name(&grad->pipeline.arena, &list));)
+            add(grad, name);
+    return true;
+}

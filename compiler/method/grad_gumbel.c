@@ -1,0 +1,631 @@
+/* grad_gumbel.c: the straight-through estimators (gumbel, propensity): the exact path forward, a relaxed choice of the
+ * reaction backward. J. M. G. Vilar, L. Saiz, arXiv 2602.19775 (2026); F. Mottes et al., arXiv 2601.14183 (2026).
+ *
+ * The step from x_n at t_n to x_{n+1} = x_n + ν_j at t_{n+1} = t_n + d, d = -log(u)/a0, is differentiated as if
+ *
+ *   x_{n+1} = x_n + Σ_j ν_j y_j,   y = softmax((log a_j + g_j)/τ),   g the Gumbel noise that made the choice.
+ *
+ * With λ the adjoint of the state, μ of the time, h_j = λ·ν_j, G_j = y_j (h_j - Σ y h)/τ:
+ *
+ *   a_j gets G_j/a_j - μ d/a0;   λ += Σ_j (that of a_j) ∇a_j;   dF/dp += Σ_j (that of a_j) da_j/dp.
+ *
+ * The choice was made by inversion, so g is drawn given it. exp(-(log a_k + g_k)) is an exponential time T_k of
+ * rate a_k, and the chosen reaction's is the least: T_j = E_j/a0, T_k = T_j + E_k/a_k with independent standard
+ * exponentials E. Then y_k ~ T_k^(-1/τ) needs no logarithm of a rate, and a reaction of rate zero has y_k = 0: it is
+ * masked, without an epsilon. The noise comes from the number of the step, so nothing of it is kept.
+ *
+ * `propensity` (arXiv 2608.25631) is the same with y_j = a_j/a0 and no noise.
+ *
+ * An observable at time T is taken to lie on the line between the states around it, so that times have a
+ * derivative: with s = (T - t_n)/d, x_n gets the share 1 - s of its weight w, x_{n+1} the share s, t_{n+1} gets
+ * -s/d w·ν_j and t_n -(1-s)/d w·ν_j. Where a stop (the end, a breakpoint of the rates) cuts the wait, the event that
+ * would have come is drawn again from its number for this.
+ */
+#include "compiler/method/grad_tape.h"
+#include "compiler/method/pathwise.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct Relaxed {
+    Tape *tape;
+    const GradientRequest *request;
+    GradientRow row;
+    bool noisy; /* gumbel; else propensity */
+    Pathwise pathwise;
+    Expr *propensity; /* per flat reaction */
+
+    /* f64 locals */
+    u32 *adjoint;     /* [sets * species]: λ */
+    u32 *time;        /* [sets]: μ */
+    u32 *weight;      /* [sets * integrals]: of the integrands in force */
+    u32 *gradient;    /* [sets * leaves] */
+    u32 *next;        /* [sets * species]: what observations of this step give to the state behind it */
+    u32 *next_time;   /* [sets]: to its time */
+    u32 *area;        /* [sets * integrals]: ∫ weight over the step */
+    u32 *weight_end;  /* [sets * integrals]: in force at the end of the step */
+    u32 largest, saturated, steps;
+    u32 wait;         /* d of the step, also where a stop cut it */
+    u32 code;         /* u32: its reaction, likewise */
+} Relaxed;
+
+static KirValue
+f64(Relaxed *relaxed, double value)
+{
+    return rxn__kir_const(relaxed->tape->frame->builder, KIR_F64, value);
+}
+
+static KirValue
+get(Relaxed *relaxed, u32 local)
+{
+    return rxn__kir_get(relaxed->tape->frame->builder, local, 0);
+}
+
+static void
+set(Relaxed *relaxed, u32 local, KirValue value)
+{
+    rxn__kir_set(relaxed->tape->frame->builder, local, 0, value);
+}
+
+static void
+add_to(Relaxed *relaxed, u32 local, KirValue value)
+{
+    set(relaxed, local, kir_add(relaxed->tape->frame->builder, get(relaxed, local), value));
+}
+
+/* local += x y; where y is 0 (zero), nothing. */
+static void
+add_product_to(Relaxed *relaxed, u32 local, KirValue x, KirValue y)
+{
+    if (x && y)
+        set(relaxed, local, kir_fma(relaxed->tape->frame->builder, x, y, get(relaxed, local)));
+}
+
+/* ---- declarations ------------------------------------------------------------------------------ */
+
+static u32 *
+declare_many(Relaxed *relaxed, const char *name, u32 count)
+{
+    SsaFrame *frame = relaxed->tape->frame;
+    u32 *locals = NEW_ARRAY(frame->arena, u32, count + 1);
+    for (u32 k = 0; k < count; k++) {
+        char text[48];
+        snprintf(text, sizeof text, "%s%u", name, k);
+        locals[k] = rxn__kir_local(frame->builder, text, KIR_F64, 0);
+    }
+    return locals;
+}
+
+static void
+declare(Tape *tape, void *context)
+{
+    Relaxed *relaxed = context;
+    SsaFrame *frame = tape->frame;
+    Network *network = frame->network;
+    u32 species = network->species_count, sets = tape->sets;
+    u32 integrals = tape->recorder.integrals.count;
+    relaxed->tape = tape;
+    relaxed->adjoint = declare_many(relaxed, "adjoint", sets * species);
+    relaxed->time = declare_many(relaxed, "time_adjoint", sets);
+    relaxed->weight = declare_many(relaxed, "integrand", sets * integrals);
+    relaxed->gradient = declare_many(relaxed, "gradient", sets * relaxed->row.leaves);
+    relaxed->next = declare_many(relaxed, "next_adjoint", sets * species);
+    relaxed->next_time = declare_many(relaxed, "next_time_adjoint", sets);
+    relaxed->area = declare_many(relaxed, "integrand_area", sets * integrals);
+    relaxed->weight_end = declare_many(relaxed, "integrand_end", sets * integrals);
+    relaxed->largest = rxn__kir_local(frame->builder, "largest_adjoint", KIR_F64, 0);
+    relaxed->saturated = rxn__kir_local(frame->builder, "saturated", KIR_F64, 0);
+    relaxed->steps = rxn__kir_local(frame->builder, "relaxed_steps", KIR_F64, 0);
+    relaxed->wait = rxn__kir_local(frame->builder, "relaxed_wait", KIR_F64, 0);
+    relaxed->code = rxn__kir_local(frame->builder, "relaxed_code", KIR_U32, 0);
+    relaxed->propensity = NEW_ARRAY(frame->arena, Expr, network->reaction_count + 1);
+    for (u32 j = 0; j < network->reaction_count; j++) {
+        u32 member;
+        Reaction reaction = *rxn__reaction_of_flat(network, j, &member);
+        relaxed->propensity[j] = rxn__reaction_member_propensity(network, &reaction, member);
+    }
+    rxn__pathwise_declare(&relaxed->pathwise, frame, relaxed->request);
+}
+
+static void
+seed(Tape *tape, void *context)
+{
+    Relaxed *relaxed = context;
+    for (u32 m = 0; m < tape->sets; m++)
+        for (u32 p = 0; p < relaxed->row.leaves; p++) {
+            KirValue direct = rxn__tape_explicit(tape, m, p);
+            if (direct)
+                set(relaxed, relaxed->gradient[m * relaxed->row.leaves + p], direct);
+        }
+}
+
+/* ---- the relaxed choice ------------------------------------------------------------------------ */
+
+typedef struct Choice {
+    KirValue *rate;   /* a_j */
+    KirValue *chosen; /* bool */
+    KirValue total;   /* a0 */
+    KirValue wait;    /* d: also of a wait that a stop has cut */
+} Choice;
+
+static KirValue
+low_word(Relaxed *relaxed, KirValue number)
+{
+    return kir_cast(relaxed->tape->frame->builder, KIR_U32, number);
+}
+
+static KirValue
+high_word(Relaxed *relaxed, KirValue number)
+{
+    KirBuilder *b = relaxed->tape->frame->builder;
+    return kir_cast(b, KIR_U32, kir_shr(b, number, rxn__kir_const(b, KIR_U64, 32)));
+}
+
+/* The event that would have come where a stop cut the wait: the same numbers, the same sums. */
+static void
+draw_again(Relaxed *relaxed, const TapeStep *step, const Choice *choice)
+{
+    SsaFrame *frame = relaxed->tape->frame;
+    KirBuilder *b = frame->builder;
+    u32 reactions = frame->network->reaction_count;
+    KirValue u, v, sum = 0;
+    rxn__ssa_uniforms(frame, low_word(relaxed, step->number), high_word(relaxed, step->number), &u,
+                      &v);
+    KirValue wait =
+        kir_abs(b, kir_div(b, kir_cast(b, KIR_F64, kir_log_unit(b, u)), choice->total));
+    KirValue threshold = kir_mul(b, kir_cast(b, KIR_F64, v), choice->total);
+    KirValue code = rxn__kir_const(b, KIR_U32, 0), one = rxn__kir_const(b, KIR_U32, 1);
+    KirValue none = rxn__kir_const(b, KIR_U32, 0);
+    for (u32 j = 0; j < reactions; j++) {
+        sum = sum ? kir_add(b, sum, choice->rate[j]) : choice->rate[j];
+        code = kir_add(b, code, kir_select(b, kir_lt(b, threshold, sum), none, one));
+    }
+    rxn__kir_set(b, relaxed->wait, 0, wait);
+    rxn__kir_set(b, relaxed->code, 0, code);
+}
+
+static void
+make_choice(Relaxed *relaxed, const TapeStep *step, KirValue cut, Choice *choice)
+{
+    SsaFrame *frame = relaxed->tape->frame;
+    KirBuilder *b = frame->builder;
+    u32 reactions = frame->network->reaction_count;
+    choice->rate = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    choice->chosen = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    choice->total = reactions ? 0 : f64(relaxed, 0);
+    for (u32 j = 0; j < reactions; j++) {
+        KirValue rate = rxn__lower_as(&frame->lower, relaxed->propensity[j], KIR_F64);
+        choice->rate[j] = rate;
+        choice->total = choice->total ? kir_add(b, choice->total, rate) : rate;
+    }
+    rxn__kir_set(b, relaxed->wait, 0, kir_sub(b, step->end, step->start));
+    rxn__kir_set(b, relaxed->code, 0, step->code);
+    rxn__kir_if(b, cut);
+    draw_again(relaxed, step, choice);
+    rxn__kir_close(b);
+    choice->wait = get(relaxed, relaxed->wait);
+    KirValue code = rxn__kir_get(b, relaxed->code, 0);
+    for (u32 j = 0; j < reactions; j++)
+        choice->chosen[j] = kir_eq(b, code, rxn__kir_const(b, KIR_U32, j));
+}
+
+/* Standard exponentials, one per reaction. */
+static void
+draw_noise(Relaxed *relaxed, const TapeStep *step, u32 draw, KirValue *ret_exponential)
+{
+    SsaFrame *frame = relaxed->tape->frame;
+    KirBuilder *b = frame->builder;
+    u32 reactions = frame->network->reaction_count, blocks = (reactions + 3) / 4;
+    KirValue low = low_word(relaxed, step->number), high = high_word(relaxed, step->number);
+    for (u32 block = 0; block < blocks; block++) {
+        KirValue words[4];
+        rxn__ssa_block(frame, RXN_STREAM_NOISE + draw * blocks + block, low, high, words);
+        for (u32 k = 0; k < 4 && 4 * block + k < reactions; k++) {
+            KirValue u = kir_fma(b, kir_cast(b, KIR_F64, words[k]), f64(relaxed, 0x1p-32),
+                                 f64(relaxed, 0x1p-33));
+            ret_exponential[4 * block + k] = kir_neg(b, kir_log_unit(b, u));
+        }
+    }
+}
+
+/* ret_share[j] = y_j, ret_ratio[j] = y_j/a_j, which is finite where a_j is tiny, and zero where it is zero. */
+static void
+relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, KirValue *ret_share,
+      KirValue *ret_ratio)
+{
+    SsaFrame *frame = relaxed->tape->frame;
+    KirBuilder *b = frame->builder;
+    u32 reactions = frame->network->reaction_count;
+    KirValue zero = f64(relaxed, 0), one = f64(relaxed, 1);
+    if (!relaxed->noisy) {
+        KirValue some = kir_gt(b, choice->total, zero);
+        KirValue inverse = kir_select(b, some, kir_div(b, one, choice->total), zero);
+        for (u32 j = 0; j < reactions; j++) {
+            KirValue possible = kir_gt(b, choice->rate[j], zero);
+            ret_ratio[j] = kir_select(b, possible, inverse, zero);
+            ret_share[j] = kir_mul(b, choice->rate[j], ret_ratio[j]);
+        }
+        return;
+    }
+    KirValue *wait = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    draw_noise(relaxed, step, draw, wait);
+    KirValue least = one; /* E_j of the one chosen */
+    for (u32 j = 0; j < reactions; j++)
+        least = kir_select(b, choice->chosen[j], wait[j], least);
+    double tau = relaxed->request->tau;
+    KirValue sum = 0;
+    for (u32 k = 0; k < reactions; k++) {
+        /* T_j/T_k = E_j a_k / (E_j a_k + E_k a0). */
+        KirValue rate = choice->rate[k];
+        KirValue possible = kir_gt(b, rate, zero);
+        KirValue below = kir_fma(b, least, rate, kir_mul(b, wait[k], choice->total));
+        KirValue ratio = kir_div(b, least, below), share;
+        if (tau == 1) {
+            share = kir_mul(b, ratio, rate);
+        } else {
+            share = rxn__kir_op(b, KIR_POW, kir_mul(b, ratio, rate), f64(relaxed, 1 / tau), 0);
+            ratio = kir_div(b, share, rate);
+        }
+        share = kir_select(b, choice->chosen[k], one, share);
+        ratio = kir_select(b, choice->chosen[k], kir_div(b, one, rate), ratio);
+        ret_share[k] = kir_select(b, possible, share, zero);
+        ret_ratio[k] = kir_select(b, possible, ratio, zero);
+        sum = sum ? kir_add(b, sum, ret_share[k]) : ret_share[k];
+    }
+    KirValue some = sum ? kir_gt(b, sum, zero) : 0;
+    for (u32 k = 0; k < reactions; k++) {
+        KirValue inverse = kir_select(b, some, kir_div(b, one, sum), zero);
+        ret_share[k] = kir_mul(b, ret_share[k], inverse);
+        ret_ratio[k] = kir_mul(b, ret_ratio[k], inverse);
+    }
+}
+
+/* ---- observations ------------------------------------------------------------------------------ */
+
+/* Σ over columns of weight · ∇column: what an observation gives to the state; 0 where zero. */
+static void
+observed_slopes(Relaxed *relaxed, u32 m, KirValue *ret_slope)
+{
+    Tape *tape = relaxed->tape;
+    SsaFrame *frame = tape->frame;
+    KirBuilder *b = frame->builder;
+    Network *network = frame->network;
+    u32 species = network->species_count;
+    memset(ret_slope, 0, species * sizeof *ret_slope);
+    for (u32 c = 0; c < tape->recorder.columns.count; c++) {
+        KirValue weight = rxn__tape_weight(tape, m, c);
+        for (u32 s = 0; s < species; s++) {
+            Expr slope =
+                rxn__expr_derivative(network, tape->recorder.columns.items[c], EXPR_SPECIES, s);
+            if (rxn__expr_is_zero(network, slope))
+                continue;
+            KirValue value = rxn__lower_as(&frame->lower, slope, KIR_F64);
+            ret_slope[s] = ret_slope[s] ? kir_fma(b, weight, value, ret_slope[s])
+                                        : kir_mul(b, weight, value);
+        }
+    }
+}
+
+/* w · ν_j of the reaction chosen. */
+static KirValue
+gap_along(Relaxed *relaxed, const Choice *choice, const KirValue *slope)
+{
+    SsaFrame *frame = relaxed->tape->frame;
+    KirBuilder *b = frame->builder;
+    KirValue gap = f64(relaxed, 0);
+    for (u32 j = 0; j < frame->network->reaction_count; j++) {
+        KirValue along = 0;
+        for (u32 k = 0; k < relaxed->pathwise.change_counts[j]; k++) {
+            Change change = relaxed->pathwise.changes[j][k];
+            KirValue w = slope[change.species];
+            if (!w)
+                continue;
+            KirValue term = kir_mul(b, w, f64(relaxed, change.delta));
+            along = along ? kir_add(b, along, term) : term;
+        }
+        if (along)
+            gap = kir_select(b, choice->chosen[j], along, gap);
+    }
+    return gap;
+}
+
+/* All observations inside the step, the latest first. */
+static void
+observe(Relaxed *relaxed, const TapeStep *step, const Choice *choice)
+{
+    Tape *tape = relaxed->tape;
+    SsaFrame *frame = tape->frame;
+    KirBuilder *b = frame->builder;
+    u32 species = frame->network->species_count, integrals = tape->recorder.integrals.count;
+    KirValue *slope = NEW_ARRAY(frame->arena, KirValue, species + 1);
+    rxn__kir_loop(b);
+    KirValue time = get(relaxed, tape->observation_time);
+    rxn__kir_if(b, kir_not(b, kir_gt(b, time, step->start)));
+    rxn__kir_break(b);
+    rxn__kir_close(b);
+    rxn__tape_bind(tape, step);
+    frame->lower.time = time;
+    KirValue passed = kir_sub(b, time, step->start);
+    KirValue share = kir_div(b, passed, choice->wait);
+    KirValue rest = kir_sub(b, f64(relaxed, 1), share);
+    for (u32 m = 0; m < tape->sets; m++) {
+        observed_slopes(relaxed, m, slope);
+        for (u32 s = 0; s < species; s++) {
+            if (slope[s]) /* the state behind is the one before plus the change */
+                add_to(relaxed, relaxed->adjoint[m * species + s], slope[s]);
+            add_product_to(relaxed, relaxed->next[m * species + s], share, slope[s]);
+        }
+        KirValue speed = kir_neg(b, kir_div(b, gap_along(relaxed, choice, slope), choice->wait));
+        add_to(relaxed, relaxed->time[m], kir_mul(b, rest, speed));
+        add_to(relaxed, relaxed->next_time[m], kir_mul(b, share, speed));
+        for (u32 k = 0; k < integrals; k++) {
+            KirValue weight =
+                rxn__tape_weight(tape, m, tape->recorder.columns.count + k);
+            add_to(relaxed, relaxed->weight[m * integrals + k], weight);
+            add_to(relaxed, relaxed->area[m * integrals + k], kir_mul(b, weight, passed));
+        }
+    }
+    rxn__lower_forget(&frame->lower);
+    frame->lower.time = 0;
+    rxn__tape_observed(tape);
+    rxn__kir_close(b);
+}
+
+/* ---- a step ------------------------------------------------------------------------------------ */
+
+/* Before the observations: what is in force behind the step. The adjoint of the state and of the time behind it
+ * go to `next`; where a stop cut the wait, the state goes on unchanged and the time is a given one. */
+static void
+begin_step(Relaxed *relaxed, const TapeStep *step, KirValue cut)
+{
+    Tape *tape = relaxed->tape;
+    KirBuilder *b = tape->frame->builder;
+    u32 species = tape->frame->network->species_count;
+    u32 integrals = tape->recorder.integrals.count;
+    KirValue zero = f64(relaxed, 0), span = kir_sub(b, step->end, step->start);
+    for (u32 m = 0; m < tape->sets; m++) {
+        for (u32 s = 0; s < species; s++) {
+            KirValue lambda = get(relaxed, relaxed->adjoint[m * species + s]);
+            set(relaxed, relaxed->next[m * species + s], kir_select(b, cut, zero, lambda));
+        }
+        set(relaxed, relaxed->next_time[m],
+            kir_select(b, cut, zero, get(relaxed, relaxed->time[m])));
+        set(relaxed, relaxed->time[m], zero);
+        for (u32 k = 0; k < integrals; k++) {
+            KirValue weight = get(relaxed, relaxed->weight[m * integrals + k]);
+            set(relaxed, relaxed->weight_end[m * integrals + k],
+                kir_select(b, cut, zero, weight));
+            set(relaxed, relaxed->area[m * integrals + k], kir_mul(b, weight, span));
+        }
+    }
+}
+
+/* The integrals' share: ∇g over the step, g at the times of its ends. */
+static void
+integrate(Relaxed *relaxed, u32 m)
+{
+    Tape *tape = relaxed->tape;
+    SsaFrame *frame = tape->frame;
+    KirBuilder *b = frame->builder;
+    Network *network = frame->network;
+    u32 species = network->species_count, integrals = tape->recorder.integrals.count;
+    for (u32 k = 0; k < integrals; k++) {
+        Expr integrand = tape->recorder.integrals.items[k].slope;
+        KirValue value = rxn__lower_as(&frame->lower, integrand, KIR_F64);
+        KirValue area = get(relaxed, relaxed->area[m * integrals + k]);
+        for (u32 s = 0; s < species; s++) {
+            Expr slope = rxn__expr_derivative(network, integrand, EXPR_SPECIES, s);
+            if (!rxn__expr_is_zero(network, slope))
+                add_product_to(relaxed, relaxed->adjoint[m * species + s], area,
+                               rxn__lower_as(&frame->lower, slope, KIR_F64));
+        }
+        add_product_to(relaxed, relaxed->next_time[m],
+                       get(relaxed, relaxed->weight_end[m * integrals + k]), value);
+        add_product_to(relaxed, relaxed->time[m],
+                       kir_neg(b, get(relaxed, relaxed->weight[m * integrals + k])), value);
+    }
+}
+
+/* h_j = λ · ν_j of the state behind; 0 where zero. */
+static KirValue
+worth(Relaxed *relaxed, const KirValue *lambda, u32 j)
+{
+    KirBuilder *b = relaxed->tape->frame->builder;
+    KirValue h = 0;
+    for (u32 k = 0; k < relaxed->pathwise.change_counts[j]; k++) {
+        Change change = relaxed->pathwise.changes[j][k];
+        KirValue term = kir_mul(b, lambda[change.species], f64(relaxed, change.delta));
+        h = h ? kir_add(b, h, term) : term;
+    }
+    return h;
+}
+
+/* The adjoints of the propensities of one set, given ȳ averaged over the draws. */
+static void
+pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *share,
+          KirValue *const *ratio, u32 draws)
+{
+    Tape *tape = relaxed->tape;
+    SsaFrame *frame = tape->frame;
+    KirBuilder *b = frame->builder;
+    const Network *network = frame->network;
+    u32 species = network->species_count, reactions = network->reaction_count;
+    u32 leaves = relaxed->row.leaves;
+    KirValue zero = f64(relaxed, 0);
+    KirValue *lambda = NEW_ARRAY(frame->arena, KirValue, species + 1);
+    KirValue *h = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    KirValue *total = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    for (u32 s = 0; s < species; s++)
+        lambda[s] = get(relaxed, relaxed->next[m * species + s]);
+    for (u32 j = 0; j < reactions; j++)
+        h[j] = worth(relaxed, lambda, j);
+    double factor = 1.0 / draws / (relaxed->noisy ? relaxed->request->tau : 1);
+    for (u32 draw = 0; draw < draws; draw++) {
+        KirValue mean = zero;
+        for (u32 j = 0; j < reactions; j++)
+            if (h[j])
+                mean = kir_fma(b, share[draw][j], h[j], mean);
+        for (u32 j = 0; j < reactions; j++) {
+            KirValue above = kir_sub(b, h[j] ? h[j] : zero, mean);
+            above = kir_mul(b, kir_mul(b, above, f64(relaxed, factor)), ratio[draw][j]);
+            total[j] = draw ? kir_add(b, total[j], above) : above;
+        }
+    }
+    KirValue some = kir_gt(b, choice->total, zero);
+    KirValue late = kir_div(b, kir_mul(b, get(relaxed, relaxed->next_time[m]), choice->wait),
+                            choice->total);
+    late = kir_select(b, some, late, zero);
+    for (u32 j = 0; j < reactions; j++) {
+        KirValue adjoint = kir_select(b, some, kir_sub(b, total[j], late), zero);
+        for (u32 s = 0; s < species; s++)
+            add_product_to(relaxed, relaxed->adjoint[m * species + s], adjoint,
+                           relaxed->pathwise.slope[(size_t)j * species + s]);
+        for (u32 p = 0; p < leaves; p++) {
+            Expr source = relaxed->pathwise.source[(size_t)j * leaves + p];
+            if (!rxn__expr_is_zero(network, source))
+                add_product_to(relaxed, relaxed->gradient[m * leaves + p], adjoint,
+                               rxn__lower_as(&frame->lower, source, KIR_F64));
+        }
+    }
+    /* t_{n+1} = t_n + d. */
+    add_to(relaxed, relaxed->time[m], get(relaxed, relaxed->next_time[m]));
+    for (u32 s = 0; s < species; s++) {
+        KirValue size = kir_abs(b, get(relaxed, relaxed->adjoint[m * species + s]));
+        set(relaxed, relaxed->largest, kir_max(b, get(relaxed, relaxed->largest), size));
+    }
+}
+
+static void
+count_saturation(Relaxed *relaxed, const Choice *choice, const KirValue *share)
+{
+    KirBuilder *b = relaxed->tape->frame->builder;
+    u32 reactions = relaxed->tape->frame->network->reaction_count;
+    KirValue one = f64(relaxed, 1), zero = f64(relaxed, 0);
+    KirValue all = rxn__kir_const(b, KIR_BOOL, 0);
+    for (u32 j = 0; j < reactions; j++) {
+        /* A choice that was none, among one reaction, does not count. */
+        KirValue most = kir_lt(b, choice->rate[j], choice->total);
+        KirValue sure = kir_ge(b, share[j], f64(relaxed, 0.999));
+        all = kir_or(b, all, kir_and(b, sure, most));
+    }
+    add_to(relaxed, relaxed->saturated, kir_select(b, all, one, zero));
+    add_to(relaxed, relaxed->steps, one);
+}
+
+static void
+backward(Tape *tape, void *context, const TapeStep *step)
+{
+    Relaxed *relaxed = context;
+    SsaFrame *frame = tape->frame;
+    u32 reactions = frame->network->reaction_count;
+    u32 draws = relaxed->noisy ? relaxed->request->draws : 1;
+    KirValue cut = rxn__tape_fired(tape, step, reactions, reactions);
+    rxn__tape_bind(tape, step);
+    rxn__pathwise_rates(&relaxed->pathwise);
+    Choice choice;
+    make_choice(relaxed, step, cut, &choice);
+    begin_step(relaxed, step, cut);
+    observe(relaxed, step, &choice);
+    rxn__tape_bind(tape, step);
+    for (u32 m = 0; m < tape->sets; m++)
+        integrate(relaxed, m);
+    KirValue **share = NEW_ARRAY(frame->arena, KirValue *, draws);
+    KirValue **ratio = NEW_ARRAY(frame->arena, KirValue *, draws);
+    for (u32 draw = 0; draw < draws; draw++) {
+        share[draw] = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+        ratio[draw] = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+        relax(relaxed, step, &choice, draw, share[draw], ratio[draw]);
+    }
+    if (relaxed->noisy && reactions)
+        count_saturation(relaxed, &choice, share[0]);
+    for (u32 m = 0; m < tape->sets && reactions; m++)
+        pull_back(relaxed, m, &choice, share, ratio, draws);
+    rxn__lower_forget(&frame->lower);
+}
+
+static void
+finish(Tape *tape, void *context)
+{
+    Relaxed *relaxed = context;
+    KirBuilder *b = tape->frame->builder;
+    u32 leaves = relaxed->row.leaves;
+    for (u32 m = 0; m < tape->sets; m++)
+        for (u32 p = 0; p < leaves; p++)
+            rxn__row_store(tape->frame, rxn__row_direct(&tape->row, m, p),
+                           get(relaxed, relaxed->gradient[m * leaves + p]));
+    rxn__row_store(tape->frame, rxn__row_diagnostic(&tape->row, 0), get(relaxed, relaxed->largest));
+    if (!relaxed->noisy)
+        return;
+    KirValue steps = kir_max(b, get(relaxed, relaxed->steps), f64(relaxed, 1));
+    rxn__row_store(tape->frame, rxn__row_diagnostic(&tape->row, 1),
+                   kir_div(b, get(relaxed, relaxed->saturated), steps));
+}
+
+/* ---- the estimators ---------------------------------------------------------------------------- */
+
+static bool
+applies(const GradientRequest *request, Text *ret_reason)
+{
+    if (request->network->events.count) {
+        rxn__text_printf(ret_reason, "it does not differentiate through events; path does through 'at' "
+                                     "and 'every', score, gk and martingale through all");
+        return false;
+    }
+    return rxn__pathwise_applies(request, ret_reason) && rxn__tape_applies(request, ret_reason);
+}
+
+static const char *
+write_relaxed(const GradientRequest *request, bool noisy, Arena *arena, NameTable *names,
+              GradientKernel *ret_kernel)
+{
+    const Objective *objective = request->network->objective;
+    Relaxed relaxed = {.request = request, .noisy = noisy};
+    relaxed.row = (GradientRow){
+        .functionals = objective->functionals.count,
+        .outputs = objective->outputs.count,
+        .leaves = request->wrt_count,
+        .has_direct = true,
+        .by_output = rxn__tape_by_output(request, arena),
+        .diagnostic_count = noisy ? 2 : 1,
+        .diagnostics = {{"largest |lambda|", SUMMARY_MAX}, {"saturated fraction", SUMMARY_MEAN}},
+    };
+    TapeMethod method = {.context = &relaxed,
+                         .declare = declare,
+                         .seed = seed,
+                         .backward = backward,
+                         .finish = finish};
+    ret_kernel->row = relaxed.row;
+    ret_kernel->leaves = rxn__gradient_param_leaves(request, arena);
+    ret_kernel->unbiased = false;
+    ret_kernel->remarks = "biased: the choice of the reaction is relaxed";
+    return rxn__tape_write(request, &method, &ret_kernel->row, arena, names, &ret_kernel->kernel);
+}
+
+static const char *
+write_gumbel(const GradientRequest *request, Arena *arena, NameTable *names,
+             GradientKernel *ret_kernel)
+{
+    return write_relaxed(request, true, arena, names, ret_kernel);
+}
+
+static const char *
+write_propensity(const GradientRequest *request, Arena *arena, NameTable *names,
+                 GradientKernel *ret_kernel)
+{
+    return write_relaxed(request, false, arena, names, ret_kernel);
+}
+
+const Estimator rxn__estimator_gumbel = {
+    .name = "gumbel",
+    .summary = "straight-through Gumbel-softmax: biased, options --tau and --draws",
+    .applies = applies,
+    .write = write_gumbel,
+};
+
+const Estimator rxn__estimator_propensity = {
+    .name = "propensity",
+    .summary = "straight-through with the propensities' shares, without noise: biased",
+    .applies = applies,
+    .write = write_propensity,
+};

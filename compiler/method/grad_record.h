@@ -1,0 +1,78 @@
+/* grad_record.h: reads the atoms of an objective off a trajectory while it runs, and makes the functionals
+ * of them when it is over. Shared by all estimators.
+ *
+ * Each distinct expression that an atom reads at a time is a column, each integral a running sum that is
+ * a column too; at each of the objective's times all columns are kept in a local array record[time,
+ * column]. An integral over from…to is then the difference of two kept numbers.
+ *
+ * A method calls, from the callbacks of its SsaExtension: declare; rates; record; elapse; and in finish
+ * begins with `finish`, after which functionals and atoms can be had as values.
+ */
+#ifndef RXN_METHOD_GRAD_RECORD_H
+#define RXN_METHOD_GRAD_RECORD_H
+
+#include "compiler/method/ssa.h"
+#include "compiler/network/objective.h"
+
+/* A number that grows along a trajectory as the integral of `slope`, an expression of state and time; and by
+ * jumps that the method adds. */
+typedef struct Accumulator {
+    Expr slope;        /* 0: nothing */
+    u32 local;         /* f64 */
+    KirValue rate;     /* in this step: the slope's value, where it does not read time */
+    KirValue increase; /* in this step: the integral over its span */
+} Accumulator;
+
+/* prefix: of the names of its locals, so that two can live in one kernel. */
+typedef struct Recorder {
+    SsaFrame *frame;
+    const Objective *objective;
+    Arena *arena;
+    const char *prefix;
+    VEC(Expr) columns;              /* distinct expressions read at times */
+    VEC(Accumulator) integrals;     /* distinct */
+    VEC(struct Passage { Expr condition; u32 local; }) passages; /* distinct; local f64: +inf until it holds */
+    u32 width;                      /* columns + integrals */
+    u32 kept;                       /* local array f64[times * width] */
+    KirValue *atoms;                /* in finish: values of the atoms, f64 */
+} Recorder;
+
+void rxn__recorder_declare(Recorder *recorder, SsaFrame *frame, const Objective *objective,
+                           const char *prefix);
+void rxn__recorder_start(Recorder *recorder);
+void rxn__recorder_rates(Recorder *recorder, KirValue span);
+void rxn__recorder_record(Recorder *recorder, KirValue row, KirValue time);
+void rxn__recorder_elapse(Recorder *recorder);
+
+/* In finish (or wherever the trajectory is over): makes the atoms' values, and binds QUANTITY of the
+ * frame's lowering to them. */
+void rxn__recorder_finish(Recorder *recorder);
+
+/* After finish: value of a functional, f64; and of any expression of atoms, parameters and inputs. */
+KirValue rxn__recorder_functional(Recorder *recorder, u32 functional);
+KirValue rxn__recorder_value(Recorder *recorder, Expr expr);
+
+/* The column of an atom that is a state or an integral. */
+u32 rxn__recorder_column(Recorder *recorder, const Atom *atom);
+
+/* Number of a time in the objective's times; the times are there. */
+u32 rxn__objective_row(const Objective *objective, double time);
+
+/* Stores a number of the gradient kernel's row (f64). */
+void rxn__row_store(SsaFrame *frame, u32 column, KirValue value);
+
+/* ---- Accumulators, also of a method's own -------------------------------------------------------- */
+
+void rxn__accumulator_declare(SsaFrame *frame, Accumulator *accumulator, const char *name);
+
+/* In `rates`: computes slope and increase. Where the slope reads time, by Gauss-Legendre quadrature with
+ * five nodes over the step (exact for polynomials of degree 9 in t). */
+void rxn__accumulator_rates(SsaFrame *frame, Accumulator *accumulator, KirValue span);
+
+/* In `record`: its value at that time of the step. */
+KirValue rxn__accumulator_at(SsaFrame *frame, const Accumulator *accumulator, KirValue time);
+
+/* In `elapse`: adds the step's integral, and `jump` (f64, or 0: none). */
+void rxn__accumulator_elapse(SsaFrame *frame, Accumulator *accumulator, KirValue jump);
+
+#endif

@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+"""`rxn grad` from outside: what it writes, that its numbers are right where a closed form is known and the same
+for every number of threads and lanes, what it refuses and in which words.
+
+How good each estimator is, is for tests/exact/gradients.py to say.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from harness import HERE, STDLIB, Skipped, check_equal, check_in, main
+
+# E[X] = k/g (1 - exp(-g t)) from X = 0, and X is Poisson: var = mean.
+BIRTH = """model birth
+species X = 0
+param k = 20
+param g = 1
+0 -> X @ k
+X -> 0 @ g
+simulate until 2 every 1
+"""
+
+# A parameter of every kind there is.
+KINDS = """model kinds
+const N = 3
+param A0 = 5
+param first = 0.5
+param limit = 4.5
+param k[N] = 0.3
+param both = 10
+input x
+species A = A0, B = both, C = 0
+for i in 0 .. N-1 { gain: 0 => A @ k[i] * x }
+A -> 0 @ 0.1
+B -> C @ both / 100
+at first: C = 0
+when A > limit: C = 1
+"""
+
+
+def flags_of(program, flags):
+    flags = [str(f) for f in flags]
+    if program.device and "--device" not in flags:
+        flags += ["--device", program.device]
+    return flags
+
+
+def grad(program, model, *flags):
+    """The list that --json writes."""
+    run = program.good("grad", model, "--json", "-", "--quiet", *flags_of(program, flags))
+    return json.loads(run.out)
+
+
+def birth(program):
+    return program.file("birth.rxn", BIRTH)
+
+
+def refused(program, status, model, *flags):
+    return program.bad(status, "grad", model, *flags_of(program, flags)).err
+
+
+def within(estimate, expected, names, sigmas=5):
+    for parameter in estimate["parameters"]:
+        if parameter["name"] in names:
+            exact = expected[names.index(parameter["name"])]
+            off = abs(parameter["gradient"] - exact)
+            assert off <= sigmas * parameter["se"] + 1e-9 * abs(exact), (parameter, exact)
+
+
+def test_json(program):
+    """The keys that others rely on, for one output."""
+    result = grad(program, birth(program), "--of", "X", "--at", "2", "--estimator", "score", "-n", "500", "--seed", "7")
+    check_equal(len(result), 1, "objects")
+    estimate = result[0]
+    for key in ("estimator", "value", "value_se", "parameters", "seconds", "trajectories"):
+        assert key in estimate, key
+    check_equal([estimate["estimator"], estimate["trajectories"], estimate["seed"]], ["score", 500, 7], "fields")
+    check_equal([estimate["output"], estimate["time"]], ["X", 2], "output")
+    check_equal([p["name"] for p in estimate["parameters"]], ["k", "g"], "parameters")
+    for parameter in estimate["parameters"]:
+        for key in ("gradient", "se", "sd"):
+            assert math.isfinite(parameter[key]), parameter
+        assert abs(parameter["sd"] / math.sqrt(500) / parameter["se"] - 1) < 1e-12, parameter
+    assert estimate["seconds"] > 0 and estimate["events"] > 0
+
+
+def test_value_is_that_of_run(program):
+    """The trajectories are those of `rxn run`, number by number."""
+    model = birth(program)
+    _, rows = program.table(model, "-n", "300", "--seed", "3", "--at", "2")
+    mean, sd = float(rows[0][1]), float(rows[0][2])
+    estimate = grad(program, model, "--of", "X", "--at", "2", "--estimator", "score", "-n", "300", "--seed", "3")[0]
+    assert abs(estimate["value"] - mean) < 1e-12 * mean, (estimate["value"], mean)
+    assert abs(estimate["value_se"] - sd / math.sqrt(300)) < 1e-12 * sd, (estimate["value_se"], sd)
+
+
+def test_closed_forms(program):
+    """Mean, variance, products with a parameter, a time average."""
+    k, g, t = 20.0, 1.0, 2.0
+    decay = math.exp(-g * t)
+    mean, by_k, by_g = k * (1 - decay) / g, (1 - decay) / g, k * (t * decay / g - (1 - decay) / g**2)
+    area = k / g * (t - (1 - decay) / g)
+    area_by_g = -area / g + k / g * (-t * decay / g + (1 - decay) / g**2)
+    cases = [
+        ("X", mean, [by_k, by_g]),
+        ("var(X)", mean, [by_k, by_g]),
+        ("g * mean(X)", g * mean, [g * by_k, mean + g * by_g]),
+        ("mean(X)^2", mean**2, [2 * mean * by_k, 2 * mean * by_g]),
+        ("average(X)", area / t, [area / k / t, area_by_g / t]),
+        ("g * X", g * mean, [g * by_k, mean + g * by_g]),
+    ]
+    flags = [f for of, _, _ in cases for f in ("--of", of)]
+    result = grad(program, birth(program), *flags, "--at", t, "--estimator", "score", "-n", "20000")
+    check_equal([e["output"] for e in result], [of for of, _, _ in cases], "outputs")
+    for estimate, (of, value, expected) in zip(result, cases):
+        assert abs(estimate["value"] - value) < 5 * estimate["value_se"], (of, estimate["value"], value)
+        within(estimate, expected, ["k", "g"])
+        assert all(p["se"] > 0 for p in estimate["parameters"]), estimate
+
+
+def test_several_times_and_estimators(program):
+    """An object for each output and estimator, outputs first."""
+    result = grad(program, birth(program), "--of", "X", "--at", "1,2", "--estimator", "score, gk,score", "-n", "50")
+    check_equal([(e["time"], e["estimator"]) for e in result], [(1, "score"), (1, "gk"), (2, "score"), (2, "gk")], "order")
+    for e in result:
+        check_equal(e["trajectories"], 50, "trajectories")
+        check_equal(e["trajectories_run"], 100 if e["estimator"] == "gk" else 50, "trajectories run")
+        assert all(p["variance_time_relative_to_score"] > 0 for p in e["parameters"]), e
+
+
+def without_times(result):
+    text = json.dumps(result)
+    return re.sub(r'"(seconds|seconds_compile|variance_time_relative_to_score)": [^,}]*', "", text)
+
+
+def test_the_same_for_threads_and_lanes(program):
+    model = birth(program)
+    for estimators in ("score", "path", "gk,coupled", "martingale"):
+        flags = ["--of", "var(X)", "--of", "average(X)", "--at", "1,2", "--estimator", estimators, "-n", "777"]
+        plain = without_times(grad(program, model, *flags, "--threads", "1"))
+        for more in (["--threads", "2"], ["--threads", "5"], ["--lanes", "1"], ["--lanes", "4"], ["--lanes", "32"]):
+            check_equal(without_times(grad(program, model, *flags, *more)), plain, "%s %s" % (estimators, more))
+        few = flags[:-1] + ["20"]
+        compiled = without_times(grad(program, model, *few, "--threads", "1"))
+        interpreted = without_times(grad(program, model, *few, "--device", "interpreter"))
+        check_equal(interpreted.replace("interpreter", "cpu"), compiled, "%s in the interpreter" % estimators)
+
+
+def test_csv(program):
+    out = program.file("out.csv")
+    program.good("grad", birth(program), "--of", "X", "--of", "at(X, 1)", "--at", "2", "--estimator", "score", "-n", "50",
+                 "--quiet", "-o", out, *flags_of(program, []))
+    rows = list(csv.reader(io.StringIO(open(out).read())))
+    check_equal(rows[0], "output,time,estimator,parameter,gradient,se,sd".split(","), "header")
+    check_equal([r[0] for r in rows[1:]], ["X", "X", "at(X, 1)", "at(X, 1)"], "outputs")
+    check_equal([r[3] for r in rows[1:]], ["k", "g"] * 2, "parameters")
+    same = grad(program, birth(program), "--of", "X", "--at", "2", "--estimator", "score", "-n", "50")[0]
+    check_equal([float(r[4]) for r in rows[1:3]], [p["gradient"] for p in same["parameters"]], "gradients")
+
+
+def test_table(program):
+    run = program.good("grad", birth(program), "--of", "X", "--at", "2", "--estimator", "score,gk", "-n", "20000", *flags_of(program, []))
+    lines = run.out.splitlines()
+    assert re.match(r"X at 2  estimator +estimate +± +rel. ± +sd +time +work$", lines[0]), run.out
+    assert re.match(r"value +score +17\.\d+ +0\.0\d+ ", lines[1]), run.out
+    assert re.match(r"d/d k +score +0\.\d+ +0\.0\d+ +\S+ % +\S+ +\S+ m?s +1$", lines[3]), run.out
+    assert re.match(r" +gk ", lines[4]), run.out
+    check_in("score: 20,000 trajectories, ", run.out)
+    check_in("gk: 20,000 trajectories for each parameter, ", run.out)
+    assert all(line == line.rstrip() for line in lines), "spaces at the end of a line:\n" + run.out
+    quiet = program.good("grad", birth(program), "--of", "X", "--at", "2", "--quiet", "-n", "20000", *flags_of(program, []))
+    check_equal(quiet.out, "", "output with --quiet")
+
+
+def test_auto(program):
+    """path where it is proved unbiased; what is unbiased for all elsewhere; and that it is said."""
+    flags = ["--at", "1", "-n", "100"] + flags_of(program, [])
+    run = program.good("grad", birth(program), "--of", "X", *flags)
+    check_in("path (taken by auto): 100 trajectories", run.out)
+    check_in("unbiased: ", run.out)
+    for of, model in (("X^2", birth(program)), ("P", os.path.join(STDLIB, "dimerisation.rxn"))):
+        run = program.good("grad", model, "--of", of, *flags)
+        check_in("auto takes martingale: ", run.out)
+
+
+def test_parameters(program):
+    model = program.file("kinds.rxn", KINDS)
+    common = ["--set", "x=2", "--of", "A", "--at", "1", "--estimator", "score", "-n", "40"]
+
+    def names(*flags):
+        return [p["name"] for p in grad(program, model, *common, *flags)[0]["parameters"]]
+
+    check_equal(names(), ["k[0]", "k[1]", "k[2]", "both"], "parameters without --wrt")
+    check_equal(names("--wrt", "both,k[1]"), ["both", "k[1]"], "--wrt")
+    check_equal(names("--wrt", "k", "--wrt", "k[2]"), ["k[0]", "k[1]", "k[2]"], "--wrt twice")
+    err = program.good("grad", model, *common, "--quiet", *flags_of(program, [])).err
+    check_in("warning: param 'A0' is left out: it acts through initial or assigned counts alone, which are whole numbers\n", err)
+    check_in("warning: param 'first' is left out: it moves the time of an event or of a switch", err)
+    check_in("warning: param 'limit' is left out: it stands in conditions and rounded numbers alone", err)
+    check_in("warning: param 'both' also acts through initial or assigned counts", err)
+    # What is trained counts, if anything is.
+    model = program.file("fitted.rxn", KINDS.replace("param both = 10", "param both = 10 in 1 .. 100 fit"))
+    check_equal(names(), ["both"], "trained parameters")
+
+
+def test_refused_parameters(program):
+    model = program.file("kinds.rxn", KINDS)
+    common = ["--set", "x=2", "--of", "A", "--at", "1", "--estimator", "score"]
+    cases = [
+        ("A0", "error: param 'A0' cannot be differentiated by: it acts through initial or assigned counts alone, which are whole numbers\n"),
+        ("limit", "error: param 'limit' cannot be differentiated by: it stands in conditions and rounded numbers alone, which jump or do not change\n"),
+        ("first", "error: param 'first' cannot be differentiated by: it moves the time of an event or of a switch, which no sampling "
+                  "estimator differentiates; where the model is small, --estimator exact does\n"),
+        ("x", "error: 'x' is an input; only params can be differentiated by\n"),
+        ("bth", "error: the model has no param or input 'bth'\nnote: did you mean 'both'?\n"),
+        ("k[3]", "error: 'k[3]': the index 3 is not in 0 .. 2\n"),
+    ]
+    for name, expected in cases:
+        check_equal(refused(program, 1, model, *common, "--wrt", name), expected, name)
+    idle = program.file("idle.rxn", "model idle\nspecies A = 3\nparam k = 1\nparam idle = 1\nA -> 0 @ k\n")
+    check_in("error: param 'idle' cannot be differentiated by: no reaction and no output depends on it\n",
+             refused(program, 1, idle, "--of", "A", "--at", "1", "--wrt", "idle"))
+    none = program.file("none.rxn", "model none\nspecies A = 3\nA -> 0 @ 1\n")
+    check_equal(refused(program, 1, none, "--of", "A", "--at", "1"), "error: the model has no param to differentiate by\n", "no params")
+
+
+def test_refused_flags(program):
+    model = birth(program)
+    good = ["--of", "X", "--at", "1"]
+    cases = [
+        (["--at", "1"], "error: nothing says what to differentiate\nnote: give --of EXPR, an expression of what the model has, and --at T\n"),
+        (["--of", "X", "--at", "-1"], "error: --at -1 is before the start, which is 0\n"),
+        (good + ["--estimator", "all,score"], "error: --estimator all stands for itself, not in a list\n"),
+        (good + ["--tau", "0"], "error: --tau is 0; it has to be positive\n"),
+        (good + ["--draws", "0"], "error: --draws takes 1 .. 1000\n"),
+        (good + ["--difference", "1"], "error: --difference is 1; it has to be between 0 and 1\n"),
+        (good + ["--degree", "9"], "error: --degree takes 1 .. 5\n"),
+        (good + ["--bins", "1e6"], "error: --bins takes 1 .. 10000\n"),
+        (good + ["--tape-memory", "12Q"], "error: --tape-memory takes a number of bytes as 500M or 2G, not '12Q'\n"),
+        (good + ["-n", "0"], "error: -n is 0; at least one trajectory is needed\n"),
+        (good + ["-o", "-", "--json", "-"], "error: -o and --json cannot both go to standard output\n"),
+        (good + ["--every", "1"], "error: unknown option '--every'\nnote: 'rxn grad --help' lists the options\nerror: '1' is one MODEL too many\n"),
+    ]
+    for flags, expected in cases:
+        check_equal(refused(program, 2, model, *flags), expected, " ".join(flags))
+    err = refused(program, 2, model, *good, "--estimator", "scor")
+    assert re.fullmatch(r"error: there is no estimator 'scor'\nnote: did you mean 'score'\?\nnote: estimators: auto, all, score, .*exact\n", err), err
+
+
+def test_refused_objectives(program):
+    model = birth(program)
+    check_in("error: '--at' is needed", refused(program, 2, model, "--of", "X"))
+    check_in("error: unknown name 'Y'", refused(program, 2, model, "--of", "Y", "--at", "1"))
+    check_in("error: ", refused(program, 2, model, "--of", "X +", "--at", "1"))
+
+
+def test_one_trajectory(program):
+    """An estimate without an error: null in JSON, empty in the table."""
+    estimate = grad(program, birth(program), "--of", "X", "--at", "1", "--estimator", "score", "-n", "1")[0]
+    check_equal([estimate["value_se"], estimate["parameters"][0]["se"]], [None, None], "errors")
+    assert math.isfinite(estimate["parameters"][0]["gradient"])
+    program.good("grad", birth(program), "--of", "X", "--at", "1", "--estimator", "score", "-n", "1", *flags_of(program, []))
+
+
+def test_warnings(program):
+    run = program.good("grad", birth(program), "--of", "X", "--at", "2", "--estimator", "score", "-n", "200", "--quiet", *flags_of(program, []))
+    pattern = r"warning: score: the standard error of the derivative of X at 2 by '[kg]' is \d+ % \(and 1 more above 10 %\); some \S+ trajectories would make it 1 %\n"
+    assert re.fullmatch(pattern, run.err), run.err
+    run = program.good("grad", os.path.join(STDLIB, "dimerisation.rxn"), "--of", "P", "--at", "2", "--estimator", "path", "-n", "2000", "--quiet", *flags_of(program, []))
+    check_equal(run.err, "warning: biased here: path; standard errors say nothing of that\n", "warnings of path")
+    run = program.good("grad", birth(program), "--of", "X", "--at", "2", "--estimator", "path", "-n", "2000", "--quiet", *flags_of(program, []))
+    check_equal(run.err, "", "warnings of path where it is unbiased")
+
+
+def test_faults(program):
+    """A trajectory that cannot go on stops it all, as in `rxn run`."""
+    model = program.file("fault.rxn", "model fault\nspecies X = 5\nparam k = 1\nX => 0 @ k * (X - 2.5)\n")
+    err = refused(program, 1, model, "--of", "X", "--at", "50", "--estimator", "score")
+    check_in("error: in trajectory ", err)
+    check_in("propensity", err)
+
+
+def test_interrupt(program):
+    model = program.file("endless.rxn", BIRTH)
+    command = [program.path, "grad", model, "--of", "X", "--at", "2", "--estimator", "score,gk", "-n", "1000000000", "--quiet"]
+    child = subprocess.Popen(command + flags_of(program, []), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        time.sleep(1.5)
+        assert child.poll() is None, "it ended by itself: %s" % (child.communicate(),)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    check_equal((child.returncode, out), (1, ""), "status, output")
+    pattern = r"error: interrupted after \d+ of 1000000000 trajectories; nothing was written\nnote: that was the estimator 'score', number 1 of 2\n"
+    assert re.fullmatch(pattern, err), err
+
+
+def test_trace(program):
+    """The stages of an estimator's kernel; every text reads back."""
+    folder = program.file("stages")
+    for estimator in ("score", "path", "gk", "auto"):
+        program.good("trace", birth(program), "-o", folder, "--verify", "--of", "var(X)", "--at", "1,2", "--estimator", estimator)
+    stems = [f[3:] for f in sorted(os.listdir(folder))]
+    assert "kernel.kir" in stems and "kernel-dce.kir" in stems, stems
+    text = open(os.path.join(folder, [f for f in sorted(os.listdir(folder)) if f.endswith("kernel.kir")][0])).read()
+    check_in("sample", text)
+    cases = [
+        (["--at", "1"], "error: --at, --estimator and --wrt belong to --of\n"),
+        (["--of", "X", "--at", "1", "--estimator", "all"], "error: --estimator 'all' is not one that has a kernel\n"),
+    ]
+    for flags, expected in cases:
+        check_equal(program.bad(2, "trace", birth(program), "-o", folder, *flags).err, expected, " ".join(flags))
+
+
+def test_help(program):
+    """The whole text."""
+    got = program.good("grad", "--help").out
+    path = os.path.join(HERE, "grad", "help.expected")
+    if program.arguments.promote:
+        with open(path, "w") as f:
+            f.write(got)
+    check_equal(got, open(path).read(), "help")
+    check_in("  grad     ", program.good("--help").out)
+
+
+def add_arguments(parser):
+    parser.add_argument("--promote", action="store_true", help="accept the help text as it is")
+
+
+if __name__ == "__main__":
+    sys.exit(main([f for name, f in list(globals().items()) if name.startswith("test_")], add_arguments))

@@ -1,0 +1,358 @@
+/* test_target_llvm_loops.c: loops that lanes enter and leave at different times, tapes, and work that is
+ * all done in finish, on the LLVM target at every number of lanes, against the interpreter.
+ *
+ * (test_target_llvm.c has random kernels with all of these. Here each case is made on purpose, and what the
+ * lanes' being in step is for is looked at too: neither gathers nor scatters.)
+ */
+#include "kir_fixture.h"
+
+#include "compiler/target/target.h"
+#include "random_kernel.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const u32 widths[] = {1, 2, 4, 8, 16, 32};
+
+typedef struct Build {
+    KirBuilder *b;
+    u32 done, x, y, out, buffer_count;
+} Build;
+
+static KirValue
+whole(Build *k, double value)
+{
+    return rxn__kir_const(k->b, KIR_I32, value);
+}
+
+/* A kernel whose trajectories are done after init; its finish is open. */
+static Build
+begin(Fixture *f)
+{
+    Build k = {.b = rxn__kir_begin(&f->arena, &f->names, "loops", KIR_F64)};
+    const u32 extent[1] = {4};
+    k.out = rxn__kir_buffer(k.b, "out", KIR_U64, KIR_PER_TRAJECTORY, true, 1, extent);
+    k.done = rxn__kir_local(k.b, "done", KIR_BOOL, 0);
+    k.x = rxn__kir_local(k.b, "x", KIR_U64, 0);
+    k.y = rxn__kir_local(k.b, "y", KIR_I32, 0);
+    KirKernel *kernel = rxn__kir_kernel(k.b);
+    kernel->done = k.done;
+    vec_push(kernel->arena, &kernel->witness, k.x);
+    rxn__kir_region(k.b, KIR_INIT);
+    rxn__kir_set(k.b, k.done, 0, rxn__kir_const(k.b, KIR_BOOL, 1));
+    rxn__kir_region(k.b, KIR_FINISH);
+    return k;
+}
+
+/* A number from 0 to limit - 1 that is another for most trajectories. */
+static KirValue
+varying(Build *k, u32 salt, u32 limit)
+{
+    KirValue number = kir_add(k->b, kir_trajectory(k->b), rxn__kir_const(k->b, KIR_U64, salt));
+    number = kir_mul(k->b, number, rxn__kir_const_bits(k->b, KIR_U64, 0x9E3779B97F4A7C15));
+    number = kir_shr(k->b, number, rxn__kir_const(k->b, KIR_U64, 40));
+    number = kir_rem(k->b, number, rxn__kir_const(k->b, KIR_U64, limit));
+    return kir_cast(k->b, KIR_I32, number);
+}
+
+/* x = x * 31 + value: what has been seen, and in what order. */
+static void
+see(Build *k, KirValue value)
+{
+    KirValue x = kir_mul(k->b, rxn__kir_get(k->b, k->x, 0), rxn__kir_const(k->b, KIR_U64, 31));
+    rxn__kir_set(k->b, k->x, 0, kir_add(k->b, x, kir_cast(k->b, KIR_U64, value)));
+}
+
+static KirKernel *
+end(Fixture *f, Build *k)
+{
+    rxn__kir_store(k->b, k->out, (KirValue[]){whole(k, 0)}, rxn__kir_get(k->b, k->x, 0));
+    KirKernel *kernel = NULL;
+    const char *error = rxn__kir_end(k->b, &kernel);
+    if (error)
+        print_error("%s\n", error);
+    assert_null(error);
+    error = rxn__kir_optimize(kernel, &f->arena, NULL, NULL);
+    assert_null(error);
+    return kernel;
+}
+
+static CompiledKernel
+compiled_at(Fixture *f, const KirKernel *kernel, u32 lanes)
+{
+    TargetOptions options = {.lanes = lanes, .debug_checks = true};
+    CompiledKernel compiled;
+    const char *error = NULL;
+    if (rxn__target_find("llvm")->compile(kernel, &options, &f->arena, &compiled, &error) != RXN_OK)
+        fail_msg("%s\n%s", error, printed(f, kernel));
+    return compiled;
+}
+
+/* Returns the fault, which is the interpreter's too. */
+static RxnFault
+compare(Fixture *f, const KirKernel *kernel, u64 count)
+{
+    RandomLaunch *expected = random_launch(&f->arena, kernel, 1, 100, count, 4);
+    const char *error = NULL;
+    if (rxn__kir_interpret(kernel, &expected->launch, 100000, &f->arena, &error) != RXN_OK)
+        fail_msg("%s\n%s", error, printed(f, kernel));
+    for (u32 w = 0; w < COUNT_OF(widths); w++) {
+        CompiledKernel compiled = compiled_at(f, kernel, widths[w]);
+        RandomLaunch *l = random_launch(&f->arena, kernel, 1, 100, count, 4);
+        l->launch.workspace = rxn__arena_alloc(&f->arena, compiled.workspace_bytes + 64);
+        memset(l->launch.workspace, 0xA5, compiled.workspace_bytes); /* nobody clears tapes */
+        compiled.run(&l->launch);
+        const char *difference = launch_difference(&f->arena, kernel, expected, l);
+        if (difference)
+            fail_msg("%u lanes: %s\n%s", widths[w], difference, printed(f, kernel));
+    }
+    return expected->fault;
+}
+
+/* ---- fors --------------------------------------------------------------------------------------- */
+
+enum { LOW_VARIES = 1, HIGH_VARIES = 2, DOWN = 4, BREAKS = 8, NESTED = 16, TRAPS = 32, ALL = 64 };
+
+static KirValue
+open_for(Build *k, u32 kind, u32 salt)
+{
+    KirValue low = kind & LOW_VARIES ? varying(k, salt, 12) : whole(k, 3);
+    KirValue high = kind & HIGH_VARIES ? varying(k, salt + 1, 14) : whole(k, 9);
+    return kind & DOWN ? rxn__kir_for_down(k->b, low, high) : rxn__kir_for(k->b, low, high);
+}
+
+/* A break, or a trap, of the lanes that have come to a turn of their own. */
+static void
+leave_at(Build *k, KirValue counter, u32 salt, bool trap)
+{
+    rxn__kir_if(k->b, kir_eq(k->b, counter, varying(k, salt, trap ? 90 : 14)));
+    see(k, counter);
+    if (trap)
+        rxn__kir_trap(k->b, RXN_FAULT_STEP_LIMIT, kir_cast(k->b, KIR_U32, counter));
+    else
+        rxn__kir_break(k->b);
+    rxn__kir_close(k->b);
+}
+
+static KirKernel *
+kernel_of_fors(Fixture *f, u32 kind)
+{
+    Build k = begin(f);
+    KirValue outer = open_for(&k, kind, 1);
+    see(&k, outer);
+    if (kind & NESTED) {
+        KirValue inner = open_for(&k, kind ^ DOWN, 5);
+        see(&k, inner);
+        if (kind & BREAKS)
+            leave_at(&k, kir_add(k.b, inner, kir_and(k.b, outer, whole(&k, 1))), 9, false);
+        see(&k, outer);
+        rxn__kir_close(k.b);
+    }
+    if (kind & TRAPS)
+        leave_at(&k, outer, 17, true);
+    if (kind & BREAKS)
+        leave_at(&k, outer, 13, false);
+    see(&k, outer);
+    rxn__kir_close(k.b);
+    return end(f, &k);
+}
+
+static void
+lanes_take_the_turns_of_their_own(void **state)
+{
+    (void)state;
+    u32 faults = 0;
+    for (u32 kind = 0; kind < ALL; kind++) {
+        Fixture *f = NULL;
+        assert_int_equal(set_up((void **)&f), 0);
+        faults += compare(f, kernel_of_fors(f, kind), 75).trajectory != UINT64_MAX;
+        assert_int_equal(tear_down((void **)&f), 0);
+    }
+    assert_int_equal(faults, ALL / 2); /* those that trap */
+}
+
+/* At the ends of i32 no counter runs over. */
+static void
+counters_do_not_run_over(void **state)
+{
+    Fixture *f = *state;
+    for (u32 down = 0; down < 2; down++)
+        for (u32 varies = 0; varies < 4; varies++) {
+            Build k = begin(f);
+            for (u32 end_of_type = 0; end_of_type < 2; end_of_type++) {
+                const double edge = end_of_type ? 2147483647.0 : -2147483648.0;
+                KirValue low = whole(&k, end_of_type ? edge - 5 : edge);
+                KirValue high = whole(&k, end_of_type ? edge : edge + 5);
+                if (varies & 1)
+                    low = kir_add(k.b, low, varying(&k, 1, 5));
+                if (varies & 2)
+                    high = kir_sub(k.b, high, varying(&k, 2, 5));
+                see(&k, (down ? rxn__kir_for_down : rxn__kir_for)(k.b, low, high));
+                rxn__kir_close(k.b);
+            }
+            compare(f, end(f, &k), 40);
+        }
+}
+
+/* ---- tapes -------------------------------------------------------------------------------------- */
+
+static const struct {
+    KirType type;
+    u32 storage;
+} tapes[] = {{KIR_U32, 1}, {KIR_U32, 2}, {KIR_U32, 4},  {KIR_F64, 8}, {KIR_F32, 4},
+             {KIR_I64, 8}, {KIR_U64, 8}, {KIR_BOOL, 1}, {KIR_I32, 4}};
+
+/* Forward: up to a number of turns of its own each trajectory writes a tape; back: it reads it. */
+static KirKernel *
+forward_and_back(Fixture *f, KirType type, u32 storage, bool own_index)
+{
+    Build k = begin(f);
+    const u32 tape = rxn__kir_tape_local(k.b, "tape", type, storage, 64);
+    KirValue i = rxn__kir_for(k.b, whole(&k, 0), whole(&k, 32));
+    KirValue at = own_index ? kir_xor(k.b, i, varying(&k, 3, 31)) : i;
+    KirValue number = kir_mul(k.b, kir_cast(k.b, KIR_U64, kir_add(k.b, varying(&k, 5, 9999), i)),
+                              rxn__kir_const_bits(k.b, KIR_U64, 0x9E3779B97F4A7C15));
+    rxn__kir_set(k.b, tape, at, kir_cast(k.b, type, number));
+    /* Some write once more, while the others' elements stay. */
+    rxn__kir_if(k.b, kir_gt(k.b, i, varying(&k, 11, 32)));
+    number = kir_mul(k.b, number, number);
+    rxn__kir_set(k.b, tape, at, kir_cast(k.b, type, number));
+    rxn__kir_close(k.b);
+    rxn__kir_set(k.b, k.y, 0, kir_add(k.b, i, whole(&k, 1)));
+    rxn__kir_if(k.b, kir_eq(k.b, i, varying(&k, 7, 32)));
+    rxn__kir_break(k.b);
+    rxn__kir_close(k.b);
+    rxn__kir_close(k.b);
+    i = rxn__kir_for_down(k.b, whole(&k, 0), rxn__kir_get(k.b, k.y, 0));
+    at = own_index ? kir_xor(k.b, i, varying(&k, 3, 31)) : i;
+    KirValue value = rxn__kir_get(k.b, tape, at);
+    if (type == KIR_F64)
+        value = kir_bits(k.b, KIR_U64, value);
+    else if (type == KIR_F32)
+        value = kir_bits(k.b, KIR_U32, value);
+    see(&k, value);
+    rxn__kir_close(k.b);
+    return end(f, &k);
+}
+
+static void
+tapes_give_back_what_was_written(void **state)
+{
+    for (u32 t = 0; t < COUNT_OF(tapes); t++)
+        for (u32 own = 0; own < 2; own++) {
+            KirKernel *kernel = forward_and_back(*state, tapes[t].type, tapes[t].storage, own);
+            assert_true(compare(*state, kernel, 70).trajectory == UINT64_MAX);
+        }
+}
+
+static bool
+rendered_has(Fixture *f, const KirKernel *kernel, const char *what)
+{
+    Text text;
+    const char *error = NULL;
+    TargetOptions options = {.lanes = 16, .debug_checks = true};
+    rxn__text_init(&text, &f->arena);
+    assert_int_equal(rxn__target_find("llvm")->emit(kernel, &options, TARGET_IR_OPTIMIZED,
+                                                    &f->arena, &text, &error),
+                     RXN_OK);
+    return strstr(text.data, what) != NULL;
+}
+
+/* Lanes that count in step write and read their elements side by side. */
+static void
+tapes_are_contiguous(void **state)
+{
+    Fixture *f = *state;
+    for (u32 t = 0; t < COUNT_OF(tapes); t++) {
+        KirKernel *kernel = forward_and_back(f, tapes[t].type, tapes[t].storage, false);
+        assert_false(rendered_has(f, kernel, "masked.gather"));
+        assert_false(rendered_has(f, kernel, "masked.scatter.v16i8"));
+        assert_int_equal(compiled_at(f, kernel, 16).workspace_bytes, tapes[t].storage * 64 * 16);
+        kernel = forward_and_back(f, tapes[t].type, tapes[t].storage, true);
+        assert_true(rendered_has(f, kernel, "masked.gather"));
+    }
+}
+
+/* The longest tape there is, of which two elements are used: nothing else is touched. */
+static void
+a_long_tape_costs_what_is_used_of_it(void **state)
+{
+    Fixture *f = *state;
+    Build k = begin(f);
+    const u32 tape = rxn__kir_tape_local(k.b, "tape", KIR_U32, 1, UINT32_C(1) << 31);
+    KirValue last = whole(&k, 2147483647), own = kir_sub(k.b, last, varying(&k, 1, 1000));
+    rxn__kir_set(k.b, tape, own, rxn__kir_const(k.b, KIR_U32, 9));
+    see(&k, rxn__kir_get(k.b, tape, own));
+    rxn__kir_set(k.b, tape, last, rxn__kir_const(k.b, KIR_U32, 5));
+    see(&k, rxn__kir_get(k.b, tape, last));
+    KirKernel *kernel = end(f, &k);
+    CompiledKernel compiled = compiled_at(f, kernel, 16);
+    const size_t bytes = (size_t)16 << 31, page = (size_t)sysconf(_SC_PAGESIZE);
+    assert_int_equal(compiled.workspace_bytes, bytes);
+    void *space = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (space == MAP_FAILED)
+        skip();
+    RandomLaunch *l = random_launch(&f->arena, kernel, 1, 0, 40, 4);
+    l->launch.workspace = space;
+    compiled.run(&l->launch);
+    for (u32 i = 0; i < 40; i++)
+        assert_int_equal(((u64 *)l->launch.buffers[0])[4 * i], 9 * 31 + 5);
+    unsigned char touched[64];
+    const size_t tail = COUNT_OF(touched) * page;
+    assert_int_equal(mincore((char *)space + bytes - tail, tail, touched), 0);
+    u32 pages = 0;
+    for (u32 i = 0; i < COUNT_OF(touched); i++)
+        pages += touched[i] & 1;
+    assert_true(pages > 0 && pages <= 1 + 16000 / page);
+    munmap(space, bytes);
+}
+
+/* ---- cancellation ------------------------------------------------------------------------------- */
+
+/* Loops that never end, of each kind, in finish: they return once they are told to. */
+static void
+loops_in_finish_can_be_cancelled(void **state)
+{
+    Fixture *f = *state;
+    for (u32 kind = 0; kind < 5; kind++)
+        for (u32 w = 0; w < COUNT_OF(widths); w += 2) {
+            Build k = begin(f);
+            KirValue huge = whole(&k, 2147483647), zero = whole(&k, 0);
+            if (kind >= 3) /* one in another */
+                rxn__kir_for(k.b, zero, huge);
+            rxn__kir_loop(k.b);
+            if (kind == 1 || kind == 4) { /* lanes leave one by one, but never */
+                rxn__kir_if(k.b, kir_lt(k.b, varying(&k, 1, 10), zero));
+                rxn__kir_break(k.b);
+                rxn__kir_close(k.b);
+            }
+            if (kind == 2) { /* 2^31 turns of a for, for ever */
+                see(&k, rxn__kir_for_down(k.b, varying(&k, 1, 9), huge));
+                rxn__kir_close(k.b);
+            }
+            see(&k, zero);
+            rxn__kir_close(k.b);
+            if (kind >= 3)
+                rxn__kir_close(k.b);
+            KirKernel *kernel = end(f, &k);
+            CompiledKernel compiled = compiled_at(f, kernel, widths[w]);
+            RandomLaunch *l = random_launch(&f->arena, kernel, 1, 0, 50, 4);
+            l->cancel = 1;
+            compiled.run(&l->launch); /* returns: that is the test */
+        }
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lanes_take_the_turns_of_their_own),
+        TEST(counters_do_not_run_over),
+        TEST(tapes_give_back_what_was_written),
+        TEST(tapes_are_contiguous),
+        TEST(a_long_tape_costs_what_is_used_of_it),
+        TEST(loops_in_finish_can_be_cancelled),
+    };
+    return cmocka_run_group_tests_name("target_llvm_loops", tests, NULL, NULL);
+}
