@@ -268,17 +268,25 @@ rxn__ssa_element(SsaFrame *frame, const Shape *shape, const u32 *variables, u32 
 
 /* ---- launch and init --------------------------------------------------------------------------- */
 
+/* An element for each value of the variables; the first is that of their least values, which need not be 0. */
 static void
 store_hoisted(SsaFrame *frame, void *context)
 {
     u32 number = *(u32 *)context;
-    Hoisted hoisted = frame->network->hoisted.items[number];
+    KirBuilder *b = frame->builder;
+    const Network *network = frame->network;
+    Hoisted hoisted = network->hoisted.items[number];
     /* f64 whatever the precision: done once, and a sum of hundreds of terms deserves it. */
     KirValue value = rxn__lower_as(&frame->lower, hoisted.value, KIR_F64);
-    KirValue element =
-        hoisted.shape.rank ? rxn__ssa_element(frame, &hoisted.shape, hoisted.variables, 0) : 0;
-    rxn__kir_set(frame->builder, frame->lower.hoisted_local[number], element,
-                 kir_cast(frame->builder, frame->real, value));
+    KirValue element = hoisted.shape.rank ? rxn__kir_const(b, KIR_I32, 0) : 0;
+    for (u32 k = 0; k < hoisted.shape.rank; k++) {
+        i64 low = network->variables.items[hoisted.variables[k]].low;
+        KirValue index = kir_sub(b, frame->lower.variable_value[hoisted.variables[k]],
+                                 rxn__kir_const(b, KIR_I32, (double)low));
+        element = kir_mul(b, element, rxn__kir_const(b, KIR_I32, hoisted.shape.extent[k]));
+        element = kir_add(b, element, index);
+    }
+    rxn__kir_set(b, frame->lower.hoisted_local[number], element, kir_cast(b, frame->real, value));
 }
 
 static void
@@ -289,18 +297,21 @@ write_launch(SsaFrame *frame)
     frame->lower.launching = true;
     frame->lower.hoisted_local = NEW_ARRAY(frame->arena, u32, network->hoisted.count + 1);
     for (u32 h = 0; h < network->hoisted.count; h++) {
-        const Hoisted *hoisted = &network->hoisted.items[h];
-        u32 length = hoisted->shape.rank ? 1 : 0;
-        for (u32 k = 0; k < hoisted->shape.rank; k++)
-            length *= hoisted->shape.extent[k];
+        const Hoisted hoisted = network->hoisted.items[h];
+        u32 length = hoisted.shape.rank ? 1 : 0;
+        i64 low[RXN_MAX_RANK] = {0}, high[RXN_MAX_RANK] = {0};
+        for (u32 k = 0; k < hoisted.shape.rank; k++) {
+            length *= hoisted.shape.extent[k];
+            low[k] = network->variables.items[hoisted.variables[k]].low;
+            high[k] = low[k] + (i64)hoisted.shape.extent[k] - 1;
+        }
         char name[32];
         snprintf(name, sizeof name, "hoisted%u", h);
         frame->lower.hoisted_local[h] =
             rxn__kir_uniform_local(frame->builder, name, frame->real, length);
         rxn__lower_forget(&frame->lower);
         MemberVisit visit = {store_hoisted, &h};
-        Shape shape = hoisted->shape;
-        rxn__ssa_each_element(frame, &shape, hoisted->variables, &visit);
+        rxn__ssa_each_member(frame, hoisted.shape.rank, hoisted.variables, low, high, &visit);
     }
     frame->lower.launching = false;
 }

@@ -158,6 +158,19 @@ def test_both_forms_count_steps_alike(program):
                 check_equal(enough, list(range(count + 2, 9)), "limits that suffice, %s %s" % (form, precision))
 
 
+def test_families_may_begin_anywhere(program):
+    """A family from 2 to 4, with what the compiler computes once (w[s]*w[s]*3), is its members one by one."""
+    head = "model m\nparam w[6] = 1\nspecies X[6] = 0\n"
+    tail = "simulate until 5 every 5\n"
+    family = head + "for s in 2 .. 4 { a: 0 -> X[s] @ w[s]*w[s]*3 }\n" + tail
+    members = head + "".join("a%d: 0 -> X[%d] @ w[%d]*w[%d]*3\n" % (s, s, s, s) for s in (2, 3, 4)) + tail
+    flags = ["-n", "20", "--each", "--set", "w[0]=0", "--set", "w[3]=2", "--set", "w[4]=0.5"]
+    for form in ("direct-unrolled", "direct-table"):
+        tables = [program.table(program.file("f.rxn", text), *flags, "--method", form) for text in (family, members)]
+        check_equal(tables[0], tables[1], "family and members, " + form)
+        assert any(row[4] != "0" for row in tables[0][1]), "nothing fired"
+
+
 def test_a_dead_state_holds(program):
     """When nothing can fire any more the state holds, and events still come."""
     text = "model dead\nspecies A = 3\nA -> 0 @ 100\nat 5: A = 2\nsimulate until 9 every 1\n"
