@@ -488,17 +488,22 @@ move_instant(Cme *cme, const CmeStop *stop)
 }
 
 static void
-absorb(Cme *cme)
+absorb(Cme *cme, bool moving)
 {
     for (u32 c = 0; c < cme->chains.count; c++) {
         CmeChain *chain = cme->chains.items[c];
         if (!chain->live || !chain->absorb)
             continue;
         double *now = rxn__cme_vector(cme, chain, SLOT_NOW);
+        double *slope = rxn__cme_vector(cme, chain, SLOT_COARSE);
         const double *condition = chain->absorb->values.items;
-        for (u64 state = 0; state < cme->state_count; state++)
-            if (condition[state * cme->width] != 0)
-                memset(now + state * cme->width, 0, cme->width * sizeof *now);
+        for (u64 state = 0; state < cme->state_count; state++) {
+            if (condition[state * cme->width] == 0)
+                continue;
+            memset(now + state * cme->width, 0, cme->width * sizeof *now);
+            if (moving)
+                memset(slope + state * cme->width, 0, cme->width * sizeof *slope);
+        }
     }
 }
 
@@ -531,7 +536,7 @@ make_stop(Cme *cme, const CmeStop *stop)
     if (!maps && !moves)
         return;
     update_feeds(cme);
-    absorb(cme);
+    absorb(cme, moves);
     if (!moves)
         return;
     move_instant(cme, stop);

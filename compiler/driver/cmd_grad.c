@@ -35,6 +35,8 @@ static const Option options[] = {
     {"--bins", "B", OPTION_COUNT, AT(bins), "martingale: time bins (default: chosen)"},
     {"--degree", "D", OPTION_COUNT, AT(degree),
      "martingale: highest degree of the features, 1 to 5 (default: chosen)"},
+    {"--pilot", "N", OPTION_COUNT, AT(pilot),
+     "martingale: trajectories of the pilot (default: -n / 10, but 250 .. 1000)"},
     {"--tape-memory", "BYTES", OPTION_TEXT, AT(tape_memory),
      "for all tapes, as 500M or 2G (default: a quarter of what there is)"},
     {"--cache", "DIR", OPTION_TEXT, AT(cache),
@@ -180,6 +182,8 @@ check_options(Grad *grad)
         rxn__driver_error(driver, "--bins takes 1 .. 10000");
     if (o->degree > RXN_MAX_GRADES)
         rxn__driver_error(driver, "--degree takes 1 .. %d", (int)RXN_MAX_GRADES);
+    if (o->pilot == 1 || o->pilot > 1000000)
+        rxn__driver_error(driver, "--pilot takes 2 .. 1000000");
     if (o->csv && o->json && strcmp(o->csv, "-") == 0 && strcmp(o->json, "-") == 0)
         rxn__driver_error(driver, "-o and --json cannot both go to standard output");
     find_tape_bytes(grad);
@@ -240,7 +244,7 @@ estimate(Grad *grad, const char *name)
 {
     const Estimator *estimator = rxn__estimator_find(name);
     if (!estimator)
-        return refuse(grad, name, "not linked yet");
+        return rxn__grad_exact(grad, refuse);
     Text reason;
     rxn__text_init(&reason, &grad->pipeline.arena);
     if (!estimator->applies(&grad->request, &reason))

@@ -23,7 +23,6 @@
 #include "compiler/network/couple.h"
 #include "compiler/network/internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* ---- Which expressions read a parameter -------------------------------------------------------- */

@@ -126,6 +126,45 @@ def test_closed_forms(program):
         assert all(p["se"] > 0 for p in estimate["parameters"]), estimate
 
 
+def test_exact(program):
+    """The master equation: no noise, a bound of what is lost; the others are measured by it."""
+    decay = math.exp(-2)
+    expected = {"k": 1 - decay, "g": 20 * (2 * decay - (1 - decay))}
+    result = grad(program, birth(program), "--of", "var(X)", "--at", "2", "--estimator", "exact,score,path", "-n", "4000")
+    check_equal([e["estimator"] for e in result], ["exact", "score", "path"], "estimators")
+    exact = result[0]
+    assert abs(exact["value"] - 20 * (1 - decay)) < 1e-6, exact
+    check_equal([exact["value_se"], exact["trajectories"], exact["unbiased"]], [0, 0, True], "fields of exact")
+    for p in exact["parameters"]:
+        assert abs(p["gradient"] - expected[p["name"]]) < 1e-5, p
+        assert 0 <= p["error"] < 1e-5 and p["se"] == 0 and "bias_in_se" not in p, p
+    for other in result[1:]:
+        for p, e in zip(other["parameters"], exact["parameters"]):
+            assert abs(p["bias_in_se"] - (p["gradient"] - e["gradient"]) / p["se"]) < 1e-6, (p, e)
+    assert all(abs(p["bias_in_se"]) < 5 for p in result[1]["parameters"]), result[1]
+    # It alone knows what the time of an event does: E[X] after a reset to 0 at T is k/g (1 - exp(-g (t - T))).
+    model = program.file("reset.rxn", BIRTH + "param T = 1.2\nat T: X = 0\n")
+    moved = grad(program, model, "--of", "X", "--at", "2", "--estimator", "exact", "--wrt", "T")[0]
+    assert abs(moved["parameters"][0]["gradient"] + 20 * math.exp(-0.8)) < 1e-4, moved
+    run = program.good("grad", birth(program), "--of", "X", "--at", "2", "--estimator", "exact")
+    assert re.search(r"^d/d k +0\.8646647\d* +\S+ m?s$", run.out, re.M), run.out
+    assert re.search(r"^exact: .* states, at most \S+ of the probability beyond them$", run.out, re.M), run.out
+
+
+def test_all(program):
+    """What cannot do it is left out, with its reason; forms of one estimator are not listed twice."""
+    result = grad(program, birth(program), "--of", "X", "--at", "2", "--estimator", "all", "-n", "100")
+    names = [e["estimator"] for e in result]
+    for name in ("score", "martingale", "path", "gk", "coupled", "exact"):
+        assert name in names, names
+    assert "path-forward" not in names and len(set(names)) == len(names), names
+    flags = ["--of", "passage(X >= 5)", "--at", "2", "-n", "100", "--quiet"] + flags_of(program, [])
+    run = program.good("grad", birth(program), "--estimator", "all", *flags)
+    check_in("note: path is left out: ", run.err)
+    err = program.bad(1, "grad", birth(program), "--estimator", "path", *flags).err
+    check_in("error: the estimator 'path' cannot differentiate this: ", err)
+
+
 def test_several_times_and_estimators(program):
     """An object for each output and estimator, outputs first."""
     result = grad(program, birth(program), "--of", "X", "--at", "1,2", "--estimator", "score, gk,score", "-n", "50")
