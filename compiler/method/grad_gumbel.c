@@ -210,75 +210,100 @@ make_choice(Relaxed *relaxed, const TapeStep *step, KirValue cut, Choice *choice
         choice->chosen[j] = kir_eq(b, code, rxn__kir_const(b, KIR_U32, j));
 }
 
-/* Standard exponentials, one per reaction. */
+static KirValue
+f32(Relaxed *relaxed, double value)
+{
+    return rxn__kir_const(relaxed->tape->frame->builder, KIR_F32, value);
+}
+
+/* Standard exponentials, one per reaction, f32: of 16 bits each, eight to a block. Their distribution is off by
+ * 2^-17 at most, which is far below what the relaxation does. */
 static void
 draw_noise(Relaxed *relaxed, const TapeStep *step, u32 draw, KirValue *ret_exponential)
 {
+    enum { PER_BLOCK = 8 };
     SsaFrame *frame = relaxed->tape->frame;
     KirBuilder *b = frame->builder;
-    u32 reactions = frame->network->reaction_count, blocks = (reactions + 3) / 4;
+    u32 reactions = frame->network->reaction_count;
+    u32 blocks = (reactions + PER_BLOCK - 1) / PER_BLOCK;
     KirValue low = low_word(relaxed, step->number), high = high_word(relaxed, step->number);
     for (u32 block = 0; block < blocks; block++) {
         KirValue words[4];
         rxn__ssa_block(frame, RXN_STREAM_NOISE + draw * blocks + block, low, high, words);
-        for (u32 k = 0; k < 4 && 4 * block + k < reactions; k++) {
-            KirValue u = kir_fma(b, kir_cast(b, KIR_F64, words[k]), f64(relaxed, 0x1p-32),
-                                 f64(relaxed, 0x1p-33));
-            ret_exponential[4 * block + k] = kir_neg(b, kir_log_unit(b, u));
+        for (u32 k = 0; k < PER_BLOCK && PER_BLOCK * block + k < reactions; k++) {
+            KirValue bits = k % 2 ? kir_shr(b, words[k / 2], rxn__kir_const(b, KIR_U32, 16))
+                                  : kir_and(b, words[k / 2], rxn__kir_const(b, KIR_U32, 0xffff));
+            KirValue number = kir_cast(b, KIR_F32, kir_cast(b, KIR_I32, bits));
+            KirValue u = kir_fma(b, number, f32(relaxed, 0x1p-16), f32(relaxed, 0x1p-17));
+            ret_exponential[PER_BLOCK * block + k] = kir_neg(b, kir_log_unit(b, u));
         }
     }
 }
 
-/* ret_share[j] = y_j, ret_ratio[j] = y_j/a_j, which is finite where a_j is tiny, and zero where it is zero. */
 static void
-relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, KirValue *ret_share,
-      KirValue *ret_ratio)
+relax_without_noise(Relaxed *relaxed, const Choice *choice, KirValue *ret_ratio)
+{
+    SsaFrame *frame = relaxed->tape->frame;
+    KirBuilder *b = frame->builder;
+    KirValue zero = f64(relaxed, 0);
+    KirValue some = kir_gt(b, choice->total, zero);
+    KirValue inverse = kir_select(b, some, kir_div(b, f64(relaxed, 1), choice->total), zero);
+    for (u32 j = 0; j < frame->network->reaction_count; j++)
+        ret_ratio[j] = kir_select(b, kir_gt(b, choice->rate[j], zero), inverse, zero);
+}
+
+/* One more step, and one more that is saturated: nearly all of the share is the chosen reaction's, though others
+ * were possible. */
+static void
+count_saturation(Relaxed *relaxed, KirValue sum)
+{
+    KirBuilder *b = relaxed->tape->frame->builder;
+    KirValue sure = kir_and(b, kir_gt(b, sum, f32(relaxed, 1)), kir_lt(b, sum, f32(relaxed, 1.001)));
+    add_to(relaxed, relaxed->saturated, kir_select(b, sure, f64(relaxed, 1), f64(relaxed, 0)));
+    add_to(relaxed, relaxed->steps, f64(relaxed, 1));
+}
+
+/* ret_ratio[j] = y_j/a_j, f64: finite where a_j is tiny, and zero where it is zero. The shares are computed in
+ * f32: they are between 0 and 1, and their errors of 1e-7 are noise on noise. */
+static void
+relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, KirValue *ret_ratio)
 {
     SsaFrame *frame = relaxed->tape->frame;
     KirBuilder *b = frame->builder;
     u32 reactions = frame->network->reaction_count;
-    KirValue zero = f64(relaxed, 0), one = f64(relaxed, 1);
-    if (!relaxed->noisy) {
-        KirValue some = kir_gt(b, choice->total, zero);
-        KirValue inverse = kir_select(b, some, kir_div(b, one, choice->total), zero);
-        for (u32 j = 0; j < reactions; j++) {
-            KirValue possible = kir_gt(b, choice->rate[j], zero);
-            ret_ratio[j] = kir_select(b, possible, inverse, zero);
-            ret_share[j] = kir_mul(b, choice->rate[j], ret_ratio[j]);
-        }
-        return;
-    }
+    KirValue zero = f32(relaxed, 0), one = f32(relaxed, 1);
     KirValue *wait = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
     draw_noise(relaxed, step, draw, wait);
     KirValue least = one; /* E_j of the one chosen */
     for (u32 j = 0; j < reactions; j++)
         least = kir_select(b, choice->chosen[j], wait[j], least);
+    KirValue total = kir_cast(b, KIR_F32, choice->total);
     double tau = relaxed->request->tau;
     KirValue sum = 0;
     for (u32 k = 0; k < reactions; k++) {
         /* T_j/T_k = E_j a_k / (E_j a_k + E_k a0). */
-        KirValue rate = choice->rate[k];
+        KirValue rate = kir_cast(b, KIR_F32, choice->rate[k]), share;
         KirValue possible = kir_gt(b, rate, zero);
-        KirValue below = kir_fma(b, least, rate, kir_mul(b, wait[k], choice->total));
-        KirValue ratio = kir_div(b, least, below), share;
+        KirValue below = kir_fma(b, least, rate, kir_mul(b, wait[k], total));
+        below = kir_select(b, choice->chosen[k], kir_mul(b, least, rate), below);
+        KirValue ratio = kir_div(b, least, below);
         if (tau == 1) {
             share = kir_mul(b, ratio, rate);
         } else {
-            share = rxn__kir_op(b, KIR_POW, kir_mul(b, ratio, rate), f64(relaxed, 1 / tau), 0);
+            share = rxn__kir_op(b, KIR_POW, kir_mul(b, ratio, rate), f32(relaxed, 1 / tau), 0);
             ratio = kir_div(b, share, rate);
         }
-        share = kir_select(b, choice->chosen[k], one, share);
-        ratio = kir_select(b, choice->chosen[k], kir_div(b, one, rate), ratio);
-        ret_share[k] = kir_select(b, possible, share, zero);
+        share = kir_select(b, possible, share, zero);
         ret_ratio[k] = kir_select(b, possible, ratio, zero);
-        sum = sum ? kir_add(b, sum, ret_share[k]) : ret_share[k];
+        sum = sum ? kir_add(b, sum, share) : share;
     }
-    KirValue some = sum ? kir_gt(b, sum, zero) : 0;
-    for (u32 k = 0; k < reactions; k++) {
-        KirValue inverse = kir_select(b, some, kir_div(b, one, sum), zero);
-        ret_share[k] = kir_mul(b, ret_share[k], inverse);
-        ret_ratio[k] = kir_mul(b, ret_ratio[k], inverse);
-    }
+    if (!sum)
+        return;
+    if (draw == 0)
+        count_saturation(relaxed, sum);
+    KirValue inverse = kir_select(b, kir_gt(b, sum, zero), kir_div(b, one, sum), zero);
+    for (u32 k = 0; k < reactions; k++)
+        ret_ratio[k] = kir_cast(b, KIR_F64, kir_mul(b, ret_ratio[k], inverse));
 }
 
 /* ---- observations ------------------------------------------------------------------------------ */
@@ -443,8 +468,7 @@ worth(Relaxed *relaxed, const KirValue *lambda, u32 j)
 
 /* The adjoints of the propensities of one set, given ȳ averaged over the draws. */
 static void
-pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *share,
-          KirValue *const *ratio, u32 draws)
+pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *ratio, u32 draws)
 {
     Tape *tape = relaxed->tape;
     SsaFrame *frame = tape->frame;
@@ -465,10 +489,10 @@ pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *share,
         KirValue mean = zero;
         for (u32 j = 0; j < reactions; j++)
             if (h[j])
-                mean = kir_fma(b, share[draw][j], h[j], mean);
+                mean = kir_fma(b, kir_mul(b, ratio[draw][j], choice->rate[j]), h[j], mean);
         for (u32 j = 0; j < reactions; j++) {
-            KirValue above = kir_sub(b, h[j] ? h[j] : zero, mean);
-            above = kir_mul(b, kir_mul(b, above, f64(relaxed, factor)), ratio[draw][j]);
+            KirValue above = h[j] ? kir_sub(b, h[j], mean) : kir_neg(b, mean);
+            above = kir_mul(b, above, kir_mul(b, ratio[draw][j], f64(relaxed, factor)));
             total[j] = draw ? kir_add(b, total[j], above) : above;
         }
     }
@@ -497,23 +521,6 @@ pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *share,
 }
 
 static void
-count_saturation(Relaxed *relaxed, const Choice *choice, const KirValue *share)
-{
-    KirBuilder *b = relaxed->tape->frame->builder;
-    u32 reactions = relaxed->tape->frame->network->reaction_count;
-    KirValue one = f64(relaxed, 1), zero = f64(relaxed, 0);
-    KirValue all = rxn__kir_const(b, KIR_BOOL, 0);
-    for (u32 j = 0; j < reactions; j++) {
-        /* A choice that was none, among one reaction, does not count. */
-        KirValue most = kir_lt(b, choice->rate[j], choice->total);
-        KirValue sure = kir_ge(b, share[j], f64(relaxed, 0.999));
-        all = kir_or(b, all, kir_and(b, sure, most));
-    }
-    add_to(relaxed, relaxed->saturated, kir_select(b, all, one, zero));
-    add_to(relaxed, relaxed->steps, one);
-}
-
-static void
 backward(Tape *tape, void *context, const TapeStep *step)
 {
     Relaxed *relaxed = context;
@@ -530,17 +537,16 @@ backward(Tape *tape, void *context, const TapeStep *step)
     rxn__tape_bind(tape, step);
     for (u32 m = 0; m < tape->sets; m++)
         integrate(relaxed, m);
-    KirValue **share = NEW_ARRAY(frame->arena, KirValue *, draws);
     KirValue **ratio = NEW_ARRAY(frame->arena, KirValue *, draws);
     for (u32 draw = 0; draw < draws; draw++) {
-        share[draw] = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
         ratio[draw] = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
-        relax(relaxed, step, &choice, draw, share[draw], ratio[draw]);
+        if (relaxed->noisy)
+            relax(relaxed, step, &choice, draw, ratio[draw]);
+        else
+            relax_without_noise(relaxed, &choice, ratio[draw]);
     }
-    if (relaxed->noisy && reactions)
-        count_saturation(relaxed, &choice, share[0]);
     for (u32 m = 0; m < tape->sets && reactions; m++)
-        pull_back(relaxed, m, &choice, share, ratio, draws);
+        pull_back(relaxed, m, &choice, ratio, draws);
     rxn__lower_forget(&frame->lower);
 }
 
