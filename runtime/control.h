@@ -45,7 +45,8 @@ typedef struct RxnTarget {
 
 typedef struct RxnControlFit {
     uint32_t grade; /* how many grades are used; 0: none helped, and all weights are zero */
-    double gain;    /* variance without over variance with, on trajectories that the fit had not seen */
+    double
+        gain; /* variance without over variance with, on trajectories that the fit had not seen */
 } RxnControlFit;
 
 typedef struct RxnControl RxnControl;

@@ -43,7 +43,7 @@ typedef struct CmeCost {
 /* Mean and variance of each column of the observables at each time. */
 typedef struct CmeMoments {
     double *mean, *variance; /* [times][network->column_count] */
-    double lost;             /* probability not accounted for at the last time: at most the tolerance */
+    double lost; /* probability not accounted for at the last time: at most the tolerance */
     CmeCost cost;
 } CmeMoments;
 

@@ -153,10 +153,11 @@ count_product(Cme *cme)
     cme->products++;
     cme->work += (double)(cme->edge_count + cme->state_count) * cme->width;
     if (cme->work > cme->options.work_limit)
-        rxn__cme_fail(cme,
-                      "it would take more than %.2g multiplications (%llu states, reached time %g); a "
-                      "shorter time, slower rates or fewer molecules need fewer",
-                      cme->options.work_limit, (unsigned long long)cme->state_count, cme->time);
+        rxn__cme_fail(
+            cme,
+            "it would take more than %.2g multiplications (%llu states, reached time %g); a "
+            "shorter time, slower rates or fewer molecules need fewer",
+            cme->options.work_limit, (unsigned long long)cme->state_count, cme->time);
 }
 
 static void

@@ -22,13 +22,11 @@ void
 rxn__cme_function_update(Cme *cme, CmeFunction *function)
 {
     u32 width = cme->width;
-    double *values = rxn__cme_reserve(cme, &function->values, cme->state_count * width,
-                                      sizeof *values);
+    double *values =
+        rxn__cme_reserve(cme, &function->values, cme->state_count * width, sizeof *values);
     double *counts = cme->to;
-    ExprValues at = {.species = counts,
-                     .params = cme->params,
-                     .inputs = cme->inputs,
-                     .time = function->time};
+    ExprValues at = {
+        .species = counts, .params = cme->params, .inputs = cme->inputs, .time = function->time};
     for (u64 state = function->done; state < cme->state_count; state++) {
         double *mine = values + state * width;
         for (u32 s = 0; s < cme->species_count; s++)
@@ -57,8 +55,7 @@ rxn__cme_function(Cme *cme, Expr expr, double time)
         function->derivatives = NEW_ARRAY(cme->arena, Expr, cme->wrt_count + 1);
         for (u32 i = 0; i < cme->wrt_count && (uses.params || uses.hoisted); i++) {
             Expr derivative = rxn__expr_derivative(cme->network, expr, EXPR_PARAM, cme->wrt[i]);
-            const ExprNode *node = expr_node(cme->network, derivative);
-            if (node->op != EXPR_NUMBER || node->number != 0)
+            if (!rxn__expr_is_zero(cme->network, derivative))
                 function->derivatives[i] = derivative;
         }
         vec_push(cme->arena, &cme->functions, function);

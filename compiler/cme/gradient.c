@@ -34,8 +34,8 @@ add_error(Cme *cme, const CmeFunction *function, Read *read, double bound, doubl
     double lost = cme->lost + (cme->smooth ? cme->options.tolerance : 0);
     read->error[0] += bound * duration * lost * largest[0];
     for (u32 i = 0; i < cme->wrt_count; i++)
-        read->error[i + 1] += bound * duration *
-                              (cme->lost_sensitivity[i] * largest[0] + lost * largest[i + 1]);
+        read->error[i + 1] +=
+            bound * duration * (cme->lost_sensitivity[i] * largest[0] + lost * largest[i + 1]);
 }
 
 static void

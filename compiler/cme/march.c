@@ -226,8 +226,8 @@ try_plain(Cme *cme, double most)
     double rate = rxn__cme_generator(cme, 1, &cme->time, &(double){1}, 1e-3 / most);
     double length = even_part(most, cme->stretch / rate);
     clear_integrals(cme, INTEGRAL_STEP);
-    rxn__cme_exponential(
-        cme, &(CmeExponential){rate, length, 1, SLOT_NOW, SLOT_NEXT, INTEGRAL_STEP});
+    rxn__cme_exponential(cme,
+                         &(CmeExponential){rate, length, 1, SLOT_NOW, SLOT_NEXT, INTEGRAL_STEP});
     return length;
 }
 
@@ -258,8 +258,8 @@ extrapolate(const Cme *cme, const Allowance *allowance, double *fine, const doub
             sum += fabs(difference);
         }
         if (i <= cme->wrt_count)
-            worst = fmax(worst, sum / (i == 0 ? allowance->probability
-                                              : allowance->sensitivity[i - 1]));
+            worst = fmax(worst,
+                         sum / (i == 0 ? allowance->probability : allowance->sensitivity[i - 1]));
     }
     return worst;
 }
@@ -268,7 +268,13 @@ extrapolate(const Cme *cme, const Allowance *allowance, double *fine, const doub
 static double
 try_smooth(Cme *cme, double most, bool *ret_good)
 {
-    double length = even_part(most, cme->smooth_step);
+    double wanted = cme->smooth_step, length = even_part(most, wanted);
+    double jump = cme->time + length;
+    if (cme->switches)
+        jump = rxn__cme_next_switch(cme, cme->time, jump);
+    bool cut = jump < cme->time + length;
+    if (cut)
+        length = jump - cme->time;
     clear_integrals(cme, INTEGRAL_STEP);
     clear_integrals(cme, INTEGRAL_COARSE);
     double t = cme->time;
@@ -295,6 +301,8 @@ try_smooth(Cme *cme, double most, bool *ret_good)
     double factor = worst > 0 ? 0.9 * pow(worst, -0.2) : 4;
     cme->smooth_step = length * fmin(4, fmax(0.1, factor));
     *ret_good = worst <= 1;
+    if (*ret_good && cut)
+        cme->smooth_step = fmax(cme->smooth_step, wanted);
     if (!*ret_good && cme->smooth_step < 1e-13 * cme->end)
         rxn__cme_fail(cme, "the rates change too abruptly in time near %g", t);
     return length;
@@ -450,19 +458,17 @@ map_vectors(Cme *cme, const CmeStop *stop, double middle_before)
     }
 }
 
-/* Activates what the events filled. */
+/* Activates the states where the distribution's vector in this slot is more than next to nothing. */
 static void
-activate_filled(Cme *cme, bool moving)
+activate_filled(Cme *cme, u32 slot)
 {
     double least = 1e-2 * cme->options.tolerance / (double)(cme->state_count + 1);
     u64 states = cme->state_count;
     for (u64 state = 0; state < states; state++) {
-        const double *now = rxn__cme_vector(cme, cme->chains.items[0], SLOT_NOW);
-        const double *slope = rxn__cme_vector(cme, cme->chains.items[0], SLOT_COARSE);
-        bool filled = fabs(now[state * cme->width]) > least ||
-                      (moving && fabs(slope[state * cme->width]) > least);
+        const double *vector = rxn__cme_vector(cme, cme->chains.items[0], slot);
+        bool filled = fabs(vector[state * cme->width]) > least;
         for (u32 i = 0; i < cme->wrt_count; i++)
-            filled |= fabs(now[state * cme->width + i + 1]) * cme->scale[i] > least;
+            filled |= fabs(vector[state * cme->width + i + 1]) * cme->scale[i] > least;
         if (filled)
             activate_or_fail(cme, state);
     }
@@ -473,6 +479,7 @@ static void
 move_instant(Cme *cme, const CmeStop *stop)
 {
     rxn__cme_slope(cme, SLOT_NOW, SLOT_MIDDLE);
+    activate_filled(cme, SLOT_MIDDLE);
     for (u32 c = 0; c < cme->chains.count; c++) {
         CmeChain *chain = cme->chains.items[c];
         if (!chain->live)
@@ -530,7 +537,9 @@ make_stop(Cme *cme, const CmeStop *stop)
     if (conditions_change)
         rxn__cme_rebuild(cme);
     if (maps || moves)
-        activate_filled(cme, moves);
+        activate_filled(cme, SLOT_NOW);
+    if (moves)
+        activate_filled(cme, SLOT_COARSE);
     if (maps)
         lose_frontier(cme);
     if (!maps && !moves)

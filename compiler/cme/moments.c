@@ -23,13 +23,11 @@ take_columns(Cme *cme, Moments *moments)
             Expr numbers[RXN_MAX_RANK];
             u64 rest = member;
             for (u32 d = observable.shape.rank; d-- > 0;) {
-                numbers[d] =
-                    rxn__expr_number(network, (double)(rest % observable.shape.extent[d]));
+                numbers[d] = rxn__expr_number(network, (double)(rest % observable.shape.extent[d]));
                 rest /= observable.shape.extent[d];
             }
-            moments->columns[observable.flat + member] =
-                rxn__expr_substitute(network, observable.value, observable.shape.rank,
-                                     observable.variables, numbers);
+            moments->columns[observable.flat + member] = rxn__expr_substitute(
+                network, observable.value, observable.shape.rank, observable.variables, numbers);
         }
     }
 }

@@ -31,13 +31,15 @@ add_node(Planner *planner, Node node)
     Plan *plan = planner->plan;
     for (u32 k = 1; k < plan->nodes.count; k++) {
         const Node *other = &plan->nodes.items[k];
-        if (other->kind == node.kind && other->parent == node.parent && other->value == node.value &&
-            other->start == node.start && other->feed_end == node.feed_end)
+        if (other->kind == node.kind && other->parent == node.parent &&
+            other->value == node.value && other->start == node.start &&
+            other->feed_end == node.feed_end)
             return k;
     }
     if (plan->nodes.count == MOST_NODES)
-        rxn__cme_fail(planner->cme, "exact would have to carry more than %d products of what reads "
-                                    "several times",
+        rxn__cme_fail(planner->cme,
+                      "exact would have to carry more than %d products of what reads "
+                      "several times",
                       MOST_NODES);
     needed_until(plan, node.parent, fmax(node.start, node.feed_end));
     node.end = fmax(node.start, node.feed_end);
@@ -97,10 +99,8 @@ read_factors(Planner *planner, u32 node, u32 count, const CmeFactor *factors)
     for (u32 k = 0; k + 1 < count; k++)
         node = multiply(planner, node, &factors[k]);
     const CmeFactor *last = &factors[count - 1];
-    return add_read(planner, (Read){.node = node,
-                                    .value = last->value,
-                                    .from = last->time,
-                                    .to = last->time});
+    return add_read(
+        planner, (Read){.node = node, .value = last->value, .from = last->time, .to = last->time});
 }
 
 /* The integral over one piece of its span, which no factor's time is inside of. */
@@ -111,16 +111,12 @@ plan_piece(Planner *planner, const CmeMonomial *monomial, Expr value, double fro
     while (next < monomial->factor_count && monomial->factors[next].time <= from)
         node = multiply(planner, node, &monomial->factors[next++]);
     if (next == monomial->factor_count)
-        return add_read(planner, (Read){.node = node,
-                                        .value = value,
-                                        .integral = true,
-                                        .from = from,
-                                        .to = to});
-    node = add_node(planner, (Node){.kind = NODE_CARRY,
-                                    .parent = node,
-                                    .value = value,
-                                    .start = from,
-                                    .feed_end = to});
+        return add_read(
+            planner,
+            (Read){.node = node, .value = value, .integral = true, .from = from, .to = to});
+    node = add_node(
+        planner,
+        (Node){.kind = NODE_CARRY, .parent = node, .value = value, .start = from, .feed_end = to});
     return read_factors(planner, node, monomial->factor_count - next, monomial->factors + next);
 }
 
@@ -129,7 +125,7 @@ plan_integral(Planner *planner, u32 functional, const CmeMonomial *monomial)
 {
     const Atom *atom = &planner->plan->objective->atoms.items[monomial->integral - 1];
     double from = atom->from;
-    for (u32 k = 0; from < atom->to; k++) {
+    while (from < atom->to) {
         double to = atom->to;
         for (u32 f = 0; f < monomial->factor_count; f++)
             if (monomial->factors[f].time > from)
@@ -149,11 +145,10 @@ plan_passage(Planner *planner, u32 functional, const CmeMonomial *monomial)
     Expr holds = rxn__expr(network, EXPR_SELECT,
                            (Expr[]){atom->value, one(cme), rxn__expr_number(network, 0)});
     u32 node = add_node(planner, (Node){.kind = NODE_ABSORB, .value = holds});
-    u32 read = add_read(planner, (Read){.node = node,
-                                        .value = one(cme),
-                                        .integral = true,
-                                        .from = atom->from,
-                                        .to = atom->to});
+    u32 read = add_read(
+        planner,
+        (Read){
+            .node = node, .value = one(cme), .integral = true, .from = atom->from, .to = atom->to});
     add_term(planner, functional, monomial->coefficient, read + 1);
 }
 

@@ -24,7 +24,6 @@ typedef struct Summary {
 typedef struct Expansion {
     Cme *cme;
     const Objective *objective;
-    u32 known;          /* nodes below this number have a summary */
     Summary *summaries; /* by node */
     Expr *states;       /* by node: the part as an expression of the state; 0: not yet */
 } Expansion;
@@ -135,18 +134,19 @@ multiply_monomials(Cme *cme, const CmeMonomial *a, const CmeMonomial *b)
         .integral = a->integral ? a->integral : b->integral,
         .passage = a->passage ? a->passage : b->passage};
     if ((a->integral || a->passage) && (b->integral || b->passage))
-        rxn__cme_fail(cme, "exact takes an integral or a passage time as it is, not products or powers "
-                           "of such");
+        rxn__cme_fail(cme,
+                      "exact takes an integral or a passage time as it is, not products or powers "
+                      "of such");
     if (result.passage && (a->factor_count || b->factor_count))
-        rxn__cme_fail(cme, "exact takes a passage time as it is, not its product with other things of "
-                           "the same trajectory");
+        rxn__cme_fail(cme,
+                      "exact takes a passage time as it is, not its product with other things of "
+                      "the same trajectory");
     for (u32 i = 0, k = 0; i < a->factor_count || k < b->factor_count;) {
         const CmeFactor *x = i < a->factor_count ? &a->factors[i] : NULL;
         const CmeFactor *y = k < b->factor_count ? &b->factors[k] : NULL;
         CmeFactor *next = &result.factors[result.factor_count++];
         if (x && y && x->time == y->time)
-            *next = (CmeFactor){x->time,
-                                expr_binary(cme->network, EXPR_MUL, x->value, y->value)};
+            *next = (CmeFactor){x->time, expr_binary(cme->network, EXPR_MUL, x->value, y->value)};
         else
             *next = !y || (x && x->time < y->time) ? *x : *y;
         i += x && x->time == next->time;
@@ -189,9 +189,10 @@ quantity(Expansion *expansion, const ExprNode *node)
     const Atom *atom = &expansion->objective->atoms.items[node->object];
     ExprUses uses = rxn__expr_uses(cme->network, atom->value);
     if (uses.time || uses.window)
-        rxn__cme_fail(cme, atom->kind == ATOM_INTEGRAL
-                               ? "exact takes integrals of functions of the state, not of time"
-                               : "exact takes passage times of conditions on the state, not on time");
+        rxn__cme_fail(cme,
+                      atom->kind == ATOM_INTEGRAL
+                          ? "exact takes integrals of functions of the state, not of time"
+                          : "exact takes passage times of conditions on the state, not on time");
     CmeMonomial monomial = {.coefficient = rxn__expr_number(cme->network, 1)};
     if (atom->kind == ATOM_INTEGRAL)
         monomial.integral = node->object + 1;
@@ -301,7 +302,6 @@ rxn__cme_multiply_out(Cme *cme, const Objective *objective, Expr value, CmePolyn
 {
     Expansion expansion = {.cme = cme,
                            .objective = objective,
-                           .known = cme->network->exprs.count,
                            .summaries = NEW_ARRAY(cme->arena, Summary, cme->network->exprs.count),
                            .states = NEW_ARRAY(cme->arena, Expr, cme->network->exprs.count)};
     rxn__expr_walk(cme->network, value, cme->arena, summarize, &expansion);

@@ -31,8 +31,10 @@ typedef struct CmeReaction {
     u32 change_count;
     u32 *reads; /* flat species */
     u32 read_count;
-    bool smooth;       /* depends on time itself */
-    bool windowed;     /* changes at breakpoints */
+    bool smooth;    /* depends on time itself */
+    bool windowed;  /* changes at breakpoints */
+    Expr *switches; /* parts that jump in time: comparisons of it with the state, floor and ceil */
+    u32 switch_count;
     Expr *derivatives; /* [wrt_count]; 0: there is none */
 } CmeReaction;
 
@@ -42,7 +44,6 @@ typedef struct CmeFunction {
     double time;
     CmeBuffer values; /* double [state][width]: the value, then its derivatives */
     u64 done;         /* states whose values are known */
-    double largest[2]; /* |value|, |derivative| of them, active states only */
     Expr *derivatives;
 } CmeFunction;
 
@@ -67,9 +68,9 @@ typedef struct CmeChain {
 /* An instant at which something happens. */
 typedef struct CmeStop {
     double time;
-    bool reads;       /* the caller wants to see the state */
-    bool breakpoint;  /* rates may jump */
-    u32 events;       /* bit list in Cme.due: first and count */
+    bool reads;      /* the caller wants to see the state */
+    bool breakpoint; /* rates may jump */
+    u32 events;      /* bit list in Cme.due: first and count */
     u32 event_count;
     double *movement; /* or NULL: [wrt_count], how the instant moves with the params */
 } CmeStop;
@@ -104,7 +105,7 @@ struct Cme {
     /* The network, member by member (space.c). */
     CmeReaction *reactions;
     u32 reaction_count, species_count, when_count;
-    bool smooth, windowed, conditions_windowed;
+    bool smooth, windowed, conditions_windowed, switches;
 
     /* States. */
     u64 state_count, active_count;
@@ -120,7 +121,7 @@ struct Cme {
     CmeBuffer row_first, rows; /* u32; u32 pairs (source, rate), grouped by target */
     bool rows_stale;
     double *initial;
-    double *from, *to; /* scratch states */
+    double *from, *to;  /* scratch states */
     double *row, *sums; /* scratch [width] */
     double *event_values;
     bool *was, *holds;
@@ -223,6 +224,14 @@ void rxn__cme_rates_of_piece(Cme *cme);
  * returned (at least `least`). */
 double rxn__cme_generator(Cme *cme, u32 count, const double *times, const double *weights,
                           double least);
+
+/* ---- switches.c ---- */
+
+/* Finds the parts of the propensity that jump in time. */
+void rxn__cme_find_switches(Cme *cme, CmeReaction *reaction);
+
+/* The first time in from … to at which one of them jumps; `to` if none does. */
+double rxn__cme_next_switch(Cme *cme, double from, double to);
 
 /* ---- exponential.c ---- */
 

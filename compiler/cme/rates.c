@@ -54,9 +54,9 @@ evaluate(Cme *cme, u32 rate, double time, double *ret)
     bool good = ret[0] >= 0 && isfinite(ret[0]);
     u32 bad = 0;
     for (u32 i = 0; i < cme->wrt_count && good; i++) {
-        ret[i + 1] = reaction->derivatives[i] ? rxn__expr_evaluate(
-                                                    cme->network, reaction->derivatives[i], &values)
-                                              : 0;
+        ret[i + 1] = reaction->derivatives[i]
+                         ? rxn__expr_evaluate(cme->network, reaction->derivatives[i], &values)
+                         : 0;
         good = isfinite(ret[i + 1]);
         bad = i + 1;
     }

@@ -49,8 +49,8 @@ rxn__cme_reserve(Cme *cme, CmeBuffer *buffer, u64 count, size_t size)
     u64 bytes = capacity * size;
     if (cme->bytes + bytes > cme->options.memory_limit)
         rxn__cme_fail(cme,
-                      "%llu states so far take more than %llu MiB of memory; a shorter time, fewer "
-                      "molecules or a larger tolerance needs fewer",
+                      "%llu states so far take more than %llu MiB of memory; a shorter time "
+                      "or fewer molecules need fewer",
                       (unsigned long long)cme->state_count,
                       (unsigned long long)(cme->options.memory_limit >> 20));
     if (!buffer->items)

@@ -31,35 +31,55 @@ take_reaction(Cme *cme, const Reaction *reaction, u32 member)
     mine->windowed = uses.window;
     cme->smooth |= uses.time;
     cme->windowed |= uses.window;
+    if (mine->smooth)
+        rxn__cme_find_switches(cme, mine);
     mine->derivatives = NEW_ARRAY(cme->arena, Expr, cme->wrt_count + 1);
     for (u32 i = 0; i < cme->wrt_count && uses.params; i++) {
-        Expr derivative =
-            rxn__expr_derivative(network, mine->propensity, EXPR_PARAM, cme->wrt[i]);
-        const ExprNode *node = expr_node(network, derivative);
-        if (node->op != EXPR_NUMBER || node->number != 0)
+        Expr derivative = rxn__expr_derivative(network, mine->propensity, EXPR_PARAM, cme->wrt[i]);
+        if (!rxn__expr_is_zero(network, derivative))
             mine->derivatives[i] = derivative;
     }
 }
 
+/* Counts are whole numbers: what sets them has no derivative, unless it goes in steps. */
+static void
+check_assigned(Cme *cme, const Assignment *assignment)
+{
+    Network *network = cme->network;
+    if (!rxn__expr_uses(network, assignment->value).params)
+        return;
+    for (u32 i = 0; i < cme->wrt_count; i++)
+        if (!rxn__expr_is_zero(
+                network, rxn__expr_derivative(network, assignment->value, EXPR_PARAM, cme->wrt[i])))
+            rxn__cme_fail(
+                cme,
+                "an event sets '%s' to a value that depends on '%s'; whole numbers have no "
+                "derivative",
+                rxn__species_label(network, assignment->member, cme->arena),
+                rxn__param_label(network, cme->wrt[i], cme->arena));
+}
+
 /* Events whose effect would depend on the very instant of a jump have no finite state space. */
 static void
-look_at_conditions(Cme *cme)
+look_at_events(Cme *cme)
 {
     Network *network = cme->network;
     for (u32 e = 0; e < network->events.count; e++) {
-        const Event *event = &network->events.items[e];
-        if (event->kind != EVENT_WHEN)
+        const Event event = network->events.items[e];
+        for (u32 k = 0; k < event.assignments.count; k++)
+            check_assigned(cme, &event.assignments.items[k]);
+        if (event.kind != EVENT_WHEN)
             continue;
         cme->when_count++;
-        ExprUses uses = rxn__expr_uses(network, event->condition);
+        ExprUses uses = rxn__expr_uses(network, event.condition);
         cme->conditions_windowed |= uses.window;
         if (uses.time)
             rxn__cme_fail(cme, "a 'when' event whose condition glides in time");
-        for (u32 k = 0; k < event->assignments.count; k++)
-            if (rxn__expr_uses(network, event->assignments.items[k].value).time)
-                rxn__cme_fail(cme, "a 'when' event that sets '%s' to a value that depends on time",
-                              rxn__species_label(network, event->assignments.items[k].member,
-                                                 cme->arena));
+        for (u32 k = 0; k < event.assignments.count; k++)
+            if (rxn__expr_uses(network, event.assignments.items[k].value).time)
+                rxn__cme_fail(
+                    cme, "a 'when' event that sets '%s' to a value that depends on time",
+                    rxn__species_label(network, event.assignments.items[k].member, cme->arena));
     }
 }
 
@@ -79,8 +99,8 @@ take_initial(Cme *cme, const Species *species, u32 member)
     double value = rxn__expr_evaluate(network, species->initial, &values);
     const char *label = rxn__species_label(network, species->flat + member, cme->arena);
     if (!(value >= 0 && value <= CME_LARGEST_COUNT && value == floor(value)))
-        rxn__cme_fail(cme, "the initial value of '%s' is %g, not a whole number from 0 to 2^31", label,
-                      value);
+        rxn__cme_fail(cme, "the initial value of '%s' is %g, not a whole number from 0 to 2^31",
+                      label, value);
     cme->initial[species->flat + member] = value;
     if (cme->wrt_count == 0 || !rxn__expr_uses(network, species->initial).params)
         return;
@@ -89,9 +109,9 @@ take_initial(Cme *cme, const Species *species, u32 member)
     for (u32 i = 0; i < cme->wrt_count; i++) {
         Expr derivative = rxn__expr_derivative(network, initial, EXPR_PARAM, cme->wrt[i]);
         if (rxn__expr_evaluate(network, derivative, &values) != 0)
-            rxn__cme_fail(cme,
-                          "the initial value of '%s' depends on '%s'; whole numbers have no derivative",
-                          label, rxn__param_label(network, cme->wrt[i], cme->arena));
+            rxn__cme_fail(
+                cme, "the initial value of '%s' depends on '%s'; whole numbers have no derivative",
+                label, rxn__param_label(network, cme->wrt[i], cme->arena));
     }
 }
 
@@ -153,8 +173,8 @@ rxn__cme_state(Cme *cme, const double *counts)
         rehash(cme);
     /* Written where a new state would stand; it is one only if it is not found. */
     u64 room = cme->state_count + 1;
-    u32 *all = rxn__cme_reserve(cme, &cme->counts, room * (cme->species_count + !cme->species_count),
-                                sizeof *all);
+    u32 *all = rxn__cme_reserve(cme, &cme->counts,
+                                room * (cme->species_count + !cme->species_count), sizeof *all);
     u32 *mine = all + cme->state_count * cme->species_count;
     for (u32 s = 0; s < cme->species_count; s++)
         mine[s] = (u32)counts[s];
@@ -279,9 +299,9 @@ target_of(Cme *cme, const CmeReaction *reaction)
         if (count < 0)
             return false;
         if (count > CME_LARGEST_COUNT)
-            rxn__cme_fail(cme, "the count of '%s' grows past 2^31",
-                          rxn__species_label(cme->network, reaction->changes[k].species,
-                                             cme->arena));
+            rxn__cme_fail(
+                cme, "the count of '%s' grows past 2^31",
+                rxn__species_label(cme->network, reaction->changes[k].species, cme->arena));
     }
     return true;
 }
@@ -365,8 +385,8 @@ rxn__cme_activate(Cme *cme, u64 state)
         return true;
     if (cme->active_count >= cme->options.state_limit)
         rxn__cme_fail(cme,
-                      "more than %llu states hold probability; a shorter time, fewer molecules or a "
-                      "larger tolerance needs fewer",
+                      "more than %llu states hold probability; a shorter time or fewer molecules "
+                      "need fewer",
                       (unsigned long long)cme->options.state_limit);
     if (!add_transitions(cme, state)) {
         ((u8 *)cme->active.items)[state] = STATE_BLOCKED;
@@ -434,7 +454,7 @@ rxn__cme_space_begin(Cme *cme)
         if (network->events.items[e].assignments.count > most)
             most = network->events.items[e].assignments.count;
     cme->event_values = NEW_ARRAY(cme->arena, double, most + 1);
-    look_at_conditions(cme);
+    look_at_events(cme);
     for (u32 r = 0; r < network->reactions.count; r++) {
         const Reaction reaction = network->reactions.items[r];
         for (u32 member = 0; member < reaction.count; member++)

@@ -67,14 +67,16 @@ add_every(Timeline *timeline, u32 number, const Event *event)
     double from = event->time ? value_of(cme, event->time) : period;
     double until = event->until ? value_of(cme, event->until) : INFINITY;
     if (!(period > 0) || isnan(from))
-        rxn__cme_fail(cme, "the time or period of an 'every' event is %g", isnan(from) ? from : period);
+        rxn__cme_fail(cme, "the time or period of an 'every' event is %g",
+                      isnan(from) ? from : period);
     double turn = fmax(0, ceil(-(from / period))), before = -1;
     for (;; turn++) {
         double time = from + turn * period;
         if (!(time <= until) || !(time <= cme->end))
             return;
         if (!(time > before))
-            rxn__cme_fail(cme, "the period of an 'every' event is too small for the time to move on");
+            rxn__cme_fail(cme,
+                          "the period of an 'every' event is too small for the time to move on");
         before = time;
         Entry entry = {.time = time, .event = number + 1};
         if (event->time)
@@ -149,10 +151,11 @@ check_movements(Cme *cme, const CmeStop *stop, const Entry *entry)
 {
     for (u32 i = 0; i < cme->wrt_count; i++)
         if (movement_of(stop->movement, i) != movement_of(entry->movement, i))
-            rxn__cme_fail(cme,
-                          "at time %g two things coincide that '%s' moves apart (an event, a jump of a "
-                          "rate, a time that is read): there is no derivative there",
-                          stop->time, rxn__param_label(cme->network, cme->wrt[i], cme->arena));
+            rxn__cme_fail(
+                cme,
+                "at time %g two things coincide that '%s' moves apart (an event, a jump of a "
+                "rate, a time that is read): there is no derivative there",
+                stop->time, rxn__param_label(cme->network, cme->wrt[i], cme->arena));
 }
 
 void
@@ -175,7 +178,8 @@ rxn__cme_timeline(Cme *cme, const double *reads, u32 read_count)
         CmeStop *stop = cme->stop_count ? &cme->stops[cme->stop_count - 1] : NULL;
         if (!stop || stop->time != entries[k].time) {
             stop = &cme->stops[cme->stop_count++];
-            *stop = (CmeStop){.time = entries[k].time, .events = due, .movement = entries[k].movement};
+            *stop =
+                (CmeStop){.time = entries[k].time, .events = due, .movement = entries[k].movement};
         } else {
             check_movements(cme, stop, &entries[k]);
         }

@@ -31,7 +31,7 @@ static const Option options[] = {
     {"--draws", "K", OPTION_COUNT, AT(draws),
      "gumbel: draws of the noise to average over (default 1)"},
     {"--difference", "H", OPTION_NUMBER, AT(difference),
-     "coupled: relative step of the difference (default 0.05)"},
+     "coupled: relative step of the difference (default 0.01)"},
     {"--bins", "B", OPTION_COUNT, AT(bins), "martingale: time bins (default: chosen)"},
     {"--degree", "D", OPTION_COUNT, AT(degree),
      "martingale: highest degree of the features, 1 to 5 (default: chosen)"},
@@ -46,6 +46,7 @@ static const Option options[] = {
      "write everything that is known ('-': standard output)"},
     {"--quiet", NULL, OPTION_FLAG, AT(quiet), "no table, no progress bar"},
     {"--lanes", "W", OPTION_COUNT, AT(lanes), NULL},
+    {"--form", "NAME", OPTION_TEXT, AT(form), NULL},
 };
 #undef AT
 
@@ -138,7 +139,7 @@ rxn__grad_defaults(GradOptions *options)
                              .step_limit = UINT64_C(1) << 47,
                              .draws = 1,
                              .tau = 1,
-                             .difference = 0.05,
+                             .difference = 0.01,
                              .estimators = "auto",
                              .device = "auto",
                              .precision = "f64"};
@@ -186,6 +187,8 @@ check_options(Grad *grad)
         rxn__driver_error(driver, "--pilot takes 2 .. 1000000");
     if (o->csv && o->json && strcmp(o->csv, "-") == 0 && strcmp(o->json, "-") == 0)
         rxn__driver_error(driver, "-o and --json cannot both go to standard output");
+    if (o->form && strcmp(o->form, "unrolled") != 0 && strcmp(o->form, "table") != 0)
+        rxn__driver_error(driver, "--form takes unrolled and table");
     find_tape_bytes(grad);
     return driver->session.diagnostics.error_count == errors;
 }
@@ -216,6 +219,9 @@ rxn__grad_network(Grad *grad)
     grad->request = (GradientRequest){
         .network = grad->pipeline.network,
         .precision = grad->stages.precision,
+        .form = !o->form                       ? GRADIENT_FORM_AUTO
+                : strcmp(o->form, "table") == 0 ? GRADIENT_FORM_TABLE
+                                                : GRADIENT_FORM_UNROLLED,
         .tape_bytes = grad->tape_bytes,
         .tau = o->tau,
         .draws = (u32)o->draws,

@@ -6,7 +6,10 @@
 
 #include "compiler/driver/driver.h"
 #include "compiler/driver/pilot.h"
+#include "compiler/driver/run_cme.h"
 #include "runtime/report.h"
+
+enum { DEFAULT_TRAJECTORIES = 1000 };
 
 typedef struct RunOptions {
     u64 trajectories, seed, threads, lanes, step_limit, pilot;
@@ -16,6 +19,7 @@ typedef struct RunOptions {
     const char *input, *method, *device, *precision;
     const char *csv, *json, *plot, *cache;
     bool each, quiet, control;
+    bool counted; /* -n was given */
 } RunOptions;
 
 #define AT(field) offsetof(RunOptions, field)
@@ -29,7 +33,7 @@ static const Option options[] = {
      "value of a param or input; also NAME[3]=VALUE"},
     {"--input", "FILE.csv", OPTION_TEXT, AT(input), "values of inputs and params"},
     {"--method", "NAME", OPTION_TEXT, AT(method),
-     "how to simulate (default auto: what suits the model)"},
+     "how to simulate (default auto: what suits the model); cme: the master equation"},
     {"--device", "NAME", OPTION_TEXT, AT(device), "auto (default), cpu, cuda"},
     {"--threads", "K", OPTION_COUNT, AT(threads), "threads (default: one per processor)"},
     {"--precision", "P", OPTION_TEXT, AT(precision), "f64 (default), f32"},
@@ -56,7 +60,9 @@ static const OptionTable table = {
     .summary =
         "Simulates the model exactly and shows mean and standard deviation of what it observes\n"
         "(with --each, and with -n 1: the trajectories themselves). MODEL is a file, '-' for\n"
-        "standard input, or the name of a model that comes with rxn.",
+        "standard input, or the name of a model that comes with rxn. --method cme simulates "
+        "nothing:\n"
+        "it solves the master equation, for models with up to some million states.",
     .remarks =
         "A model's 'simulate' statement says until when and how often; --until, --every and --at\n"
         "override it. An input file is CSV: 'name,value' lines, or a column for each input.\n"
@@ -81,11 +87,34 @@ typedef struct Run {
     KirType precision;
     OutputFile csv, json;
     ControlledRun controlled;
+    CmeRun cme;
     double *kept; /* see RxnReport */
     u64 kept_room;
 } Run;
 
 /* ---- options ----------------------------------------------------------------------------------- */
+
+static bool
+is_cme(const RunOptions *o)
+{
+    return strcmp(o->method, "cme") == 0;
+}
+
+/* What the master equation has no use for. */
+static void
+check_cme(Driver *driver, const RunOptions *o)
+{
+    if (o->counted || o->each)
+        rxn__driver_error(driver, "--method cme has no trajectories, so it takes no %s",
+                          o->counted ? "-n" : "--each");
+    if (strcmp(o->precision, "f32") == 0)
+        rxn__driver_error(driver, "--method cme computes in f64 only");
+    if (strcmp(o->device, "cpu") != 0)
+        rxn__driver_error(driver, "--method cme runs on the processor only");
+    if (o->plot)
+        rxn__driver_error(driver, "--plot shows ensembles; with --method cme, -o FILE.csv has what "
+                                  "can be plotted");
+}
 
 static bool
 check_options(Driver *driver, RunOptions *o)
@@ -95,12 +124,15 @@ check_options(Driver *driver, RunOptions *o)
                            o->step_limit,   o->precision, o->device};
     rxn__check_ensemble(driver, &flags);
     o->device = flags.device;
+    if (is_cme(o))
+        check_cme(driver, o);
     if (o->plot && !rxn__plot_knows(o->plot)) {
         rxn__driver_error(driver, "--plot takes a name that ends in .svg or .png, not '%s'",
                           rxn__shown(&driver->session.arena, o->plot, strlen(o->plot)));
     }
     if (o->control && (o->each || o->trajectories == 1))
-        rxn__driver_error(driver, "--control-variates is for means, of which there are none with %s",
+        rxn__driver_error(driver,
+                          "--control-variates is for means, of which there are none with %s",
                           o->each ? "--each" : "-n 1");
     if (o->control && strcmp(o->method, "auto") != 0 && strcmp(o->method, "direct") != 0 &&
         strcmp(o->method, "direct-unrolled") != 0)
@@ -149,7 +181,7 @@ describe(Run *run)
         .columns = network->column_count,
         .sample_count = run->times.count,
         .times = run->times.times,
-        .method = run->pipeline.method->name,
+        .method = run->pipeline.method ? run->pipeline.method->name : run->options.method,
         .device = run->options.device,
         .isa = compiled->isa ? compiled->isa : "none",
         .precision = run->options.precision,
@@ -253,13 +285,18 @@ show(Run *run)
             return RXN_ERROR_INPUT;
     }
     if (run->json.file) {
-        rxn__json_run(run->json.file, &run->report);
+        if (is_cme(o))
+            rxn__json_cme(run->json.file, &run->cme, &run->report);
+        else
+            rxn__json_run(run->json.file, &run->report);
         if (!rxn__output_commit(run->driver, &run->json))
             return RXN_ERROR_INPUT;
     }
     bool stdout_taken =
         (o->csv && strcmp(o->csv, "-") == 0) || (o->json && strcmp(o->json, "-") == 0);
-    if (!o->quiet && !stdout_taken)
+    if (!o->quiet && !stdout_taken && is_cme(o))
+        rxn__table_cme(stdout, &run->cme, &run->report);
+    else if (!o->quiet && !stdout_taken)
         rxn__table_run(stdout, &run->report);
     return o->plot ? draw(run) : RXN_OK;
 }
@@ -310,6 +347,18 @@ simulate_controlled(Run *run)
     return status;
 }
 
+/* ---- the master equation ----------------------------------------------------------------------- */
+
+static RxnStatus
+solve_cme(Run *run)
+{
+    run->cme = (CmeRun){.pipeline = &run->pipeline,
+                        .values = &run->values,
+                        .times = &run->times,
+                        .quiet = run->options.quiet};
+    return rxn__run_cme(run->driver, &run->cme, &run->result);
+}
+
 static RxnStatus
 run_model(void *context)
 {
@@ -319,7 +368,7 @@ run_model(void *context)
     PipelineRequest request = {
         .file = run->file,
         .loader = &driver->loader,
-        .goal = o->control ? PIPELINE_NETWORK : PIPELINE_COMPILED,
+        .goal = o->control || is_cme(o) ? PIPELINE_NETWORK : PIPELINE_COMPILED,
         .method = o->method,
         .device = o->device,
         .precision = run->precision,
@@ -346,7 +395,8 @@ run_model(void *context)
     }
     describe(run);
     run->report.seconds_compile = seconds_compile;
-    rxn__describe_kernel(&run->pipeline, &run->kernel);
+    if (!is_cme(o))
+        rxn__describe_kernel(&run->pipeline, &run->kernel);
     if (o->csv && !rxn__output_open(driver, &run->csv, o->csv))
         return RXN_ERROR_INPUT;
     if (o->json && !rxn__output_open(driver, &run->json, o->json))
@@ -354,7 +404,7 @@ run_model(void *context)
     if (o->plot && rxn__is_a_source(driver, o->plot))
         return RXN_ERROR_INPUT;
     make_room(run);
-    status = o->control ? simulate_controlled(run) : simulate(run);
+    status = is_cme(o) ? solve_cme(run) : o->control ? simulate_controlled(run) : simulate(run);
     return status == RXN_OK ? show(run) : status;
 }
 
@@ -363,7 +413,7 @@ rxn__cmd_run(Driver *driver, int argc, char **argv)
 {
     Run run = {
         .driver = driver,
-        .options = {.trajectories = 1000,
+        .options = {.trajectories = UINT64_MAX, /* not given */
                     .seed = 1,
                     .until = NAN,
                     .every = NAN,
@@ -380,6 +430,9 @@ rxn__cmd_run(Driver *driver, int argc, char **argv)
         rxn__options_help(&table, stdout);
         return RXN_OK;
     }
+    run.options.counted = run.options.trajectories != UINT64_MAX;
+    if (!run.options.counted)
+        run.options.trajectories = DEFAULT_TRAJECTORIES;
     if (!check_options(driver, &run.options))
         return RXN_ERROR_USAGE;
     run.precision = strcmp(run.options.precision, "f32") == 0 ? KIR_F32 : KIR_F64;

@@ -13,7 +13,7 @@ typedef struct GradOptions {
     double tau, difference;
     NumberList at;
     TextList of, sets, wrt;
-    const char *estimators, *tape_memory;
+    const char *estimators, *tape_memory, *form;
     const char *input, *device, *precision, *cache, *csv, *json;
     bool quiet;
 } GradOptions;

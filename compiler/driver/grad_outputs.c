@@ -127,18 +127,82 @@ rxn__grad_linearize(void *context, u32 output, const double *means, RxnOutputVal
 
 enum { MOST_ENTRIES = 1 << 28 }; /* of the map: 12 bytes each */
 
+/* An entry of a hoisted value's derivatives. What is the same for all values of its bound variables (a sigmoid of a
+ * sum of hundreds, in front of x[p]) is computed once for an element: `varying` is the derivative with these parts as
+ * quantities. */
+typedef struct MapEntry {
+    LeafDerivative derivative;
+    Expr varying;
+    Exprs constant;
+} MapEntry;
+
+typedef VEC(MapEntry) MapEntries;
+
 /* Goes through every (parameter, leaf, weight), first to count, then to store. */
 typedef struct Mapping {
     Grad *grad;
     Network *network;
-    u32 *place_of;                /* [param_count]: place in wrt; UINT32_MAX: not differentiated */
-    LeafDerivatives *derivatives; /* per hoisted value */
+    u32 *place_of;       /* [param_count]: place in wrt; UINT32_MAX: not differentiated */
+    MapEntries *entries_of; /* per hoisted value */
+    u32 most_constant;      /* of an entry */
+    double *constants;      /* [depth][most_constant]: their values */
+    u32 depth;              /* hoisted values inside of hoisted values */
     i64 *variables;
     u64 *start, *fill; /* [parameters + 1] */
     u32 *leaf;         /* NULL: only count */
     double *weight;
     u64 entries;
 } Mapping;
+
+static bool
+varies(const Network *network, Expr expr, const LeafDerivative *entry)
+{
+    u32 count;
+    const u32 *variables = rxn__expr_free_variables(network, expr, &count);
+    for (u32 k = 0; k < count; k++)
+        for (u32 v = 0; v < entry->bound_count; v++)
+            if (variables[k] == entry->bound[v])
+                return true;
+    return false;
+}
+
+/* done: per expression, what stands for it; 0: not known. */
+static Expr
+split(Network *network, Arena *arena, MapEntry *entry, Expr *done, Expr expr)
+{
+    const ExprNode node = *expr_node(network, expr);
+    bool is_leaf = node.op == EXPR_NUMBER || node.op == EXPR_BOOLEAN;
+    if (is_leaf || done[expr])
+        return is_leaf ? expr : done[expr];
+    Expr args[RXN_MAX_RANK], result = expr;
+    int arity = rxn__expr_ops[node.op].arity;
+    if (!node.is_bool && !varies(network, expr, &entry->derivative)) {
+        result = rxn__expr_object(network, EXPR_QUANTITY, entry->constant.count, 0, NULL);
+        vec_push(arena, &entry->constant, expr);
+    } else if (node.op == EXPR_ADD || node.op == EXPR_SUB || node.op == EXPR_MUL ||
+               node.op == EXPR_DIV || node.op == EXPR_NEG) {
+        for (int k = 0; k < arity; k++)
+            args[k] = split(network, arena, entry, done, node.args[k]);
+        result = rxn__expr(network, (ExprOp)node.op, args);
+    }
+    return done[expr] = result;
+}
+
+static void
+split_entries(Mapping *mapping, u32 hoisted, Arena *arena)
+{
+    Network *network = mapping->network;
+    LeafDerivatives list = {0};
+    rxn__expr_derivatives(network, network->hoisted.items[hoisted].value, arena, &list);
+    for (u32 k = 0; k < list.count; k++) {
+        MapEntry entry = {.derivative = list.items[k]};
+        Expr *done = NEW_ARRAY(arena, Expr, network->exprs.count + 1);
+        entry.varying = split(network, arena, &entry, done, entry.derivative.derivative);
+        vec_push(arena, &mapping->entries_of[hoisted], entry);
+        if (entry.constant.count > mapping->most_constant)
+            mapping->most_constant = entry.constant.count;
+    }
+}
 
 static void
 emit(Mapping *mapping, u32 param, u32 leaf, double weight)
@@ -183,14 +247,12 @@ static void map_element(Mapping *mapping, u32 hoisted, u64 element, u32 leaf, do
 
 /* The leaf where the variables stand: a parameter, or a hoisted value that this one is made of. */
 static void
-map_occurrence(Mapping *mapping, const LeafDerivative *entry, u32 leaf, double factor)
+map_occurrence(Mapping *mapping, const MapEntry *entry, const ExprValues *at, u32 leaf, double factor)
 {
     Network *network = mapping->network;
-    const ExprNode *node = expr_node(network, entry->leaf);
-    const ExprValues at = {.params = mapping->grad->values.params,
-                           .inputs = mapping->grad->values.inputs,
-                           .variables = mapping->variables};
-    double weight = factor * rxn__expr_evaluate(network, entry->derivative, &at);
+    const ExprNode *node = expr_node(network, entry->derivative.leaf);
+    /* To count, no weight is needed. */
+    double weight = mapping->leaf ? factor * rxn__expr_evaluate(network, entry->varying, at) : 0;
     if (node->op == EXPR_PARAM) {
         const Param *param = &network->params.items[node->object];
         emit(mapping, param->flat + element_of(mapping, node, &param->shape), leaf, weight);
@@ -205,10 +267,20 @@ map_element(Mapping *mapping, u32 number, u64 element, u32 leaf, double factor)
 {
     Network *network = mapping->network;
     const Hoisted *hoisted = &network->hoisted.items[number];
-    set_element(mapping, &hoisted->shape, hoisted->variables, element);
-    const LeafDerivatives *list = &mapping->derivatives[number];
+    const MapEntries *list = &mapping->entries_of[number];
+    /* A hoisted value inside this one has constants of its own while these are in use, and may have the same
+     * variables. */
+    double *constants = mapping->constants + (size_t)mapping->depth++ * mapping->most_constant;
     for (u32 k = 0; k < list->count; k++) {
-        const LeafDerivative *entry = &list->items[k];
+        const LeafDerivative *entry = &list->items[k].derivative;
+        ExprValues at = {.params = mapping->grad->values.params,
+                         .inputs = mapping->grad->values.inputs,
+                         .variables = mapping->variables};
+        set_element(mapping, &hoisted->shape, hoisted->variables, element);
+        for (u32 c = 0; mapping->leaf && c < list->items[k].constant.count; c++)
+            constants[c] =
+                rxn__expr_evaluate(mapping->network, list->items[k].constant.items[c], &at);
+        at.quantities = constants;
         u64 turns = 1;
         for (u32 v = 0; v < entry->bound_count; v++) {
             const Variable *variable = &network->variables.items[entry->bound[v]];
@@ -216,17 +288,19 @@ map_element(Mapping *mapping, u32 number, u64 element, u32 leaf, double factor)
         }
         for (u64 turn = 0; turn < turns; turn++) {
             u64 rest = turn;
+            set_element(mapping, &hoisted->shape, hoisted->variables, element);
             for (u32 v = entry->bound_count; v-- > 0;) {
                 const Variable *variable = &network->variables.items[entry->bound[v]];
                 u64 values = (u64)(variable->high - variable->low + 1);
                 mapping->variables[entry->bound[v]] = variable->low + (i64)(rest % values);
                 rest /= values;
             }
-            map_occurrence(mapping, entry, leaf, factor);
+            map_occurrence(mapping, &list->items[k], &at, leaf, factor);
         }
         if (mapping->entries > MOST_ENTRIES)
-            return;
+            break;
     }
+    mapping->depth--;
 }
 
 static void
@@ -269,13 +343,14 @@ rxn__grad_leaf_map(Grad *grad, RxnLeafMap *ret_map)
         .grad = grad,
         .network = network,
         .place_of = NEW_ARRAY(arena, u32, network->param_count + 1),
-        .derivatives = NEW_ARRAY(arena, LeafDerivatives, network->hoisted.count + 1),
+        .entries_of = NEW_ARRAY(arena, MapEntries, network->hoisted.count + 1),
         .start = NEW_ARRAY(arena, u64, (size_t)parameters + 2),
         .fill = NEW_ARRAY(arena, u64, (size_t)parameters + 2),
     };
     for (u32 k = 0; k < network->hoisted.count; k++)
-        rxn__expr_derivatives(network, network->hoisted.items[k].value, arena,
-                              &mapping.derivatives[k]);
+        split_entries(&mapping, k, arena);
+    mapping.constants = NEW_ARRAY(
+        arena, double, ((size_t)network->hoisted.count + 1) * ((size_t)mapping.most_constant + 1));
     /* Behind the derivatives, which may have added variables. */
     mapping.variables = NEW_ARRAY(arena, i64, network->variables.count + 1);
     for (u32 k = 0; k < network->param_count; k++)

@@ -125,11 +125,21 @@ param_of_flat(const Network *network, u32 flat)
     return k;
 }
 
-/* Only the master equation follows what moves in time with a parameter. */
+/* Whether every estimator asked for follows what moves in time with a parameter: the master equation, and finite
+ * differences. */
 static bool
 sees_timing(const Grad *grad)
 {
-    return strcmp(grad->options.estimators, "exact") == 0;
+    const char *at = grad->options.estimators;
+    while (*at) {
+        size_t length = strcspn(at, ",");
+        bool sees = (length == 5 && strncmp(at, "exact", length) == 0) ||
+                    (length == 7 && strncmp(at, "coupled", length) == 0);
+        if (!sees)
+            return false;
+        at += length + (at[length] == ',');
+    }
+    return true;
 }
 
 /* Why the param has no derivative to be had, or NULL. */
@@ -138,8 +148,8 @@ obstacle(const Selection *selection, u32 param)
 {
     u8 acts = selection->uses->of_param[param];
     if ((acts & ACTS_TIMING) && !sees_timing(selection->grad))
-        return "it moves the time of an event or of a switch, which no sampling estimator "
-               "differentiates; where the model is small, --estimator exact does";
+        return "it moves the time of an event or of a switch; only --estimator coupled and, where the "
+               "model is small, exact differentiate through that";
     if (acts & (ACTS_RATE | ACTS_VALUE | ACTS_TIMING))
         return NULL;
     if (acts & ACTS_COUNT)

@@ -8,6 +8,7 @@
 
 enum {
     MOST_PARAMETERS = 20, /* rows of the table, for each output */
+    MOST_MEMBERS = 8, /* of an array, where there are more parameters than that */
     MOST_OUTPUTS = 12,
     COLUMNS = 9,
 };
@@ -277,6 +278,86 @@ parameter_rows(Table *table, u32 output, u32 p)
     }
 }
 
+/* The parameters from p on that are of the same declaration. */
+static u32
+group_of(const Grad *grad, u32 p)
+{
+    const Network *network = grad->pipeline.network;
+    u32 number = 0, count = 1;
+    while (number + 1 < network->params.count &&
+           network->params.items[number + 1].flat <= grad->request.wrt[p])
+        number++;
+    const Param *param = &network->params.items[number];
+    u64 members = rxn__shape_count(&param->shape);
+    while (p + count < grad->request.wrt_count && grad->request.wrt[p + count] >= param->flat &&
+           grad->request.wrt[p + count] < param->flat + members)
+        count++;
+    return count;
+}
+
+static const char *
+name_of_group(Table *table, u32 p)
+{
+    const char *label = table->grad->labels[p];
+    return cell_text(table, "%.*s", (int)strcspn(label, "["), label);
+}
+
+/* Of many members of an array: how large their derivatives are, and which is the largest. */
+static void
+group_rows(Table *table, u32 output, u32 p, u32 count)
+{
+    const Grad *grad = table->grad;
+    for (u32 e = 0; e < grad->estimates.count; e++) {
+        const GradEstimate *estimate = &grad->estimates.items[e];
+        double squares = 0, errors = 0;
+        GradCell largest = rxn__grad_cell(grad, estimate, output, p);
+        for (u32 k = p; k < p + count; k++) {
+            GradCell cell = rxn__grad_cell(grad, estimate, output, k);
+            squares += cell.gradient * cell.gradient / count;
+            errors += cell.se * cell.se / count;
+            if (fabs(cell.gradient) > fabs(largest.gradient) || isnan(cell.gradient))
+                largest = cell;
+        }
+        char all[32];
+        rxn__format_grouped(all, sizeof all, count);
+        const char *title = cell_text(table, "rms of d/d %s, %s", name_of_group(table, p), all);
+        Row row = {{e == 0 ? title : NULL, grad->estimates.count > 1 ? estimate->estimator : NULL}};
+        estimate_texts(table, sqrt(squares), sqrt(errors), estimate->exact, &row.cells[2],
+                       &row.cells[3]);
+        if (!estimate->exact)
+            row.cells[4] = percent(table, sqrt(errors / squares));
+        row.cells[6] = duration(table, estimate->seconds);
+        vec_push(table->arena, &table->rows, row);
+        row = (Row){{cell_text(table, "largest: %s", grad->labels[largest.parameter]),
+                     grad->estimates.count > 1 ? estimate->estimator : NULL}};
+        estimate_texts(table, largest.gradient, largest.se, estimate->exact, &row.cells[2],
+                       &row.cells[3]);
+        row.cells[4] = percent(table, rxn__grad_relative_error(&largest));
+        vec_push(table->arena, &table->rows, row);
+    }
+}
+
+/* All parameters where they are few; else arrays as a whole, and as many of the others as there is room for. Returns
+ * how many have a row of their own. */
+static u32
+all_parameter_rows(Table *table, u32 output)
+{
+    const Grad *grad = table->grad;
+    u32 all = grad->request.wrt_count, shown = 0, groups = 0;
+    for (u32 p = 0; p < all;) {
+        u32 count = group_of(grad, p);
+        if (all > MOST_PARAMETERS && count > MOST_MEMBERS) {
+            if (groups++ < MOST_PARAMETERS)
+                group_rows(table, output, p, count);
+        } else {
+            for (u32 k = p; k < p + count && shown < MOST_PARAMETERS; k++, shown++)
+                parameter_rows(table, output, k);
+        }
+        p += count;
+    }
+    return shown;
+}
+
 /* Characters on the terminal, not bytes. */
 static int
 width_of(const char *text)
@@ -328,15 +409,12 @@ print_output(FILE *file, const Grad *grad, u32 k)
                            ? output->label
                            : cell_text(&table, "%s at %.10g", output->label, output->time));
     value_rows(&table, k);
-    u32 shown =
-        grad->request.wrt_count < MOST_PARAMETERS ? grad->request.wrt_count : MOST_PARAMETERS;
-    for (u32 p = 0; p < shown; p++)
-        parameter_rows(&table, k, p);
+    bool complete = all_parameter_rows(&table, k) == grad->request.wrt_count;
     print_rows(file, &table);
-    if (shown < grad->request.wrt_count) {
+    if (!complete) {
         char all[32];
         rxn__format_grouped(all, sizeof all, grad->request.wrt_count);
-        fprintf(file, "(%u of %s parameters; -o FILE.csv writes all)\n", shown, all);
+        fprintf(file, "(-o FILE.csv writes all %s parameters one by one)\n", all);
     }
     fputc('\n', file);
     rxn__arena_release(&arena);

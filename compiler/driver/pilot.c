@@ -22,17 +22,17 @@ typedef struct Fit {
     const ControlPlan *plan;
     Arena arena; /* gone when the weights are found */
     u32 n;
-    double *value;     /* [functional][n] */
-    double *atom;      /* [atom][n] */
-    double *partial;   /* [functional][leaf][n] */
-    double *feature;   /* [time][feature][n] */
+    double *value;      /* [functional][n] */
+    double *atom;       /* [atom][n] */
+    double *partial;    /* [functional][leaf][n] */
+    double *feature;    /* [time][feature][n] */
     double *martingale; /* [time][feature][n] */
     double *covariance; /* [time][pair][n] */
     double *integral;   /* [time][integral][n] */
     RxnControl *control;
-    double *species; /* by flat number: of the row that is being taken */
-    double *gains;   /* [functional] */
-    u32 grade;     /* the highest in use */
+    double *species;  /* by flat number: of the row that is being taken */
+    double *gains;    /* [functional] */
+    u32 grade;        /* the highest in use */
     bool has_directs; /* D gets a control variate of its own */
 } Fit;
 
@@ -63,7 +63,7 @@ take_time(Fit *fit, u32 time, u64 i, const double *row)
 {
     const ControlPlan *plan = fit->plan;
     u32 features = plan->features.count, pairs = plan->pairs.count, n = fit->n;
-    u32 integrals = rxn__pilot_integrals(plan);
+    u32 integrals = plan->integrals;
     for (u32 s = 0; s < plan->species.count; s++)
         fit->species[plan->species.items[s]] = *row++;
     for (u32 f = 0; f < features; f++) {
@@ -78,24 +78,23 @@ take_time(Fit *fit, u32 time, u64 i, const double *row)
 }
 
 static bool
-take_rows(void *context, uint64_t first, uint64_t count, const double *rows,
-          const uint64_t *events)
+take_rows(void *context, uint64_t first, uint64_t count, const double *rows, const uint64_t *events)
 {
     Fit *fit = context;
     const ControlPlan *plan = fit->plan;
     const Objective *objective = plan->request->network->objective;
     u32 columns = rxn__pilot_columns(plan), functionals = objective->functionals.count;
-    u32 partials = rxn__pilot_partials(plan);
+    u32 partials = rxn__pilot_partials(plan), atoms = rxn__pilot_atoms(plan);
     (void)events;
     for (uint64_t k = 0; k < count; k++) {
         const double *row = rows + k * columns;
         uint64_t i = first + k;
         for (u32 f = 0; f < functionals; f++)
             fit->value[(size_t)f * fit->n + i] = row[f];
-        for (u32 a = 0; a < objective->atoms.count; a++)
+        for (u32 a = 0; a < atoms; a++)
             fit->atom[(size_t)a * fit->n + i] = row[functionals + a];
         for (u32 p = 0; p < partials; p++)
-            fit->partial[(size_t)p * fit->n + i] = row[functionals + objective->atoms.count + p];
+            fit->partial[(size_t)p * fit->n + i] = row[functionals + atoms + p];
         for (u32 t = 0; t < plan->time_count; t++)
             take_time(fit, t, i, row + rxn__pilot_row(plan, t));
     }
@@ -119,13 +118,13 @@ make_room(Fit *fit)
     const Objective *objective = network->objective;
     size_t n = fit->n, cells = plan->time_count * n;
     Arena *arena = &fit->arena;
-    fit->value = NEW_ARRAY(arena, double, objective->functionals.count * n + 1);
-    fit->atom = NEW_ARRAY(arena, double, objective->atoms.count * n + 1);
+    fit->value = NEW_ARRAY(arena, double, objective->functionals.count *n + 1);
+    fit->atom = NEW_ARRAY(arena, double, rxn__pilot_atoms(plan) * n + 1);
     fit->partial = NEW_ARRAY(arena, double, rxn__pilot_partials(plan) * n + 1);
     fit->feature = NEW_ARRAY(arena, double, cells * plan->features.count + 1);
     fit->martingale = NEW_ARRAY(arena, double, cells * plan->features.count + 1);
     fit->covariance = NEW_ARRAY(arena, double, cells * plan->pairs.count + 1);
-    fit->integral = NEW_ARRAY(arena, double, cells * rxn__pilot_integrals(plan) + 1);
+    fit->integral = NEW_ARRAY(arena, double, cells * plan->integrals + 1);
     fit->species = NEW_ARRAY(arena, double, network->species_count + 1);
     fit->gains = NEW_ARRAY(arena, double, objective->functionals.count + 1);
 }
@@ -179,9 +178,9 @@ run_ensemble(Driver *driver, Fit *fit, Pilot *pilot)
 
 typedef struct AtomState {
     const Atom *atom;
-    u32 from, to;  /* rows */
-    u32 integral;  /* number among the integrals */
-    double guess;  /* the mean of what is open */
+    u32 from, to; /* rows */
+    u32 integral; /* number among the integrals */
+    double guess; /* the mean of what is open */
 } AtomState;
 
 static u32
@@ -196,7 +195,7 @@ row_of(const ControlPlan *plan, double time)
 static double
 accrued(const Fit *fit, const AtomState *state, u32 row, u32 i)
 {
-    u32 integrals = rxn__pilot_integrals(fit->plan);
+    u32 integrals = fit->plan->integrals;
     if (row <= state->from)
         return 0;
     const double *cells = fit->integral + (size_t)state->integral * fit->n + i;
@@ -252,15 +251,16 @@ find_known(Fit *fit, u32 functional, RxnTarget *target)
     const Network *network = plan->request->network;
     const Objective *objective = network->objective;
     FunctionalFacts facts;
+    if (plan->plain)
+        return;
     rxn__functional_facts(network, functional, &fit->arena, &facts);
     if (facts.one_time)
         return;
     AtomState *states = NEW_ARRAY(&fit->arena, AtomState, facts.atom_count + 1);
     for (u32 k = 0; k < facts.atom_count; k++) {
         const Atom *atom = &objective->atoms.items[facts.atoms[k]];
-        states[k] = (AtomState){.atom = atom,
-                                .from = row_of(plan, atom->from),
-                                .to = row_of(plan, atom->to)};
+        states[k] = (AtomState){
+            .atom = atom, .from = row_of(plan, atom->from), .to = row_of(plan, atom->to)};
         for (u32 a = 0; a < facts.atoms[k]; a++)
             states[k].integral += objective->atoms.items[a].kind == ATOM_INTEGRAL;
     }
@@ -330,7 +330,8 @@ fit_functional(Fit *fit, u32 i, double *values, double *directs)
     fit->gains[i] = found.gain;
     fit->grade = found.grade > fit->grade ? found.grade : fit->grade;
     double *value = leaves ? NEW_ARRAY(&fit->arena, double, fit->n) : NULL;
-    double *known = leaves ? NEW_ARRAY(&fit->arena, double, (size_t)plan->time_count * fit->n) : NULL;
+    double *known =
+        leaves ? NEW_ARRAY(&fit->arena, double, (size_t)plan->time_count * fit->n) : NULL;
     for (u32 p = 0; found.grade > 0 && p < leaves && fit->has_directs; p++) {
         direct_target(fit, i, p, values + i * size, value, known);
         RxnTarget direct = {value, target.last, known, known};
@@ -374,8 +375,8 @@ fit_weights(void *context)
     u32 functionals = plan->request->network->objective->functionals.count;
     u32 leaves = plan->request->wrt_count;
     size_t size = rxn__control_size(plan);
-    double *values = NEW_ARRAY(kept, double, functionals * size + 1);
-    double *directs = NEW_ARRAY(kept, double, functionals * leaves * size + 1);
+    double *values = NEW_ARRAY(kept, double, functionals *size + 1);
+    double *directs = NEW_ARRAY(kept, double, functionals *leaves *size + 1);
     ControlWeights *weights = NEW_ARRAY(kept, ControlWeights, 1);
     *weights = (ControlWeights){values, directs};
     u32 *edges = NEW_ARRAY(&fit->arena, u32, plan->edge_count + 1);
@@ -435,8 +436,7 @@ rxn__pilot_run(Driver *driver, const PilotRequest *wanted, Pilot *ret_pilot)
         return status;
     Fit fit = {.wanted = wanted,
                .plan = rxn__control_plan(wanted->request, &pipeline->arena, &reason)};
-    fit.n = (u32)(wanted->pilot ? wanted->pilot
-                                : rxn__pilot_size(fit.plan, wanted->trajectories));
+    fit.n = (u32)(wanted->pilot ? wanted->pilot : rxn__pilot_size(fit.plan, wanted->trajectories));
     ret_pilot->seconds_compile = now() - start;
     start = now();
     rxn__arena_init(&fit.arena, &driver->session.memory);

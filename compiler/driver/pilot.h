@@ -42,8 +42,8 @@ typedef struct ControlledRun {
     /* what comes of it: */
     GradientRequest request;
     Pilot found;
-    double *se;                            /* [times][columns]: of the means */
-    double least_gain, most_gain;          /* plain variance over controlled, where there is any */
+    double *se;                   /* [times][columns]: of the means */
+    double least_gain, most_gain; /* plain variance over controlled, where there is any */
 } ControlledRun;
 
 /* Makes every observable at every sample time a functional, runs the pilot, and leaves the main kernel in

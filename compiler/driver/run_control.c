@@ -12,7 +12,7 @@
 #include "runtime/reduce.h"
 #include "runtime/report.h"
 
-enum { MOST_CONTROLLED = 10000 }; /* functionals: the fit takes a millisecond each */
+enum { MOST_CONTROLLED = 5000 }; /* functionals: their fits and sums take some milliseconds each */
 
 /* ---- the objective ----------------------------------------------------------------------------- */
 
@@ -70,18 +70,16 @@ rxn__control_prepare(Driver *driver, ControlledRun *run)
     rxn__text_init(&reason, &pipeline->arena);
     u64 cells = (u64)run->times->count * network->column_count;
     if (cells > MOST_CONTROLLED) {
-        rxn__text_printf(&reason,
-                         "%u sample times of %u observables are %llu means, and it takes up to %d",
-                         run->times->count, network->column_count, (unsigned long long)cells,
-                         MOST_CONTROLLED);
+        rxn__text_printf(
+            &reason, "%u sample times of %u observables are %llu means, and it takes up to %d",
+            run->times->count, network->column_count, (unsigned long long)cells, MOST_CONTROLLED);
         refuse(driver, reason.data);
         rxn__driver_note(driver, "fewer sample times (--every, --at) or observables will do");
         return RXN_ERROR_INPUT;
     }
     set_objective(network, run->times, &pipeline->arena);
     const Estimator *martingale = rxn__estimator_find("martingale");
-    run->request = (GradientRequest){.network = network,
-                                     .precision = run->pilot.stages->precision};
+    run->request = (GradientRequest){.network = network, .precision = run->pilot.stages->precision};
     run->pilot.estimator = martingale;
     run->pilot.request = &run->request;
     if (!martingale->applies(&run->request, &reason))
@@ -106,8 +104,7 @@ typedef struct Collector {
 } Collector;
 
 static bool
-take_rows(void *context, uint64_t first, uint64_t count, const double *rows,
-          const uint64_t *events)
+take_rows(void *context, uint64_t first, uint64_t count, const double *rows, const uint64_t *events)
 {
     Collector *collector = context;
     size_t cells = collector->cells, wanted = count * cells;
@@ -124,7 +121,8 @@ take_rows(void *context, uint64_t first, uint64_t count, const double *rows,
     }
     for (uint64_t k = 0; k < count; k++)
         for (size_t c = 0; c < cells; c++)
-            collector->rows[k * cells + c] = rows[2 * k * cells + c] - rows[(2 * k + 1) * cells + c];
+            collector->rows[k * cells + c] =
+                rows[2 * k * cells + c] - rows[(2 * k + 1) * cells + c];
     rxn__moments_of_rows(&collector->block, cells, count, collector->rows);
     rxn__moments_merge(&collector->all, cells, &collector->block);
     return true;
@@ -197,7 +195,8 @@ rxn__control_simulate(Driver *driver, ControlledRun *run, RxnEnsembleResult *ret
     Arena *arena = &run->pilot.pipeline->arena;
     size_t cells = run->pilot.pipeline->gradient.row.functionals;
     Collector collector = {.cells = cells};
-    collector.block = (Moments){0, NEW_ARRAY(arena, double, cells), NEW_ARRAY(arena, double, cells)};
+    collector.block =
+        (Moments){0, NEW_ARRAY(arena, double, cells), NEW_ARRAY(arena, double, cells)};
     collector.all = (Moments){0, NEW_ARRAY(arena, double, cells), NEW_ARRAY(arena, double, cells)};
     run->se = NEW_ARRAY(arena, double, cells);
     RxnStatus status = run_ensemble(driver, run, &collector, ret_result);

@@ -8,13 +8,13 @@
 
 enum {
     DEFAULT_BINS = 40,
-    HALVINGS = 4,           /* of the last bin before a time that is read, where few are */
-    MOST_HALVED = 4,        /* such times */
-    MOST_EDGES = 128,       /* times that are read, for each to be the edge of a bin */
-    FEW_FEATURES = 20,      /* of degree 2, if nobody asks for it */
-    MOST_FEATURES = 60,     /* of degree 2 and more */
-    MOST_LINEAR = 200,      /* of degree 1: a pilot of some thousand trajectories can tell them apart */
-    MOST_KEPT = 2000000,    /* numbers kept of one trajectory */
+    HALVINGS = 4,       /* of the last bin before a time that is read, where few are */
+    MOST_HALVED = 4,    /* such times */
+    MOST_EDGES = 128,   /* times that are read, for each to be the edge of a bin */
+    FEW_FEATURES = 20,  /* of degree 2, if nobody asks for it */
+    MOST_FEATURES = 60, /* of degree 2 and more */
+    MOST_LINEAR = 200,  /* of degree 1: a pilot of some thousand trajectories can tell them apart */
+    MOST_KEPT = 200000, /* numbers kept of one trajectory: by every lane of every thread */
     MOST_WEIGHTS = 1 << 25, /* of all functionals */
 };
 
@@ -59,7 +59,7 @@ static void
 drop_conserved(const Network *network, Arena *arena, bool *varies)
 {
     u32 laws = network->laws.count, species = network->species_count;
-    double *matrix = NEW_ARRAY(arena, double, (size_t)laws * species + 1);
+    double *matrix = NEW_ARRAY(arena, double, (size_t)laws *species + 1);
     for (u32 l = 0; l < laws; l++)
         for (u32 k = 0; k < network->laws.items[l].terms.count; k++) {
             u32 member = network->laws.items[l].terms.items[k].member;
@@ -182,8 +182,9 @@ find_features(ControlPlan *plan, Text *ret_reason)
     if (count > MOST_LINEAR) {
         rxn__text_printf(ret_reason,
                          "it takes up to %u species that change, of which no conservation law "
-                         "gives the count; here are %u. 'score' and 'path' take any number",
-                         MOST_LINEAR, count);
+                         "gives the count; here are %u%s",
+                         MOST_LINEAR, count,
+                         plan->request->wrt_count ? ". 'score' and 'path' take any number" : "");
         return false;
     }
     for (u32 d = 1; d <= plan->degree; d++) {
@@ -283,8 +284,7 @@ find_integrals(ControlPlan *plan)
         Expr propensity = rxn__reaction_member_propensity(network, &reaction, member);
         Expr *derivative = NEW_ARRAY(plan->arena, Expr, leaves + 1);
         for (u32 p = 0; p < leaves; p++)
-            derivative[p] =
-                rxn__expr_derivative(network, propensity, EXPR_PARAM, request->wrt[p]);
+            derivative[p] = rxn__expr_derivative(network, propensity, EXPR_PARAM, request->wrt[p]);
         for (u32 f = 0; f < features; f++) {
             Expr change = change_of(network, &plan->features.items[f], changes, count);
             plan->change[(size_t)f * reactions + j] = change;
@@ -296,8 +296,7 @@ find_integrals(ControlPlan *plan)
                 if (rxn__expr_is_zero(network, derivative[p]))
                     continue;
                 Expr *sum = &covariance[(size_t)f * leaves + p];
-                *sum = add_to(network, *sum,
-                              expr_binary(network, EXPR_MUL, change, derivative[p]));
+                *sum = add_to(network, *sum, expr_binary(network, EXPR_MUL, change, derivative[p]));
             }
         }
     }
@@ -399,12 +398,20 @@ static void
 find_recorded(ControlPlan *plan)
 {
     const Objective *objective = plan->request->network->objective;
-    const Objective *extended =
-        rxn__gradient_explicit(plan->request, plan->arena, &plan->partial);
+    const Objective *extended = rxn__gradient_explicit(plan->request, plan->arena, &plan->partial);
     plan->recorded = NEW_ARRAY(plan->arena, Objective, 1);
     *plan->recorded = extended ? *extended : *objective;
     plan->recorded->times.items = plan->times;
     plan->recorded->times.count = plan->recorded->times.capacity = plan->time_count;
+    for (u32 k = 0; k < objective->atoms.count; k++)
+        plan->integrals += objective->atoms.items[k].kind == ATOM_INTEGRAL;
+    plan->plain = !plan->partial;
+    for (u32 i = 0; i < objective->functionals.count; i++) {
+        const ExprNode *node =
+            expr_node(plan->request->network, objective->functionals.items[i].value);
+        plan->plain &=
+            node->op == EXPR_QUANTITY && objective->atoms.items[node->object].kind == ATOM_STATE;
+    }
 }
 
 /* ---- the plan ---------------------------------------------------------------------------------- */
@@ -421,16 +428,17 @@ is_affordable(const ControlPlan *plan, Text *ret_reason)
     size_t functionals = plan->request->network->objective->functionals.count;
     size_t width = plan->features.count + plan->pairs.count + plan->request->wrt_count;
     if (width * plan->time_count > MOST_KEPT) {
-        rxn__text_printf(ret_reason,
-                         "%zu integrals at %u times are more than can be kept; fewer parameters "
-                         "(--wrt) or bins (--bins) would do, and 'score' takes any number",
-                         width, plan->time_count);
+        rxn__text_printf(
+            ret_reason, "%zu integrals at %u times are more than can be kept; %s would do", width,
+            plan->time_count,
+            plan->request->wrt_count
+                ? "fewer parameters (--wrt) or bins (--bins), or the estimator 'score',"
+                : "fewer sample times");
         return false;
     }
     if (functionals * (plan->request->wrt_count + 1) * rxn__control_size(plan) > MOST_WEIGHTS) {
         rxn__text_printf(ret_reason,
-                         "%zu functionals with %zu weights each are too many; fewer times or bins "
-                         "would do",
+                         "%zu functionals with %zu weights each are too many; fewer times would do",
                          functionals, rxn__control_size(plan));
         return false;
     }
@@ -441,9 +449,8 @@ const ControlPlan *
 rxn__control_plan(const GradientRequest *request, Arena *arena, Text *ret_reason)
 {
     ControlPlan *plan = NEW_ARRAY(arena, ControlPlan, 1);
-    *plan = (ControlPlan){.request = request,
-                          .arena = arena,
-                          .by_jumps = request->network->events.count > 0};
+    *plan = (ControlPlan){
+        .request = request, .arena = arena, .by_jumps = request->network->events.count > 0};
     find_species(plan);
     if (!find_features(plan, ret_reason))
         return NULL;
@@ -456,13 +463,9 @@ rxn__control_plan(const GradientRequest *request, Arena *arena, Text *ret_reason
 /* ---- the pilot's rows -------------------------------------------------------------------------- */
 
 u32
-rxn__pilot_integrals(const ControlPlan *plan)
+rxn__pilot_atoms(const ControlPlan *plan)
 {
-    const Objective *objective = plan->request->network->objective;
-    u32 count = 0;
-    for (u32 k = 0; k < objective->atoms.count; k++)
-        count += objective->atoms.items[k].kind == ATOM_INTEGRAL;
-    return count;
+    return plan->plain ? 0 : plan->request->network->objective->atoms.count;
 }
 
 u32
@@ -476,9 +479,8 @@ u32
 rxn__pilot_row(const ControlPlan *plan, u32 time)
 {
     const Objective *objective = plan->request->network->objective;
-    u32 width = plan->species.count + plan->features.count + plan->pairs.count +
-                rxn__pilot_integrals(plan);
-    return objective->functionals.count + objective->atoms.count + rxn__pilot_partials(plan) +
+    u32 width = plan->species.count + plan->features.count + plan->pairs.count + plan->integrals;
+    return objective->functionals.count + rxn__pilot_atoms(plan) + rxn__pilot_partials(plan) +
            time * width;
 }
 

@@ -45,24 +45,29 @@ typedef struct ControlPlan {
     VEC(u32) species; /* flat; what is changed by reactions, without what conservation laws give */
     VEC(Monomial) features; /* by degree */
     u32 degree, grade_end[RXN_MAX_GRADES];
-    bool by_jumps;       /* events change counts: see above */
-    Expr *generator;     /* [features]: L phi_f */
-    Expr *change;        /* [features][reactions]: phi_f(x + ν_j) - phi_f(x); 0: none */
+    bool by_jumps;   /* events change counts: see above */
+    Expr *generator; /* [features]: L phi_f */
+    Expr *change;    /* [features][reactions]: phi_f(x + ν_j) - phi_f(x); 0: none */
     VEC(ControlPair) pairs;
 
-    double *times; /* [time_count + 1]: those of the objective and the bins' edges; the last is +inf */
+    double
+        *times; /* [time_count + 1]: those of the objective and the bins' edges; the last is +inf */
     u32 time_count, edge_count;
     i32 *edge;           /* rows at which bins begin */
     i32 *last;           /* per functional: the row of its last time */
     i32 *edges_before;   /* per functional: edges before that */
     Objective *recorded; /* the objective with these times, and the atoms of explicit derivatives */
     Expr *partial;       /* see rxn__gradient_explicit; NULL: none */
+    u32 integrals;       /* atoms that are integrals */
+    bool plain; /* every functional is an expression of the state at a time, as it stands, and
+                          * partial is NULL: kernels treat them in a loop */
 } ControlPlan;
 
 /* What a pilot found; see rxn__control_fit for the order: [edge_count + 1][features] each. */
 struct ControlWeights {
-    const double *value;  /* [functionals]…: of F_i */
-    const double *direct; /* [functionals][leaves]…: of D_ip, which has a control variate of its own */
+    const double *value; /* [functionals]…: of F_i */
+    const double
+        *direct; /* [functionals][leaves]…: of D_ip, which has a control variate of its own */
 };
 
 /* NULL: the request is beyond what is kept for a trajectory; ret_reason says why. */
@@ -80,13 +85,13 @@ double rxn__monomial_value(const Monomial *monomial, const double *species);
 
 /* ---- The pilot's rows ---------------------------------------------------------------------------
  *
- * F of all functionals, the values of all atoms, and, where there is plan->partial, its values; then for
- * each time the counts of plan->species, W of all features, G of all pairs, and the recorder's integrals of
+ * F of all functionals, the values of all atoms unless plan->plain, and, where there is plan->partial, its
+ * values; then for each time the counts of plan->species, W of all features, G of all pairs, and the recorder's integrals of
  * the objective's atoms (one for each INTEGRAL atom, in order, from time 0 on). */
 u32 rxn__pilot_columns(const ControlPlan *plan);
 u32 rxn__pilot_row(const ControlPlan *plan, u32 time); /* where a time's part begins */
-u32 rxn__pilot_integrals(const ControlPlan *plan);
-u32 rxn__pilot_partials(const ControlPlan *plan); /* how many; they end where the first time begins */
+u32 rxn__pilot_atoms(const ControlPlan *plan);         /* how many */
+u32 rxn__pilot_partials(const ControlPlan *plan);
 
 /* Writes rows as above; an estimator only in that the pipeline can take it. */
 extern const Estimator rxn__estimator_pilot;

@@ -28,6 +28,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A sum of propensities that is smaller is taken to be zero: its inverse and the wait for it may be infinite. */
+#define LEAST_TOTAL 0x1p-1000
+
 typedef struct Relaxed {
     Tape *tape;
     const GradientRequest *request;
@@ -146,6 +149,7 @@ typedef struct Choice {
     KirValue *rate;   /* a_j */
     KirValue *chosen; /* bool */
     KirValue total;   /* a0 */
+    KirValue some;    /* bool: a0 is not zero */
     KirValue wait;    /* d: also of a wait that a stop has cut */
 } Choice;
 
@@ -199,6 +203,7 @@ make_choice(Relaxed *relaxed, const TapeStep *step, KirValue cut, Choice *choice
         choice->rate[j] = rate;
         choice->total = choice->total ? kir_add(b, choice->total, rate) : rate;
     }
+    choice->some = kir_gt(b, choice->total, f64(relaxed, LEAST_TOTAL));
     rxn__kir_set(b, relaxed->wait, 0, kir_sub(b, step->end, step->start));
     rxn__kir_set(b, relaxed->code, 0, step->code);
     rxn__kir_if(b, cut);
@@ -246,8 +251,8 @@ relax_without_noise(Relaxed *relaxed, const Choice *choice, KirValue *ret_ratio)
     SsaFrame *frame = relaxed->tape->frame;
     KirBuilder *b = frame->builder;
     KirValue zero = f64(relaxed, 0);
-    KirValue some = kir_gt(b, choice->total, zero);
-    KirValue inverse = kir_select(b, some, kir_div(b, f64(relaxed, 1), choice->total), zero);
+    KirValue inverse = kir_div(b, f64(relaxed, 1), choice->total);
+    inverse = kir_select(b, choice->some, inverse, zero);
     for (u32 j = 0; j < frame->network->reaction_count; j++)
         ret_ratio[j] = kir_select(b, kir_gt(b, choice->rate[j], zero), inverse, zero);
 }
@@ -277,14 +282,16 @@ relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, Ki
     KirValue least = one; /* E_j of the one chosen */
     for (u32 j = 0; j < reactions; j++)
         least = kir_select(b, choice->chosen[j], wait[j], least);
-    KirValue total = kir_cast(b, KIR_F32, choice->total);
+    /* In units of a0, so that f32 holds rates of every size. */
+    KirValue unit = kir_div(b, f64(relaxed, 1), choice->total);
+    unit = kir_select(b, choice->some, unit, f64(relaxed, 0));
     double tau = relaxed->request->tau;
     KirValue sum = 0;
     for (u32 k = 0; k < reactions; k++) {
         /* T_j/T_k = E_j a_k / (E_j a_k + E_k a0). */
-        KirValue rate = kir_cast(b, KIR_F32, choice->rate[k]), share;
-        KirValue possible = kir_gt(b, rate, zero);
-        KirValue below = kir_fma(b, least, rate, kir_mul(b, wait[k], total));
+        KirValue rate = kir_cast(b, KIR_F32, kir_mul(b, choice->rate[k], unit)), share;
+        KirValue possible = kir_ge(b, rate, f32(relaxed, 0x1p-126)); /* a normal number */
+        KirValue below = kir_fma(b, least, rate, wait[k]);
         below = kir_select(b, choice->chosen[k], kir_mul(b, least, rate), below);
         KirValue ratio = kir_div(b, least, below);
         if (tau == 1) {
@@ -303,7 +310,7 @@ relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, Ki
         count_saturation(relaxed, sum);
     KirValue inverse = kir_select(b, kir_gt(b, sum, zero), kir_div(b, one, sum), zero);
     for (u32 k = 0; k < reactions; k++)
-        ret_ratio[k] = kir_cast(b, KIR_F64, kir_mul(b, ret_ratio[k], inverse));
+        ret_ratio[k] = kir_mul(b, kir_cast(b, KIR_F64, kir_mul(b, ret_ratio[k], inverse)), unit);
 }
 
 /* ---- observations ------------------------------------------------------------------------------ */
@@ -496,7 +503,7 @@ pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *ratio,
             total[j] = draw ? kir_add(b, total[j], above) : above;
         }
     }
-    KirValue some = kir_gt(b, choice->total, zero);
+    KirValue some = choice->some;
     KirValue late = kir_div(b, kir_mul(b, get(relaxed, relaxed->next_time[m]), choice->wait),
                             choice->total);
     late = kir_select(b, some, late, zero);

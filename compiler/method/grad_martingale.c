@@ -25,7 +25,7 @@ typedef struct MartingaleKernel {
     u32 width;                /* features + pairs + leaves */
     u32 kept;                 /* local f64[times * width]: W, G, S */
     u32 edge, last, edges_before, value_weight, direct_weight, place; /* buffers */
-    u32 *sums;                /* locals: M, then D of each leaf */
+    u32 *sums; /* locals: M, then D of each leaf */
 } MartingaleKernel;
 
 static KirValue
@@ -139,21 +139,20 @@ table(SsaFrame *frame, const char *name, KirType type, const void *data, size_t 
     return rxn__kir_buffer(frame->builder, name, type, KIR_PER_LAUNCH, false, 1, &extent);
 }
 
-/* Where the recorder keeps each functional, if each is the state at a time. NULL: some are more. */
-static i32 *
-places_of(MartingaleKernel *kernel, Arena *arena)
+/* Where the recorder keeps each functional, of a plan that is plain. */
+static u32
+table_of_places(SsaFrame *frame, MartingaleKernel *kernel)
 {
-    Network *network = kernel->plan->request->network;
-    const Objective *objective = network->objective;
-    i32 *places = NEW_ARRAY(arena, i32, objective->functionals.count + 1);
-    for (u32 i = 0; i < objective->functionals.count; i++) {
-        const ExprNode *node = expr_node(network, objective->functionals.items[i].value);
-        if (node->op != EXPR_QUANTITY || objective->atoms.items[node->object].kind != ATOM_STATE)
-            return NULL;
-        u32 column = rxn__recorder_column(&kernel->recorder, &objective->atoms.items[node->object]);
-        places[i] = kernel->plan->last[i] * (i32)kernel->recorder.width + (i32)column;
+    const ControlPlan *plan = kernel->plan;
+    const Objective *objective = frame->network->objective;
+    u32 count = objective->functionals.count;
+    i32 *places = NEW_ARRAY(frame->arena, i32, count + 1);
+    for (u32 i = 0; i < count; i++) {
+        u32 atom = expr_node(frame->network, objective->functionals.items[i].value)->object;
+        u32 column = rxn__recorder_column(&kernel->recorder, &objective->atoms.items[atom]);
+        places[i] = plan->last[i] * (i32)kernel->recorder.width + (i32)column;
     }
-    return places;
+    return table(frame, "place", KIR_I32, places, count);
 }
 
 static void
@@ -178,21 +177,19 @@ declare(SsaFrame *frame, void *context)
     }
     size_t size = rxn__control_size(plan);
     const ControlWeights *weights = request->control;
-    const double *none = weights ? NULL : NEW_ARRAY(frame->arena, double,
-                                                    functionals * (leaves + 1) * size + 1);
+    const double *none =
+        weights ? NULL : NEW_ARRAY(frame->arena, double, functionals *(leaves + 1) * size + 1);
     kernel->edge = table(frame, "bin_edge", KIR_I32, plan->edge, plan->edge_count);
     kernel->last = table(frame, "last_row", KIR_I32, plan->last, functionals);
-    kernel->edges_before =
-        table(frame, "edges_before", KIR_I32, plan->edges_before, functionals);
-    kernel->value_weight = table(frame, "value_weight", KIR_F64, weights ? weights->value : none,
-                                 functionals * size);
+    kernel->edges_before = table(frame, "edges_before", KIR_I32, plan->edges_before, functionals);
+    kernel->value_weight =
+        table(frame, "value_weight", KIR_F64, weights ? weights->value : none, functionals * size);
     if (leaves)
         kernel->direct_weight =
             table(frame, "direct_weight", KIR_F64, weights ? weights->direct : none,
                   functionals * leaves * size);
-    i32 *places = plan->partial ? NULL : places_of(kernel, frame->arena);
-    if (places)
-        kernel->place = table(frame, "place", KIR_I32, places, functionals);
+    if (plan->plain)
+        kernel->place = table_of_places(frame, kernel);
 }
 
 static void
@@ -221,11 +218,10 @@ record(SsaFrame *frame, void *context, KirValue row, KirValue time)
     rxn__recorder_record(&kernel->recorder, row, time);
     KirValue first = kir_mul(b, row, i32_const(frame, kernel->width));
     for (u32 k = 0; k < kernel->width; k++) {
-        KirValue value =
-            k < features ? martingale_at(frame, kernel, k, time)
-            : k < features + pairs
-                ? rxn__accumulator_at(frame, &kernel->covariances[k - features], time)
-                : rxn__score_at(&kernel->score, k - features - pairs, time);
+        KirValue value = k < features ? martingale_at(frame, kernel, k, time)
+                         : k < features + pairs
+                             ? rxn__accumulator_at(frame, &kernel->covariances[k - features], time)
+                             : rxn__score_at(&kernel->score, k - features - pairs, time);
         rxn__kir_set(b, kernel->kept, kir_add(b, first, i32_const(frame, k)), value);
     }
 }
@@ -262,12 +258,11 @@ weigh(SsaFrame *frame, MartingaleKernel *kernel, KirValue functional, KirValue n
         KirValue martingale = kept_at(frame, kernel, first, f);
         sums[0] = kir_fma(b, weight(frame, kernel->value_weight, values, f), martingale, sums[0]);
         for (u32 p = 0; p < leaves; p++) {
-            KirValue pair = kir_add(b, kir_mul(b, functional, i32_const(frame, leaves)),
-                                    i32_const(frame, p));
+            KirValue pair =
+                kir_add(b, kir_mul(b, functional, i32_const(frame, leaves)), i32_const(frame, p));
             KirValue direct = kir_add(b, kir_mul(b, pair, size), inside);
-            sums[p + 1] =
-                kir_fma(b, kir_neg(b, weight(frame, kernel->direct_weight, direct, f)), martingale,
-                        sums[p + 1]);
+            sums[p + 1] = kir_fma(b, kir_neg(b, weight(frame, kernel->direct_weight, direct, f)),
+                                  martingale, sums[p + 1]);
         }
     }
     for (u32 k = 0; k < plan->pairs.count; k++) {
@@ -329,7 +324,7 @@ finish(SsaFrame *frame, void *context)
     KirBuilder *b = frame->builder;
     const ControlPlan *plan = kernel->plan;
     u32 functionals = kernel->row.functionals;
-    if (kernel->place) {
+    if (plan->plain) {
         KirValue i = rxn__kir_for(b, i32_const(frame, 0), i32_const(frame, functionals));
         KirValue place = rxn__kir_load(b, kernel->place, &i);
         finish_functional(frame, kernel, i, rxn__kir_get(b, kernel->recorder.kept, place), NULL);
@@ -353,7 +348,7 @@ applies(const GradientRequest *request, Text *ret_reason)
                                          "condition first holds; 'score' differentiates that");
             return false;
         }
-    return rxn__ssa_unrolled_applies(request->network, ret_reason) &&
+    return rxn__gradient_unrolls(request, ret_reason) &&
            rxn__control_plan(request, request->network->arena, ret_reason);
 }
 
@@ -401,6 +396,8 @@ declare_pilot(SsaFrame *frame, void *context)
     MartingaleKernel *kernel = context;
     rxn__recorder_declare(&kernel->recorder, frame, kernel->plan->recorded, "");
     declare_integrals(frame, kernel);
+    if (kernel->plan->plain)
+        kernel->place = table_of_places(frame, kernel);
 }
 
 static void
@@ -446,8 +443,16 @@ finish_pilot(SsaFrame *frame, void *context)
 {
     MartingaleKernel *kernel = context;
     const Objective *objective = frame->network->objective;
-    rxn__recorder_finish(&kernel->recorder);
     u32 functionals = objective->functionals.count;
+    if (kernel->plan->plain) {
+        KirBuilder *b = frame->builder;
+        KirValue i = rxn__kir_for(b, i32_const(frame, 0), i32_const(frame, functionals));
+        KirValue place = rxn__kir_load(b, kernel->place, &i);
+        store(frame, i, rxn__kir_get(b, kernel->recorder.kept, place));
+        rxn__kir_close(b);
+        return;
+    }
+    rxn__recorder_finish(&kernel->recorder);
     for (u32 i = 0; i < functionals; i++)
         rxn__row_store(frame, i, rxn__recorder_functional(&kernel->recorder, i));
     for (u32 k = 0; k < objective->atoms.count; k++)

@@ -12,8 +12,7 @@
  *
  *   h' = -M h - g,   M_cd = v_c · ∇f_d,   f_d = Σ_j ν_j[species of d] a_j:  the drift of that species.
  *
- * (Where an event assigns, or an initial count depends on a parameter, λ itself is wanted: the basis is then that
- * of the species.)
+ * (Where an event assigns, λ itself is wanted: the basis is then that of the species.)
  *
  * A step of length t: with S = t M, the mean of h over it is Λ/t = Σ_k S^k (h + S⁻¹ t g)/(k+1)!, a Taylor series; then
  * h(start) = h(end) + S Λ/t + t g. A few terms do in nearly every step, since h changes little between two
@@ -23,6 +22,7 @@
  * Nothing is masked where a propensity is zero: at a count of 0 the gradient of k x is still k, and an affine
  * network is differentiated without bias only so.
  */
+#include "compiler/method/grad_family.h"
 #include "compiler/method/grad_tape.h"
 #include "compiler/method/pathwise.h"
 
@@ -33,11 +33,13 @@
 extern const Estimator rxn__estimator_path_forward;
 
 /* The relative size of the last term of the series that is taken to be enough; the terms that are always
- * computed, and pairs more of them (40 terms in all reach to some ‖S‖ = 10, where cancellation costs four of
- * sixteen digits). Then the step is cut into parts with ‖S‖ <= CUT_REACH; 2^18/19! = 2e-12. */
+ * computed, and pairs of terms where these are not enough (36 reach to some ‖S‖ = 10, where cancellation costs
+ * four of sixteen digits). Then the step is cut into parts with ‖S‖ <= CUT_REACH; 2^18/19! = 2e-12. What is
+ * smaller than LEAST_SINGLE is not left to f32, whose numbers end at 1e-38. */
 #define TOLERANCE 1e-9
+#define LEAST_SINGLE 1e-25
 #define CUT_REACH 2.0
-enum { FIRST_TERMS = 6, MORE_TURNS = 17, CUT_TERMS = 18 };
+enum { FIRST_TERMS = 16, MORE_TURNS = 17, CUT_TERMS = 18 };
 
 /* Numbers that a gradient kernel keeps per trajectory. */
 enum { MOST_SUMS = 1 << 20 };
@@ -58,12 +60,10 @@ typedef struct Path {
     u32 coordinates;
     u32 *species;   /* of each coordinate */
     double *basis;  /* [coordinate * species_count + species] */
-    bool reduced;   /* false: the coordinates are those of all species */
     PathReaction *reactions;
     Expr *slope;    /* M: [c * coordinates + d]; 0: zero */
     Expr *source;   /* da_j/dp: [reaction * leaves + leaf]; 0: zero */
     Expr *kept;     /* v_c · ∇ of what the recorder keeps: [column * coordinates + c]; 0: zero */
-    Expr *initial;  /* d x_s(0) / dp: [species * leaves + leaf]; 0: zero; NULL: all are */
 
     u32 adjoint;  /* f64[sets * coordinates] locals, one each: h */
     u32 area;     /* the same: its integral over the step */
@@ -174,7 +174,6 @@ find_basis(Path *path, Arena *arena, const Network *network, i32 *const *changes
     for (u32 c = 0; c < rank; c++)
         for (u32 s = 0; s < count; s++)
             path->basis[(size_t)c * count + s] = (double)rows[c][s] / (double)rows[c][pivots[c]];
-    path->reduced = true;
     return true;
 }
 
@@ -223,40 +222,6 @@ derivative(Network *network, Expr value, ExprOp op, u32 flat)
     return rxn__expr_is_zero(network, result) ? 0 : result;
 }
 
-static Expr
-initial_of(Network *network, const Species *species, u32 flat)
-{
-    u32 member = flat - species->flat, rank = species->shape.rank;
-    Expr numbers[RXN_MAX_RANK];
-    if (!rank)
-        return species->initial;
-    for (u32 k = rank; k-- > 0;) {
-        numbers[k] = rxn__expr_number(network, member % species->shape.extent[k]);
-        member /= species->shape.extent[k];
-    }
-    return rxn__expr_substitute(network, species->initial, rank, species->variables, numbers);
-}
-
-static void
-differentiate_initial(Path *path, Arena *arena, Network *network)
-{
-    u32 leaves = path->row.leaves;
-    Expr *slopes = NEW_ARRAY(arena, Expr, (size_t)network->species_count * leaves + 1);
-    for (u32 k = 0; k < network->species.count; k++) {
-        Species species = network->species.items[k];
-        u64 members = rxn__shape_count(&species.shape);
-        for (u32 s = species.flat; s < species.flat + members; s++) {
-            Expr initial = initial_of(network, &species, s);
-            for (u32 p = 0; p < leaves; p++) {
-                Expr slope = derivative(network, initial, EXPR_PARAM, path->request->wrt[p]);
-                slopes[(size_t)s * leaves + p] = slope;
-                if (slope)
-                    path->initial = slopes;
-            }
-        }
-    }
-}
-
 static void
 find_coordinates(Path *path, Arena *arena, Network *network)
 {
@@ -274,8 +239,7 @@ find_coordinates(Path *path, Arena *arena, Network *network)
             changes[j][list[k].species] = list[k].delta;
         path->reactions[j].propensity = rxn__reaction_member_propensity(network, &reaction, member);
     }
-    differentiate_initial(path, arena, network);
-    if (network->events.count || path->initial || !find_basis(path, arena, network, changes))
+    if (network->events.count || !find_basis(path, arena, network, changes))
         take_species(path, arena, network);
     for (u32 j = 0; j < reactions; j++) {
         PathReaction *reaction = &path->reactions[j];
@@ -384,7 +348,8 @@ seed(Tape *tape, void *context)
 /* Of the step, as values; 0: zero. */
 typedef struct StepValues {
     KirValue *slope;  /* M */
-    KirValue *scaled; /* S: M times the length of the piece */
+    KirValue *scaled; /* S: M times the length of the piece; where it is wanted in f64 */
+    KirValue *single; /* the same in f32 */
     KirValue *source; /* da_j/dp */
     KirValue *force;  /* v_c · ∇ of integrand k: [integral * coordinates + c] */
     KirValue length;  /* of the piece */
@@ -434,6 +399,22 @@ size_of(Path *path, const KirValue *vector)
             size = size ? kir_max(b, size, magnitude) : magnitude;
         }
     return size;
+}
+
+/* S v + t g: how much the adjoint changes over the piece where v is its mean. */
+static void
+change_over(Path *path, const StepValues *step, const KirValue *mean, const KirValue *force,
+            KirValue *ret)
+{
+    KirBuilder *b = path->tape->frame->builder;
+    apply(path, step->slope, mean, ret);
+    for (u32 c = 0; c < path->coordinates; c++) {
+        if (!ret[c])
+            ret[c] = force[c];
+        else
+            ret[c] = force[c] ? kir_fma(b, step->length, ret[c], force[c])
+                              : kir_mul(b, step->length, ret[c]);
+    }
 }
 
 /* t Σ weight v_c · ∇g over the integrands in force, of a set; 0: zero. */
@@ -542,33 +523,44 @@ cross_in_parts(Path *path, const StepValues *step, const KirValue *adjoint, cons
         set(path, path->mean, c, get(path, path->cut_area, c));
 }
 
-/* The first terms of the series, straight. ret_term: the last one, S^k h / (k+1)!; ret_sum: all. */
-static void
-first_terms(Path *path, const StepValues *step, const KirValue *adjoint, const KirValue *force,
-            KirValue *ret_term, KirValue *ret_sum)
+/* The terms from the second on, straight, in f32: they are small against h, so that 24 bits of them are enough,
+ * and a register holds twice as many. change: the first, S h + t g. ret_mean: h + all. Returns the size of the last
+ * term, f64; 0: exact. A number that f32 does not hold makes it infinite or no number. */
+static KirValue
+first_terms(Path *path, const StepValues *step, const KirValue *adjoint, const KirValue *change,
+            KirValue *ret_mean)
 {
     KirBuilder *b = path->tape->frame->builder;
+    Arena *arena = path->tape->frame->arena;
     u32 n = path->coordinates;
-    KirValue *next = NEW_ARRAY(path->tape->frame->arena, KirValue, n + 1);
-    memcpy(ret_term, adjoint, n * sizeof *ret_term);
-    memcpy(ret_sum, adjoint, n * sizeof *ret_sum);
-    for (u32 k = 1; k <= FIRST_TERMS; k++) {
-        apply(path, step->scaled, ret_term, next);
+    KirValue *term = NEW_ARRAY(arena, KirValue, n + 1), *next = NEW_ARRAY(arena, KirValue, n + 1);
+    KirValue *tail = NEW_ARRAY(arena, KirValue, n + 1);
+    for (u32 c = 0; c < n; c++)
+        term[c] = change[c] ? kir_cast(b, KIR_F32, change[c]) : 0;
+    for (u32 k = 2; k <= FIRST_TERMS; k++) {
+        KirValue share = rxn__kir_const(b, KIR_F32, 1 / rxn__factorial(k + 1));
+        apply(path, step->single, term, next);
         for (u32 c = 0; c < n; c++) {
-            if (k == 1 && force[c])
-                next[c] = next[c] ? kir_add(b, next[c], force[c]) : force[c];
-            ret_term[c] = next[c];
-            ret_sum[c] = plus_product(path, ret_sum[c], next[c], f64(path, 1 / rxn__factorial(k + 1)));
+            term[c] = next[c];
+            tail[c] = !next[c]  ? tail[c]
+                      : tail[c] ? kir_fma(b, next[c], share, tail[c])
+                                : kir_mul(b, next[c], share);
         }
     }
-    for (u32 c = 0; c < n; c++)
-        if (ret_term[c])
-            ret_term[c] = kir_mul(b, ret_term[c], f64(path, 1 / rxn__factorial(FIRST_TERMS + 1)));
+    for (u32 c = 0; c < n; c++) {
+        KirValue mean = plus_product(path, adjoint[c], f64(path, 0.5), change[c]);
+        ret_mean[c] = tail[c] ? kir_add(b, mean, kir_cast(b, KIR_F64, tail[c])) : mean;
+    }
+    KirValue last = size_of(path, term);
+    if (!last)
+        return 0;
+    return kir_mul(b, kir_cast(b, KIR_F64, last),
+                   f64(path, 1 / rxn__factorial(FIRST_TERMS + 1)));
 }
 
-/* Goes on by two terms a turn until the last one is small enough. */
+/* All terms anew, in f64, two a turn, until the last one is small enough. */
 static void
-more_terms(Path *path, const StepValues *step, const KirValue *term, const KirValue *sum,
+more_terms(Path *path, const StepValues *step, const KirValue *adjoint, const KirValue *change,
            KirValue enough)
 {
     KirBuilder *b = path->tape->frame->builder;
@@ -577,8 +569,9 @@ more_terms(Path *path, const StepValues *step, const KirValue *term, const KirVa
     KirValue *now = NEW_ARRAY(arena, KirValue, n + 1), *next = NEW_ARRAY(arena, KirValue, n + 1);
     KirValue *total = NEW_ARRAY(arena, KirValue, n + 1);
     for (u32 c = 0; c < n; c++) {
-        set(path, path->cut_term, c, term[c] ? term[c] : f64(path, 0));
-        set(path, path->mean, c, sum[c]);
+        KirValue half = change[c] ? kir_mul(b, change[c], f64(path, 0.5)) : f64(path, 0);
+        set(path, path->cut_term, c, half);
+        set(path, path->mean, c, kir_add(b, adjoint[c], half));
     }
     KirValue turn = rxn__kir_for(b, element(path, 0), element(path, MORE_TURNS));
     KirValue order = kir_cast(b, KIR_F64, kir_add(b, turn, turn));
@@ -586,9 +579,8 @@ more_terms(Path *path, const StepValues *step, const KirValue *term, const KirVa
         now[c] = get(path, path->cut_term, c);
         total[c] = get(path, path->mean, c);
     }
-    for (u32 k = 1; k <= 2; k++) {
-        KirValue below = kir_add(b, order, f64(path, FIRST_TERMS + k + 1));
-        KirValue factor = kir_div(b, f64(path, 1), below);
+    for (u32 k = 2; k <= 3; k++) {
+        KirValue factor = kir_div(b, f64(path, 1), kir_add(b, order, f64(path, k + 1)));
         apply(path, step->scaled, now, next);
         for (u32 c = 0; c < n; c++) {
             now[c] = next[c] ? kir_mul(b, next[c], factor) : 0;
@@ -617,8 +609,8 @@ cross_piece(Path *path, const StepValues *step, u32 number)
     u32 n = path->coordinates;
     KirValue *adjoint = NEW_ARRAY(frame->arena, KirValue, n + 1);
     KirValue *force = NEW_ARRAY(frame->arena, KirValue, n + 1);
-    KirValue *term = NEW_ARRAY(frame->arena, KirValue, n + 1);
-    KirValue *sum = NEW_ARRAY(frame->arena, KirValue, n + 1);
+    KirValue *change = NEW_ARRAY(frame->arena, KirValue, n + 1);
+    KirValue *mean = NEW_ARRAY(frame->arena, KirValue, n + 1);
     for (u32 c = 0; c < n; c++)
         adjoint[c] = get(path, path->adjoint, number * n + c);
     forces(path, step, number, force);
@@ -628,29 +620,30 @@ cross_piece(Path *path, const StepValues *step, u32 number)
     if (forced)
         size = kir_add(b, size, forced);
 
-    first_terms(path, step, adjoint, force, term, sum);
+    change_over(path, step, adjoint, force, change);
+    KirValue last = first_terms(path, step, adjoint, change, mean);
     for (u32 c = 0; c < n; c++)
-        set(path, path->mean, c, sum[c]);
-    KirValue last = size_of(path, term);
+        set(path, path->mean, c, mean[c]);
     if (last) {
         KirValue enough = kir_mul(b, size, f64(path, TOLERANCE));
-        rxn__kir_if(b, kir_not(b, kir_le(b, last, enough)));
-        more_terms(path, step, term, sum, enough);
+        KirValue held = kir_or(b, kir_ge(b, size, f64(path, LEAST_SINGLE)),
+                               kir_le(b, size, f64(path, 0)));
+        rxn__kir_if(b, kir_not(b, kir_and(b, kir_le(b, last, enough), held)));
+        for (size_t k = 0; k < (size_t)n * n; k++)
+            step->scaled[k] = step->slope[k] ? kir_mul(b, step->slope[k], step->length) : 0;
+        more_terms(path, step, adjoint, change, enough);
         rxn__kir_if(b, kir_not(b, rxn__kir_get(b, path->settled, 0)));
         cross_in_parts(path, step, adjoint, force);
         rxn__kir_close(b);
         rxn__kir_close(b);
     }
 
-    KirValue *mean = sum, *change = term;
     for (u32 c = 0; c < n; c++)
         mean[c] = get(path, path->mean, c);
-    apply(path, step->scaled, mean, change);
+    change_over(path, step, mean, force, change);
     for (u32 c = 0; c < n; c++) {
-        KirValue value = change[c] ? kir_add(b, adjoint[c], change[c]) : adjoint[c];
-        if (force[c])
-            value = kir_add(b, value, force[c]);
-        set(path, path->adjoint, number * n + c, value);
+        if (change[c])
+            set(path, path->adjoint, number * n + c, kir_add(b, adjoint[c], change[c]));
         KirValue area = get(path, path->area, number * n + c);
         set(path, path->area, number * n + c, kir_fma(b, step->length, mean[c], area));
     }
@@ -738,7 +731,11 @@ backward(Tape *tape, void *context, const TapeStep *step)
                             (size_t)frame->network->reaction_count * path->row.leaves),
         .force = lower_all(path, &path->kept[(size_t)columns * n], (size_t)integrals * n),
         .scaled = NEW_ARRAY(frame->arena, KirValue, squares + 1),
+        .single = NEW_ARRAY(frame->arena, KirValue, squares + 1),
     };
+    KirValue *single = NEW_ARRAY(frame->arena, KirValue, squares + 1);
+    for (size_t k = 0; k < squares; k++)
+        single[k] = values.slope[k] ? kir_cast(b, KIR_F32, values.slope[k]) : 0;
     for (u32 k = 0; k < tape->sets * n; k++)
         set(path, path->area, k, f64(path, 0));
     rxn__kir_set(b, path->at, 0, step->end);
@@ -748,8 +745,9 @@ backward(Tape *tape, void *context, const TapeStep *step)
     KirValue observation = rxn__kir_get(b, tape->observation_time, 0);
     KirValue to = kir_max(b, observation, step->start);
     values.length = kir_sub(b, rxn__kir_get(b, path->at, 0), to);
+    KirValue length = kir_cast(b, KIR_F32, values.length);
     for (size_t k = 0; k < squares; k++)
-        values.scaled[k] = values.slope[k] ? kir_mul(b, values.slope[k], values.length) : 0;
+        values.single[k] = single[k] ? kir_mul(b, single[k], length) : 0;
     for (u32 s = 0; n && s < tape->sets; s++)
         cross_piece(path, &values, s);
     rxn__kir_if(b, kir_lt(b, observation, step->start));
@@ -809,20 +807,12 @@ finish(Tape *tape, void *context)
 {
     Path *path = context;
     SsaFrame *frame = tape->frame;
-    KirBuilder *b = frame->builder;
-    u32 n = path->coordinates, leaves = path->row.leaves;
+    u32 leaves = path->row.leaves;
     for (u32 s = 0; s < tape->sets; s++)
-        for (u32 p = 0; p < leaves; p++) {
-            KirValue sum = get(path, path->gradient, s * leaves + p);
-            for (u32 i = 0; path->initial && i < frame->network->species_count; i++) {
-                Expr slope = path->initial[(size_t)i * leaves + p];
-                if (slope)
-                    sum = kir_fma(b, rxn__lower_as(&frame->lower, slope, KIR_F64),
-                                  get(path, path->adjoint, s * n + i), sum);
-            }
-            rxn__row_store(frame, rxn__row_direct(&tape->row, s, p), sum);
-        }
-    rxn__row_store(frame, rxn__row_diagnostic(&tape->row, 0), rxn__kir_get(b, path->largest, 0));
+        for (u32 p = 0; p < leaves; p++)
+            rxn__row_store(frame, rxn__row_direct(&tape->row, s, p),
+                           get(path, path->gradient, s * leaves + p));
+    rxn__row_store(frame, rxn__row_diagnostic(&tape->row, 0), rxn__kir_get(frame->builder, path->largest, 0));
 }
 
 /* ---- the estimators ---------------------------------------------------------------------------- */
@@ -830,8 +820,11 @@ finish(Tape *tape, void *context)
 static bool
 applies(const GradientRequest *request, Text *ret_reason)
 {
-    if (!rxn__pathwise_applies(request, ret_reason) || !rxn__tape_applies(request, ret_reason))
+    if (!rxn__pathwise_takes(request, ret_reason) || !rxn__tape_weights_fit(request, ret_reason))
         return false;
+    GradientForm form = rxn__family_form(request, ret_reason);
+    if (form != GRADIENT_FORM_UNROLLED)
+        return form == GRADIENT_FORM_TABLE;
     u64 sums = (u64)request->network->objective->functionals.count * request->wrt_count;
     if (sums <= MOST_SUMS)
         return true;
@@ -840,11 +833,21 @@ applies(const GradientRequest *request, Text *ret_reason)
     return false;
 }
 
+static bool
+takes_tables(const GradientRequest *request, Arena *arena)
+{
+    Text ignored;
+    rxn__text_init(&ignored, arena);
+    return rxn__family_form(request, &ignored) == GRADIENT_FORM_TABLE;
+}
+
 static const char *
 write_adjoint(const GradientRequest *request, Arena *arena, NameTable *names,
               GradientKernel *ret_kernel)
 {
     const Objective *objective = request->network->objective;
+    if (takes_tables(request, arena))
+        return rxn__family_path_write(request, arena, names, ret_kernel);
     Path path = {.request = request,
                  .row = {.functionals = objective->functionals.count,
                          .outputs = objective->outputs.count,
@@ -883,12 +886,16 @@ goes_backward(const GradientRequest *request, Arena *arena)
                                                    : objective->functionals.count;
     Text reason;
     rxn__text_init(&reason, arena);
+    if (takes_tables(request, arena))
+        return true;
     return request->wrt_count > sets && applies(request, &reason);
 }
 
 static bool
 path_applies(const GradientRequest *request, Text *ret_reason)
 {
+    if (takes_tables(request, request->network->arena))
+        return applies(request, ret_reason);
     return rxn__pathwise_applies(request, ret_reason);
 }
 
@@ -901,6 +908,8 @@ write_path(const GradientRequest *request, Arena *arena, NameTable *names, Gradi
     if (broken)
         return broken;
     Text text;
+    if (takes_tables(request, arena))
+        return NULL; /* backward is then the only way */
     rxn__text_init(&text, arena);
     rxn__text_printf(&text, "%s; %s, since there %s %u parameter%s and %u functional%s",
                      ret_kernel->remarks, adjoint ? "backward" : "forward",

@@ -2,6 +2,7 @@
  * that jumps; its variance grows with the number of events.
  */
 #include "compiler/method/grad_score.h"
+#include "compiler/method/grad_family.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -268,7 +269,7 @@ finish(SsaFrame *frame, void *context)
 static bool
 applies(const GradientRequest *request, Text *ret_reason)
 {
-    return rxn__ssa_unrolled_applies(request->network, ret_reason);
+    return rxn__family_form(request, ret_reason) != GRADIENT_FORM_AUTO;
 }
 
 static const char *
@@ -276,6 +277,10 @@ write_kernel(const GradientRequest *request, Arena *arena, NameTable *names,
              GradientKernel *ret_kernel)
 {
     Network *network = request->network;
+    Text ignored;
+    rxn__text_init(&ignored, arena);
+    if (rxn__family_form(request, &ignored) == GRADIENT_FORM_TABLE)
+        return rxn__family_score_write(request, arena, names, ret_kernel);
     ScoreKernel kernel = {.request = request, .objective = network->objective};
     const Objective *extended = rxn__gradient_explicit(request, arena, &kernel.partial);
     if (extended)

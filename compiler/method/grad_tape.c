@@ -15,6 +15,7 @@ typedef struct StateLocal {
 
 typedef struct TapeLocals {
     VEC(StateLocal) state;
+    u32 kept_counts, counts; /* table form: the array of counts at the start of the block; checkpoints of it */
     u32 kept_n, kept_n_high; /* kept values of frame's n and n_high */
     u32 over;                /* bool: the kernel's done; true from the start */
     u32 code, time;          /* the tape: u32, f64 */
@@ -84,6 +85,20 @@ outlives_a_step(SsaFrame *frame, u32 local)
            local != frame->threshold;
 }
 
+/* In the table form counts are an array, and so are their checkpoints. */
+static bool
+in_tables(const Tape *tape)
+{
+    return !tape->frame->lower.species_local;
+}
+
+static u32
+code_bytes(const Tape *tape)
+{
+    u32 codes = tape->frame->network->reaction_count; /* and one for none */
+    return codes < 256 ? 1 : codes < 65536 ? 2 : 4;
+}
+
 static u32
 tape_local(Tape *tape, const char *name, KirType type, u32 bytes, u32 length)
 {
@@ -113,6 +128,12 @@ declare_state(Tape *tape, u32 count)
             locals->kept_n_high = state.kept;
         vec_push(frame->arena, &locals->state, state);
     }
+    if (!in_tables(tape))
+        return;
+    u32 species = frame->network->species_count;
+    locals->kept_counts = rxn__kir_local(frame->builder, "kept_count", frame->real, species);
+    locals->counts = tape_local(tape, "checkpoint_count", frame->real,
+                                rxn__kir_type_bytes[frame->real], tape->plan.checkpoints * species);
 }
 
 static void
@@ -121,7 +142,7 @@ plan_memory(Tape *tape, u32 count)
     SsaFrame *frame = tape->frame;
     TapeLocals *locals = tape->locals;
     const Network *network = frame->network;
-    u32 state_bytes = 0;
+    u32 state_bytes = 0, species = network->species_count;
     for (u32 k = 0; k < count; k++)
         if (outlives_a_step(frame, k))
             state_bytes += rxn__kir_type_bytes[rxn__kir_kernel(frame->builder)->locals.items[k].type];
@@ -130,9 +151,12 @@ plan_memory(Tape *tape, u32 count)
         locals->timed_events++;
         locals->assigned = assignments > locals->assigned ? assignments : locals->assigned;
     }
-    u32 code_bytes = network->reaction_count < 256 ? 1 : 2;
-    tape->plan = rxn__tape_plan(tape->request->tape_bytes, code_bytes + 8, state_bytes,
+    if (in_tables(tape))
+        state_bytes += species * rxn__kir_type_bytes[frame->real];
+    tape->plan = rxn__tape_plan(tape->request->tape_bytes, code_bytes(tape) + 8, state_bytes,
                                 8 + 8 * locals->assigned, locals->timed_events);
+    if (in_tables(tape) && tape->plan.checkpoints > INT32_MAX / species)
+        tape->plan.checkpoints = INT32_MAX / species;
 }
 
 static void
@@ -163,8 +187,7 @@ declare(SsaFrame *frame, void *context)
     if (tape->method->declare)
         tape->method->declare(tape, tape->method->context);
 
-    u32 code_bytes = frame->network->reaction_count < 256 ? 1 : 2;
-    locals->code = tape_local(tape, "tape_code", KIR_U32, code_bytes, plan->capacity);
+    locals->code = tape_local(tape, "tape_code", KIR_U32, code_bytes(tape), plan->capacity);
     locals->time = tape_local(tape, "tape_time", KIR_F64, 8, plan->capacity);
     if (locals->timed_events) {
         locals->event_count = rxn__kir_local(b, "event_count", KIR_I32, 0);
@@ -213,7 +236,9 @@ elapse(SsaFrame *frame, void *context, const KirValue *below)
     Tape *tape = context;
     KirBuilder *b = frame->builder;
     KirValue zero = rxn__kir_const(b, KIR_U32, 0), one = rxn__kir_const(b, KIR_U32, 1), code = zero;
-    for (u32 j = 0; j < frame->network->reaction_count; j++)
+    if (in_tables(tape))
+        code = kir_cast(b, KIR_U32, rxn__ssa_table_fired(frame));
+    for (u32 j = 0; !in_tables(tape) && j < frame->network->reaction_count; j++)
         code = kir_add(b, code, kir_select(b, below[j], zero, one));
     rxn__kir_set(b, tape->locals->code, tape->locals->step, code);
     rxn__recorder_elapse(&tape->recorder);
@@ -232,11 +257,23 @@ assign(SsaFrame *frame, void *context, u32 number)
     rxn__kir_set(b, locals->event_number, at, rxn__kir_const(b, KIR_U32, number));
     KirValue first = kir_mul(b, at, index_of(tape, locals->assigned));
     for (u32 k = 0; k < event->assignments.count; k++) {
-        u32 species = frame->lower.species_local[event->assignments.items[k].member];
+        KirValue species = index_of(tape, event->assignments.items[k].member);
         rxn__kir_set(b, locals->event_old, kir_add(b, first, index_of(tape, k)),
-                     kir_cast(b, KIR_F64, rxn__kir_get(b, species, 0)));
+                     kir_cast(b, KIR_F64, rxn__lower_species(&frame->lower, species)));
     }
     rxn__kir_set(b, locals->event_count, 0, kir_add(b, at, index_of(tape, 1)));
+}
+
+/* to[…] = from[…] for all species, in the table form; which of both is a tape of checkpoints, at `first`. */
+static void
+copy_counts(Tape *tape, u32 to, KirValue to_first, u32 from, KirValue from_first)
+{
+    KirBuilder *b = tape->frame->builder;
+    KirValue s = rxn__kir_for(b, index_of(tape, 0), index_of(tape, tape->frame->network->species_count));
+    KirValue there = to_first ? kir_add(b, to_first, s) : s;
+    KirValue here = from_first ? kir_add(b, from_first, s) : s;
+    rxn__kir_set(b, to, there, rxn__kir_get(b, from, here));
+    rxn__kir_close(b);
 }
 
 /* One block of steps from the present state. */
@@ -250,12 +287,17 @@ write_forward(Tape *tape)
         const StateLocal *state = &locals->state.items[k];
         rxn__kir_set(b, state->kept, 0, rxn__kir_get(b, state->local, 0));
     }
+    if (in_tables(tape))
+        copy_counts(tape, locals->kept_counts, 0, frame->lower.species_array, 0);
     rxn__kir_set(b, locals->count, 0, index_of(tape, tape->plan.capacity));
     if (locals->timed_events)
         rxn__kir_set(b, locals->event_count, 0, index_of(tape, 0));
     rxn__lower_forget(&frame->lower);
     locals->step = rxn__kir_for(b, index_of(tape, 0), index_of(tape, tape->plan.capacity));
-    rxn__ssa_unrolled_step(frame, locals->steps);
+    if (in_tables(tape))
+        rxn__ssa_table_step(frame);
+    else
+        rxn__ssa_unrolled_step(frame, locals->steps);
     rxn__lower_forget(&frame->lower);
     KirValue leaves = rxn__kir_get(b, frame->done, 0);
     if (locals->timed_events) {
@@ -284,6 +326,10 @@ store_checkpoint(Tape *tape)
         const StateLocal *state = &locals->state.items[k];
         rxn__kir_set(b, state->checkpoints, block, rxn__kir_get(b, state->kept, 0));
     }
+    if (in_tables(tape)) {
+        KirValue first = kir_mul(b, block, index_of(tape, tape->frame->network->species_count));
+        copy_counts(tape, locals->counts, first, locals->kept_counts, 0);
+    }
     rxn__kir_set(b, locals->block, 0, kir_add(b, block, index_of(tape, 1)));
 }
 
@@ -298,6 +344,12 @@ restore_checkpoint(Tape *tape)
         const StateLocal *state = &locals->state.items[k];
         rxn__kir_set(b, state->local, 0, rxn__kir_get(b, state->checkpoints, block));
     }
+    if (!in_tables(tape))
+        return;
+    KirValue first = kir_mul(b, block, index_of(tape, tape->frame->network->species_count));
+    copy_counts(tape, tape->frame->lower.species_array, 0, locals->counts, first);
+    /* The propensities are those of another state: the next step has to compute them all. */
+    rxn__kir_set(b, tape->frame->jumped, 0, rxn__kir_const(b, KIR_BOOL, 1));
 }
 
 /* ---- the weights ------------------------------------------------------------------------------- */
@@ -373,22 +425,22 @@ set_weights(Tape *tape)
 }
 
 KirValue
-rxn__tape_explicit(Tape *tape, u32 set, u32 leaf)
+rxn__tape_explicit(Tape *tape, u32 set, u32 param)
 {
     KirBuilder *b = tape->frame->builder;
     const Network *network = tape->frame->network;
-    u32 leaves = tape->row.leaves;
+    u32 count = tape->partial_count;
     if (!tape->partial)
         return 0;
     if (!tape->row.by_output) {
-        Expr partial = tape->partial[set * leaves + leaf];
+        Expr partial = tape->partial[set * count + param];
         return rxn__expr_is_zero(network, partial) ? 0
                                                    : rxn__recorder_value(&tape->recorder, partial);
     }
     KirValue total = 0;
     for (u32 k = 0; k < tape->terms[set].terms.count; k++) {
         const OutputTerm *term = &tape->terms[set].terms.items[k];
-        Expr partial = tape->partial[term->functional * leaves + leaf];
+        Expr partial = tape->partial[term->functional * count + param];
         if (rxn__expr_is_zero(network, partial))
             continue;
         KirValue value = rxn__recorder_value(&tape->recorder, partial);
@@ -462,6 +514,10 @@ undo_reaction(Tape *tape, const TapeStep *step)
     KirBuilder *b = frame->builder;
     const Network *network = frame->network;
     u32 reactions = network->reaction_count, species = network->species_count;
+    if (in_tables(tape)) {
+        rxn__ssa_table_undo(frame, kir_cast(b, KIR_I32, step->code));
+        return;
+    }
     i32 *delta = NEW_ARRAY(frame->arena, i32, (size_t)reactions * species + 1);
     for (u32 j = 0; j < reactions; j++) {
         u32 member;
@@ -500,8 +556,8 @@ undo_event(Tape *tape, const TapeStep *step, u32 number, KirValue at)
     KirValue first = kir_mul(b, at, index_of(tape, locals->assigned));
     for (u32 k = 0; k < event->assignments.count; k++) {
         KirValue old = rxn__kir_get(b, locals->event_old, kir_add(b, first, index_of(tape, k)));
-        rxn__kir_set(b, frame->lower.species_local[event->assignments.items[k].member], 0,
-                     kir_cast(b, frame->real, old));
+        rxn__ssa_set_species(frame, event->assignments.items[k].member,
+                             kir_cast(b, frame->real, old));
     }
     rxn__lower_forget(&frame->lower);
     if (tape->method->assigned)
@@ -649,10 +705,14 @@ rxn__tape_by_output(const GradientRequest *request, Arena *arena)
 bool
 rxn__tape_applies(const GradientRequest *request, Text *ret_reason)
 {
-    const Network *network = request->network;
-    const Objective *objective = network->objective;
-    if (!rxn__ssa_unrolled_applies(network, ret_reason))
-        return false;
+    return rxn__gradient_unrolls(request, ret_reason) &&
+           rxn__tape_weights_fit(request, ret_reason);
+}
+
+bool
+rxn__tape_weights_fit(const GradientRequest *request, Text *ret_reason)
+{
+    const Objective *objective = request->network->objective;
     u64 sets = objective->functionals.count;
     if (sets * objective->times.count * objective->atoms.count <= MOST_WEIGHTS)
         return true;
@@ -669,7 +729,9 @@ rxn__tape_write(const GradientRequest *request, const TapeMethod *method, Gradie
 {
     Network *network = request->network;
     Tape tape = {.request = request, .method = method, .objective = network->objective};
-    const Objective *extended = rxn__gradient_explicit(request, arena, &tape.partial);
+    const GradientRequest *direct = method->direct ? method->direct : request;
+    tape.partial_count = direct->wrt_count;
+    const Objective *extended = rxn__gradient_explicit(direct, arena, &tape.partial);
     if (extended)
         tape.objective = extended;
     row->has_direct = true;
@@ -693,12 +755,20 @@ rxn__tape_write(const GradientRequest *request, const TapeMethod *method, Gradie
                               .finish = finish};
     SsaFrame frame = {.extension = &extension};
     MethodOptions options = {.precision = request->precision};
-    rxn__ssa_begin(&frame, network, &options, arena, names, true, ret_kernel);
+    rxn__ssa_begin(&frame, network, &options, arena, names, !method->tables, ret_kernel);
     frame.turns = 1; /* in f32, too: a block's tape has whole steps */
     rxn__kir_kernel(frame.builder)->done = tape.locals->over;
-    tape.locals->steps = rxn__ssa_unrolled_begin(&frame);
-    rxn__ssa_init(&frame);
+    if (method->tables) {
+        const char *broken = rxn__ssa_table_begin(&frame);
+        if (broken)
+            return broken;
+        rxn__ssa_table_init(&frame);
+    } else {
+        tape.locals->steps = rxn__ssa_unrolled_begin(&frame);
+        rxn__ssa_init(&frame);
+    }
     rxn__kir_region(frame.builder, KIR_STEP);
-    ret_kernel->form = "unrolled in registers, with tape";
+    ret_kernel->form =
+        method->tables ? "table of propensities, with tape" : "unrolled in registers, with tape";
     return rxn__ssa_end(&frame);
 }

@@ -47,6 +47,9 @@ typedef struct TapeStep {
 /* What an estimator adds. Functions may be NULL but for backward. */
 typedef struct TapeMethod {
     void *context;
+    bool tables;                   /* over the table form of the direct method; else the unrolled one */
+    const GradientRequest *direct; /* a request by the parameters that functionals read themselves, where leaves are
+                                    * not those of the request; NULL: they are */
     void (*declare)(Tape *tape, void *context); /* locals of its own; sets, objective, recorder are known */
 
     /* The trajectory is over; functionals and atoms can be had from the recorder. Sets the first adjoints.
@@ -77,7 +80,8 @@ struct Tape {
     const GradientRequest *request;
     const TapeMethod *method;
     const Objective *objective; /* with what explicit derivatives read */
-    Expr *partial;              /* dF/dp where F depends on p itself: [functional * leaves + leaf]; or NULL */
+    Expr *partial;              /* dF/dp where F depends on p itself: [functional * partial_count + p]; or NULL */
+    u32 partial_count;          /* parameters of TapeMethod.direct, or leaves */
     Recorder recorder;
     GradientRow row;
     TapePlan plan;
@@ -95,8 +99,9 @@ struct Tape {
 const char *rxn__tape_write(const GradientRequest *request, const TapeMethod *method, GradientRow *row,
                             Arena *arena, NameTable *names, MethodKernel *ret_kernel);
 
-/* Whether the tape takes the request: the unrolled form does, and the weights fit. */
+/* Whether the tape takes the request: the unrolled form does, and the weights fit; and the latter alone. */
 bool rxn__tape_applies(const GradientRequest *request, Text *ret_reason);
+bool rxn__tape_weights_fit(const GradientRequest *request, Text *ret_reason);
 
 /* Whether one set of adjoints for each output will do (every output is Σ number * E[functional]), and is
  * less work. */
@@ -111,8 +116,9 @@ KirValue rxn__tape_weight(Tape *tape, u32 set, u32 column);
 /* The latest observation has been dealt with: on to the one before. */
 void rxn__tape_observed(Tape *tape);
 
-/* ∂F/∂p of a set, where F depends on the parameter itself: f64; 0: it does not. In seed. */
-KirValue rxn__tape_explicit(Tape *tape, u32 set, u32 leaf);
+/* ∂F/∂p of a set, where F depends on the parameter itself: f64; 0: it does not. In seed. param: its place in the
+ * request, or in TapeMethod.direct. */
+KirValue rxn__tape_explicit(Tape *tape, u32 set, u32 param);
 
 /* true where the step's reaction is `first` … `last` (flat). */
 KirValue rxn__tape_fired(Tape *tape, const TapeStep *step, u32 first, u32 last);

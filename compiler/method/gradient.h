@@ -38,11 +38,20 @@
 
 typedef struct ControlWeights ControlWeights; /* control.h */
 
+/* Which form of the direct method is under a kernel. Auto: as for `rxn run`, by size, where the estimator has
+ * both; the others are for tests. */
+typedef enum GradientForm {
+    GRADIENT_FORM_AUTO,
+    GRADIENT_FORM_UNROLLED,
+    GRADIENT_FORM_TABLE,
+} GradientForm;
+
 typedef struct GradientRequest {
     Network *network; /* with its objective */
     const u32 *wrt;   /* flat parameters, distinct */
     u32 wrt_count;
     KirType precision;
+    GradientForm form;
 
     u64 tape_bytes;    /* most memory for the tape of one trajectory (adjoint estimators) */
     double tau;        /* gumbel: temperature of the softmax, > 0 */
@@ -122,6 +131,10 @@ u32 rxn__row_diagnostic(const GradientRow *row, u32 number);
  * ret_partial[functional * leaves + leaf]. NULL where no functional does. */
 const Objective *rxn__gradient_explicit(const GradientRequest *request, Arena *arena,
                                         Expr **ret_partial);
+
+/* Whether a kernel can be written out for the request, reaction by reaction and parameter by parameter; if not, why,
+ * and what takes large networks. */
+bool rxn__gradient_unrolls(const GradientRequest *request, Text *ret_reason);
 
 /* The leaves where they are the request's parameters, in its order. */
 GradientLeaf *rxn__gradient_param_leaves(const GradientRequest *request, Arena *arena);

@@ -28,8 +28,14 @@ rxn__lower_forget(Lowering *lowering)
     lowering->journal.count = 0;
 }
 
-static void
-forget_since(Lowering *lowering, u32 mark)
+u32
+rxn__lower_mark(const Lowering *lowering)
+{
+    return lowering->journal.count;
+}
+
+void
+rxn__lower_forget_since(Lowering *lowering, u32 mark)
 {
     while (lowering->journal.count > mark) {
         u32 entry = lowering->journal.items[--lowering->journal.count];
@@ -190,7 +196,7 @@ lower_sum(Lowering *lowering, const ExprNode *node, KirType type)
     if (lowering->species_local || range.high - range.low < RXN_UNROLL_SUM) {
         result = 0;
         for (i64 k = range.low; k <= range.high; k++) {
-            forget_since(lowering, mark);
+            rxn__lower_forget_since(lowering, mark);
             lowering->variable_value[variable] = int_const(lowering, k);
             KirValue term = rxn__lower_as(lowering, body, type);
             result = result ? rxn__kir_op(b, op, result, term, 0) : term;
@@ -208,7 +214,7 @@ lower_sum(Lowering *lowering, const ExprNode *node, KirType type)
         result = rxn__kir_get(b, total, 0);
     }
     lowering->variable_value[variable] = outer;
-    forget_since(lowering, mark);
+    rxn__lower_forget_since(lowering, mark);
     return result;
 }
 

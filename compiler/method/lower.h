@@ -51,6 +51,10 @@ void rxn__lower_init(Lowering *lowering, KirBuilder *builder, Network *network, 
 /* Forgets all values: the state or the time changed, or the block that they stand in was closed. */
 void rxn__lower_forget(Lowering *lowering);
 
+/* Around a block, whose values are not visible behind it: forgets those that were made since the mark. */
+u32 rxn__lower_mark(const Lowering *lowering);
+void rxn__lower_forget_since(Lowering *lowering, u32 mark);
+
 /* The value of an expression, in `real` (or bool). */
 KirValue rxn__lower(Lowering *lowering, Expr expr);
 

@@ -241,6 +241,13 @@ rxn__pathwise_limit(const Pathwise *pathwise)
 bool
 rxn__pathwise_applies(const GradientRequest *request, Text *ret_reason)
 {
+    return rxn__pathwise_takes(request, ret_reason) &&
+           rxn__gradient_unrolls(request, ret_reason);
+}
+
+bool
+rxn__pathwise_takes(const GradientRequest *request, Text *ret_reason)
+{
     const Network *network = request->network;
     for (u32 e = 0; e < network->events.count; e++)
         if (network->events.items[e].kind == EVENT_WHEN) {
@@ -264,16 +271,6 @@ rxn__pathwise_applies(const GradientRequest *request, Text *ret_reason)
             return false;
         }
     }
-    return rxn__ssa_unrolled_applies(network, ret_reason);
-}
-
-/* All derivatives are free of the counts. */
-static bool
-is_affine(Network *network, Expr expr)
-{
-    for (u32 s = 0; s < network->species_count; s++)
-        if (rxn__expr_uses(network, rxn__expr_derivative(network, expr, EXPR_SPECIES, s)).species)
-            return false;
     return true;
 }
 
@@ -290,7 +287,7 @@ rxn__pathwise_is_unbiased(const GradientRequest *request, const char **ret_remar
     for (u32 e = 0; e < network->events.count; e++) {
         const Event *event = &network->events.items[e];
         for (u32 k = 0; k < event->assignments.count; k++)
-            assigned &= is_affine(network, event->assignments.items[k].value);
+            assigned &= rxn__expr_is_affine(network, event->assignments.items[k].value, network->arena);
     }
     *ret_remarks = !laws      ? "biased: not all rate laws are affine in the counts"
                    : !observed ? "biased: what is observed is not affine in the counts"

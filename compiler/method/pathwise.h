@@ -47,8 +47,9 @@ void rxn__pathwise_add_source(const Pathwise *pathwise, u32 leaf, KirValue *v);
 /* The longest time for which the series is good at the present state: f64, +inf where J is zero. */
 KirValue rxn__pathwise_limit(const Pathwise *pathwise);
 
-/* Whether the pathwise estimators take the request. */
+/* Whether the pathwise estimators take the request; and whether they do, whatever the size of the network. */
 bool rxn__pathwise_applies(const GradientRequest *request, Text *ret_reason);
+bool rxn__pathwise_takes(const GradientRequest *request, Text *ret_reason);
 
 /* Whether it is unbiased there: all propensities and functionals affine, by proof; the reason as a sentence. */
 bool rxn__pathwise_is_unbiased(const GradientRequest *request, const char **ret_remarks);

@@ -29,8 +29,9 @@
 
 typedef struct SsaFrame SsaFrame;
 
-/* What a gradient kernel adds to the frame and to the unrolled form. All functions but `record` and
- * `finish` may be NULL. */
+/* What a gradient kernel adds to the frame and to the form of the method. All functions but `record` and
+ * `finish` may be NULL. In the table form there is no `limit`, and `propensities` and `below` are NULL: see
+ * rxn__ssa_table_propensity and rxn__ssa_table_fired. */
 typedef struct SsaExtension {
     void *context;
     u32 columns; /* of a row of `sample`: there is one row, and the extension stores it */
@@ -103,6 +104,7 @@ struct SsaFrame {
     KirValue words[4]; /* of the block that the turns share */
 
     const SsaExtension *extension; /* or NULL */
+    struct SsaTable *table;        /* of the table form, from rxn__ssa_table_begin on */
     /* With a limit: whether a wait goes on, and what was drawn for it. */
     u32 waits, drawn_arrival, drawn_threshold;
 };
@@ -173,11 +175,41 @@ typedef struct SsaUnrolled SsaUnrolled;
 SsaUnrolled *rxn__ssa_unrolled_begin(SsaFrame *frame);
 void rxn__ssa_unrolled_step(SsaFrame *frame, SsaUnrolled *unrolled);
 
+/* The same of the table form: between rxn__ssa_begin and rxn__ssa_table_init;
+ * one step. What a step needs of the one before (the reaction that fired, the propensities) can be forgotten by
+ * setting `jumped`: the next step then computes all propensities anew, to the same bits. */
+typedef struct SsaTable SsaTable;
+const char *rxn__ssa_table_begin(SsaFrame *frame); /* NULL, or what is broken */
+void rxn__ssa_table_init(SsaFrame *frame);
+void rxn__ssa_table_step(SsaFrame *frame);
+
+/* In the table form, for extensions. The reaction chosen (i32, flat; reaction_count: none), in elapse; the propensity
+ * of this step by flat number (i32), in rates and elapse. */
+KirValue rxn__ssa_table_fired(SsaFrame *frame);
+KirValue rxn__ssa_table_propensity(SsaFrame *frame, KirValue reaction);
+
+/* Opens a loop over the reactions whose propensities change when this one fires; to be closed by the caller. Returns
+ * the flat number. Reaction reaction_count (none) changes nothing. */
+KirValue rxn__ssa_table_dependents(SsaFrame *frame, KirValue reaction);
+
+/* The counts before this reaction fired. */
+void rxn__ssa_table_undo(SsaFrame *frame, KirValue reaction);
+
+/* The flat number of the member that the bound variables are (i32); and the variables bound to those of a member. */
+KirValue rxn__ssa_reaction_flat(SsaFrame *frame, const Reaction *reaction);
+void rxn__ssa_bind_reaction(SsaFrame *frame, const Reaction *reaction, KirValue flat);
+
 /* A time in the interval between breakpoints that begins at or before `now` and ends after it: where comparisons
  * of time are decided. f64. */
 KirValue rxn__ssa_middle(SsaFrame *frame, KirValue now);
 
-/* The two forms of the direct method, and the unrolled one with an extension. */
+/* Whether the network is small enough for registers: the unrolled form is then the faster one. */
+bool rxn__ssa_is_small(Network *network);
+
+/* Whether the table form takes the network; if not, why. */
+bool rxn__ssa_table_applies(const Network *network, Text *ret_reason);
+
+/* The two forms of the direct method, and each with an extension. */
 const char *rxn__ssa_write_unrolled(Network *network, const MethodOptions *options, Arena *arena,
                                     NameTable *names, MethodKernel *ret_kernel);
 const char *rxn__ssa_write_extended(Network *network, const MethodOptions *options, Arena *arena,
@@ -185,5 +217,8 @@ const char *rxn__ssa_write_extended(Network *network, const MethodOptions *optio
                                     MethodKernel *ret_kernel);
 const char *rxn__ssa_write_table(Network *network, const MethodOptions *options, Arena *arena,
                                  NameTable *names, MethodKernel *ret_kernel);
+const char *rxn__ssa_write_table_extended(Network *network, const MethodOptions *options, Arena *arena,
+                                          NameTable *names, const SsaExtension *extension,
+                                          MethodKernel *ret_kernel);
 
 #endif

@@ -62,8 +62,8 @@ visit_cost(void *context, Expr expr)
 }
 
 /* Small enough for registers, sums over species included, which the unrolled form writes out. */
-static bool
-is_small(Network *network)
+bool
+rxn__ssa_is_small(Network *network)
 {
     if (network->species_count > UNROLL_SPECIES || network->reaction_count > UNROLL_COST)
         return false;
@@ -82,8 +82,8 @@ is_small(Network *network)
     return total <= UNROLL_COST && longest <= UNROLL_SPECIES;
 }
 
-static bool
-applies(const Network *network, Text *ret_reason)
+bool
+rxn__ssa_table_applies(const Network *network, Text *ret_reason)
 {
     if (network->reaction_count > TABLE_REACTIONS || network->species_count > TABLE_SPECIES) {
         rxn__text_printf(ret_reason,
@@ -107,14 +107,14 @@ static const char *
 write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
              MethodKernel *ret_kernel)
 {
-    return is_small(network) ? rxn__ssa_write_unrolled(network, options, arena, names, ret_kernel)
+    return rxn__ssa_is_small(network) ? rxn__ssa_write_unrolled(network, options, arena, names, ret_kernel)
                              : rxn__ssa_write_table(network, options, arena, names, ret_kernel);
 }
 
 const Method rxn__method_ssa_direct = {
     .name = "direct",
     .summary = "exact, one event at a time (Gillespie's direct method)",
-    .applies = applies,
+    .applies = rxn__ssa_table_applies,
     .write = write_kernel,
 };
 
@@ -129,6 +129,6 @@ const Method rxn__method_ssa_unrolled = {
 const Method rxn__method_ssa_table = {
     .name = "direct-table",
     .summary = "the direct method over tables, propensities refreshed where they changed",
-    .applies = applies,
+    .applies = rxn__ssa_table_applies,
     .write = rxn__ssa_write_table,
 };

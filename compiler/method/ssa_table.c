@@ -27,7 +27,7 @@
 
 enum { LAW_MASS_ACTION = 0 };
 
-typedef struct Table {
+struct SsaTable {
     SsaFrame *frame;
     DependencyGraph graph;
     u32 group_size, group_count;
@@ -45,7 +45,9 @@ typedef struct Table {
     u32 update_start, update_target, group_start, group_target;
     u32 law, slot_species, slot_count, guarded; /* guarded: reactions whose bound the user gave */
     u32 guarded_count;
-} Table;
+};
+
+typedef SsaTable Table;
 
 static KirValue
 i32v(Table *table, i64 value)
@@ -215,10 +217,10 @@ typedef struct RateContext {
     u32 family;
 } RateContext;
 
-static KirValue
-family_flat(Table *table, const Reaction *reaction)
+KirValue
+rxn__ssa_reaction_flat(SsaFrame *frame, const Reaction *reaction)
 {
-    SsaFrame *frame = table->frame;
+    Table *table = frame->table;
     KirBuilder *b = frame->builder;
     KirValue flat = i32v(table, 0);
     for (u32 k = 0; k < reaction->variable_count; k++) {
@@ -241,7 +243,7 @@ store_rate(SsaFrame *frame, void *context)
         divisor *= rxn__factorial(reaction.reactants.items[k].coefficient);
     KirValue value = rxn__lower(&frame->lower, reaction.rate);
     value = kir_mul(frame->builder, value, rxn__ssa_real(frame, 1 / divisor));
-    rxn__kir_set(frame->builder, rate->table->rate, family_flat(rate->table, &reaction), value);
+    rxn__kir_set(frame->builder, rate->table->rate, rxn__ssa_reaction_flat(frame, &reaction), value);
 }
 
 static void
@@ -298,11 +300,10 @@ mass_action_value(Table *table, KirValue reaction)
     return value;
 }
 
-/* Binds the variables of a family to those of the member with this flat number. */
-static void
-decode_variables(Table *table, const Reaction *reaction, KirValue flat)
+void
+rxn__ssa_bind_reaction(SsaFrame *frame, const Reaction *reaction, KirValue flat)
 {
-    SsaFrame *frame = table->frame;
+    Table *table = frame->table;
     KirBuilder *b = frame->builder;
     KirValue rest = kir_sub(b, flat, i32v(table, reaction->flat));
     for (u32 k = reaction->variable_count; k-- > 0;) {
@@ -360,7 +361,7 @@ evaluate_laws(Table *table, KirValue reaction, KirValue law, bool bounds)
             continue;
         rxn__kir_if(b, kir_eq(b, law, i32v(table, l)));
         rxn__lower_forget(&frame->lower);
-        decode_variables(table, &family, reaction);
+        rxn__ssa_bind_reaction(frame, &family, reaction);
         bool use_bound = bounds && timed && family.bound;
         KirValue value = rxn__lower(&frame->lower, use_bound ? family.bound : family.propensity);
         rxn__kir_set(b, table->law_value, 0, value);
@@ -565,47 +566,138 @@ explain_total(SsaFrame *frame, void *context)
 }
 
 const char *
+rxn__ssa_table_begin(SsaFrame *frame)
+{
+    Network *network = frame->network;
+    Table *table = NEW_ARRAY(frame->arena, Table, 1);
+    u32 reactions = network->reaction_count;
+    *table = (Table){.frame = frame};
+    if (!rxn__network_dependencies(network, frame->arena, RXN_MAX_TABLE_EDGES, &table->graph))
+        return "the dependency graph is larger than the method's test allows";
+    table->group_size = reactions <= 1024 ? 16 : 32;
+    table->group_count = (reactions + table->group_size - 1) / table->group_size;
+    table->group_count += !table->group_count;
+    frame->table = table;
+
+    KirBuilder *b = frame->builder;
+    table->propensity =
+        rxn__kir_local(b, "propensity", frame->real, table->group_count * table->group_size);
+    table->group_sum = rxn__kir_local(b, "group_sum", frame->real, table->group_count);
+    table->last = rxn__kir_local(b, "last", KIR_I32, 0);
+    table->law_value = rxn__kir_local(b, "law_value", frame->real, 0);
+    table->rate = rxn__kir_uniform_local(b, "rate", frame->real, reactions + !reactions);
+    build_change_tables(table);
+    build_update_tables(table);
+    build_law_tables(table);
+    return NULL;
+}
+
+void
+rxn__ssa_table_init(SsaFrame *frame)
+{
+    Table *table = frame->table;
+    rxn__ssa_init(frame);
+    rxn__kir_set(frame->builder, table->last, 0, i32v(table, frame->network->reaction_count));
+    store_rates(table);
+}
+
+void
+rxn__ssa_table_step(SsaFrame *frame)
+{
+    Table *table = frame->table;
+    KirBuilder *b = frame->builder;
+    const SsaExtension *extension = frame->extension;
+    rxn__ssa_bind_window(frame);
+    write_update(table);
+    KirValue total = write_total(table);
+    rxn__ssa_draw(frame, total, 0);
+    if (table->guarded_count)
+        check_given_bounds(table);
+    if (extension && extension->rates) {
+        /* Both ends are at -inf once it has ended. */
+        KirValue end =
+            kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0));
+        KirValue span = kir_max(b, kir_sub(b, end, rxn__kir_get(b, frame->t, 0)),
+                                rxn__kir_const(b, KIR_F64, 0));
+        rxn__lower_forget(&frame->lower);
+        extension->rates(frame, extension->context, NULL, span);
+        rxn__lower_forget(&frame->lower);
+    }
+    KirValue most = rxn__ssa_real(frame, frame->real == KIR_F32 ? (double)FLT_MAX : DBL_MAX);
+    rxn__ssa_rare(frame, total, kir_le(b, total, most), explain_total, NULL);
+    KirValue rest = write_selection(table);
+    if (table->timed)
+        write_refusal(table, total, rest);
+    if (extension && extension->elapse) {
+        rxn__lower_forget(&frame->lower);
+        extension->elapse(frame, extension->context, NULL);
+        rxn__lower_forget(&frame->lower);
+    }
+    write_apply(table);
+    rxn__ssa_close(frame);
+}
+
+const char *
+rxn__ssa_write_table_extended(Network *network, const MethodOptions *options, Arena *arena,
+                              NameTable *names, const SsaExtension *extension,
+                              MethodKernel *ret_kernel)
+{
+    SsaFrame frame = {.extension = extension};
+    rxn__ssa_begin(&frame, network, options, arena, names, false, ret_kernel);
+    const char *broken = rxn__ssa_table_begin(&frame);
+    if (broken)
+        return broken;
+    rxn__ssa_table_init(&frame);
+    rxn__kir_region(frame.builder, KIR_STEP);
+    rxn__ssa_table_step(&frame);
+    ret_kernel->form = "table of propensities";
+    return rxn__ssa_end(&frame);
+}
+
+const char *
 rxn__ssa_write_table(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
                      MethodKernel *ret_kernel)
 {
-    SsaFrame frame = {.extension = NULL};
-    Table table = {.frame = &frame};
-    u32 reactions = network->reaction_count;
-    if (!rxn__network_dependencies(network, arena, RXN_MAX_TABLE_EDGES, &table.graph))
-        return "the dependency graph is larger than the method's test allows";
-    table.group_size = reactions <= 1024 ? 16 : 32;
-    table.group_count = (reactions + table.group_size - 1) / table.group_size;
-    table.group_count += !table.group_count;
+    return rxn__ssa_write_table_extended(network, options, arena, names, NULL, ret_kernel);
+}
 
-    rxn__ssa_begin(&frame, network, options, arena, names, false, ret_kernel);
-    KirBuilder *b = frame.builder;
-    table.propensity =
-        rxn__kir_local(b, "propensity", frame.real, table.group_count * table.group_size);
-    table.group_sum = rxn__kir_local(b, "group_sum", frame.real, table.group_count);
-    table.last = rxn__kir_local(b, "last", KIR_I32, 0);
-    table.law_value = rxn__kir_local(b, "law_value", frame.real, 0);
-    table.rate = rxn__kir_uniform_local(b, "rate", frame.real, reactions + !reactions);
-    build_change_tables(&table);
-    build_update_tables(&table);
-    build_law_tables(&table);
-    rxn__ssa_init(&frame);
-    rxn__kir_set(b, table.last, 0, i32v(&table, reactions));
-    store_rates(&table);
+/* ---- for extensions ---------------------------------------------------------------------------- */
 
-    rxn__kir_region(b, KIR_STEP);
-    rxn__ssa_bind_window(&frame);
-    write_update(&table);
-    KirValue total = write_total(&table);
-    rxn__ssa_draw(&frame, total, 0);
-    if (table.guarded_count)
-        check_given_bounds(&table);
-    KirValue most = rxn__ssa_real(&frame, frame.real == KIR_F32 ? (double)FLT_MAX : DBL_MAX);
-    rxn__ssa_rare(&frame, total, kir_le(b, total, most), explain_total, NULL);
-    KirValue rest = write_selection(&table);
-    if (table.timed)
-        write_refusal(&table, total, rest);
-    write_apply(&table);
-    rxn__ssa_close(&frame);
-    ret_kernel->form = "table of propensities";
-    return rxn__ssa_end(&frame);
+KirValue
+rxn__ssa_table_fired(SsaFrame *frame)
+{
+    return rxn__kir_get(frame->builder, frame->table->last, 0);
+}
+
+KirValue
+rxn__ssa_table_propensity(SsaFrame *frame, KirValue reaction)
+{
+    return rxn__kir_get(frame->builder, frame->table->propensity, reaction);
+}
+
+KirValue
+rxn__ssa_table_dependents(SsaFrame *frame, KirValue reaction)
+{
+    Table *table = frame->table;
+    KirBuilder *b = frame->builder;
+    KirValue e =
+        rxn__kir_for(b, load1(table, table->update_start, reaction),
+                     load1(table, table->update_start, kir_add(b, reaction, i32v(table, 1))));
+    return load1(table, table->update_target, e);
+}
+
+void
+rxn__ssa_table_undo(SsaFrame *frame, KirValue reaction)
+{
+    Table *table = frame->table;
+    KirBuilder *b = frame->builder;
+    KirValue e =
+        rxn__kir_for(b, load1(table, table->change_start, reaction),
+                     load1(table, table->change_start, kir_add(b, reaction, i32v(table, 1))));
+    KirValue species = load1(table, table->change_species, e);
+    KirValue delta = kir_cast(b, frame->real, load1(table, table->change_delta, e));
+    KirValue x = kir_sub(b, rxn__kir_get(b, frame->lower.species_array, species), delta);
+    rxn__kir_set(b, frame->lower.species_array, species, x);
+    rxn__kir_close(b);
+    rxn__lower_forget(&frame->lower);
 }

@@ -42,6 +42,18 @@ rxn__node_degree(const Network *network, const u8 *degrees, Expr expr, u16 in)
     }
 }
 
+bool
+rxn__expr_is_affine(Network *network, Expr expr, Arena *arena)
+{
+    u8 *degrees = NEW_ARRAY(arena, u8, network->exprs.count);
+    ExprList list = {0};
+    rxn__expr_collect_begin(network);
+    rxn__expr_collect(network, expr, arena, &list);
+    for (u32 i = 0; i < list.count; i++)
+        degrees[list.items[i]] = rxn__node_degree(network, degrees, list.items[i], USES_SPECIES);
+    return degrees[expr] <= 1;
+}
+
 static bool
 all_affine(Network *network, Arena *arena)
 {

@@ -310,6 +310,9 @@ typedef struct ExprUses {
 
 ExprUses rxn__expr_uses(const Network *network, Expr expr);
 
+/* Affine in the counts, by its structure: made of them by sums and by products with what is free of them. */
+bool rxn__expr_is_affine(Network *network, Expr expr, Arena *arena);
+
 /* The free variables, in order of their numbers. Takes no time: every node knows its own. */
 const u32 *rxn__expr_free_variables(const Network *network, Expr expr, u32 *ret_count);
 

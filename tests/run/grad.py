@@ -256,8 +256,8 @@ def test_refused_parameters(program):
     cases = [
         ("A0", "error: param 'A0' cannot be differentiated by: it acts through initial or assigned counts alone, which are whole numbers\n"),
         ("limit", "error: param 'limit' cannot be differentiated by: it stands in conditions and rounded numbers alone, which jump or do not change\n"),
-        ("first", "error: param 'first' cannot be differentiated by: it moves the time of an event or of a switch, which no sampling "
-                  "estimator differentiates; where the model is small, --estimator exact does\n"),
+        ("first", "error: param 'first' cannot be differentiated by: it moves the time of an event or of a switch; only "
+                  "--estimator coupled and, where the model is small, exact differentiate through that\n"),
         ("x", "error: 'x' is an input; only params can be differentiated by\n"),
         ("bth", "error: the model has no param or input 'bth'\nnote: did you mean 'both'?\n"),
         ("k[3]", "error: 'k[3]': the index 3 is not in 0 .. 2\n"),

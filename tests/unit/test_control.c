@@ -189,7 +189,7 @@ pilot_of(const Walk *walk)
 
 /* Mean and variance of F - M on another walk, with weights in the form that kernels take. */
 static void
-apply(const Walk *walk, const double weight[STEPS + 1][2], uint32_t last, double *ret_mean,
+apply(const Walk *walk, double weight[STEPS + 1][2], uint32_t last, double *ret_mean,
       double *ret_variance)
 {
     double sum = 0, squares = 0;
@@ -210,9 +210,9 @@ apply(const Walk *walk, const double weight[STEPS + 1][2], uint32_t last, double
 /* The slopes at the starts of bins have the noise of 1 / sqrt(WALKS): F - M is not without noise, but has
  * less than a 500th of the variance, and its mean is that of F. */
 static void
-check_controlled(const Walk *other, const double weight[STEPS + 1][2], uint32_t last, double expected)
+check_controlled(const Walk *other, double weight[STEPS + 1][2], uint32_t last, double expected)
 {
-    static const double none[STEPS + 1][2];
+    double none[STEPS + 1][2] = {{0}};
     double mean, variance, plain;
     apply(other, none, last, &mean, &plain);
     apply(other, weight, last, &mean, &variance);
