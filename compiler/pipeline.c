@@ -168,7 +168,7 @@ choose_method(Stages *stages)
             rxn__text_printf(&list, ", %s", (*m)->name);
         rxn__error(diagnostics, (Span){0, 0}, "there is no method '%s'",
                    rxn__shown(&pipeline->arena, name, strlen(name)));
-        rxn__note(diagnostics, (Span){0, 0}, "methods: auto%s", list.data);
+        rxn__note(diagnostics, (Span){0, 0}, "methods: auto, cme%s", list.data);
         return RXN_ERROR_USAGE;
     }
     if (pipeline->method->applies(pipeline->network, &why))

@@ -56,19 +56,13 @@ keep(Grad *grad, GradEstimate *estimate, const RxnGradientResult *result)
     const GradientKernel *kernel = &grad->pipeline.gradient;
     u32 outputs = grad->output_count;
     size_t cells = (size_t)outputs * grad->request.wrt_count;
-    double *value = NEW_ARRAY(arena, double, outputs + 1);
-    double *value_se = NEW_ARRAY(arena, double, outputs + 1);
     double *se = NEW_ARRAY(arena, double, cells + 1);
-    for (u32 o = 0; o < outputs; o++) {
-        /* Both are unbiased; the control variate is a help nearly always. */
-        bool plain = result->plain_value_se[o] < result->value_se[o];
-        value[o] = plain ? result->plain_value[o] : result->value[o];
-        value_se[o] = plain ? result->plain_value_se[o] : result->value_se[o];
-    }
     for (size_t c = 0; c < cells; c++)
         se[c] = result->sd[c] / sqrt((double)estimate->trajectories);
-    estimate->value = value;
-    estimate->value_se = value_se;
+    /* With the control variate, which is nearly always a help: to take whichever error is smaller would make
+     * it too small. */
+    estimate->value = copy(arena, result->value, outputs);
+    estimate->value_se = copy(arena, result->value_se, outputs);
     if (kernel->row.has_control) {
         estimate->plain_value = copy(arena, result->plain_value, outputs);
         estimate->plain_value_se = copy(arena, result->plain_value_se, outputs);
@@ -81,6 +75,8 @@ keep(Grad *grad, GradEstimate *estimate, const RxnGradientResult *result)
     memcpy(diagnostics, kernel->row.diagnostics, sizeof kernel->row.diagnostics);
     estimate->diagnostics = diagnostics;
     estimate->diagnostic_values = copy(arena, result->diagnostics, estimate->diagnostic_count);
+    for (u32 d = 0; d < estimate->diagnostic_count; d++)
+        estimate->unbiased &= !rxn__grad_blind(estimate, d);
 }
 
 /* Evaluates everything once here, where memory may run out: the ensemble's threads then find all the

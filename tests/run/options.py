@@ -64,7 +64,7 @@ def test_several_mistakes_in_one_go(program):
 def test_methods_and_devices(program):
     model = os.path.join(STDLIB, "sir.rxn")
     err = message(program, "run", model, "--method", "fast")
-    assert err.startswith("error: there is no method 'fast'\nnote: methods: auto, direct"), err
+    assert err.startswith("error: there is no method 'fast'\nnote: methods: auto, cme, direct"), err
     check_equal(message(program, "run", model, "--device", "gpu"), "error: there is no device 'gpu'\nnote: devices: auto, cpu, cuda\n")
     check_equal(
         message(program, "run", model, "--device", "cuda"),
