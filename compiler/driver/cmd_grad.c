@@ -219,7 +219,7 @@ rxn__grad_network(Grad *grad)
     grad->request = (GradientRequest){
         .network = grad->pipeline.network,
         .precision = grad->stages.precision,
-        .form = !o->form                       ? GRADIENT_FORM_AUTO
+        .form = !o->form                        ? GRADIENT_FORM_AUTO
                 : strcmp(o->form, "table") == 0 ? GRADIENT_FORM_TABLE
                                                 : GRADIENT_FORM_UNROLLED,
         .tape_bytes = grad->tape_bytes,

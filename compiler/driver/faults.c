@@ -256,8 +256,9 @@ report_tape_full(Fault *fault)
     rxn__text_printf(&fault->what, "the memory for the backward pass is full");
     report_at(fault, (Span){0, 0});
     note_state(fault);
-    note(fault, "--tape-memory SIZE gives it more (twice the memory is good for four times the events); "
-                "path-forward, score and martingale need none");
+    note(fault,
+         "--tape-memory SIZE gives it more (twice the memory is good for four times the events); "
+         "path-forward, score and martingale need none");
 }
 
 static void

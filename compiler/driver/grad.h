@@ -124,6 +124,9 @@ double rxn__grad_bias(const Grad *grad, const GradCell *cell);
 /* Variance times time, in units of what score needs: how much more work a given error costs; or NaN. */
 double rxn__grad_work(const Grad *grad, const GradCell *cell);
 
+/* Whether this diagnostic says that the score saw less than there is (method/grad_score.h). */
+bool rxn__grad_blind(const GradEstimate *estimate, u32 diagnostic);
+
 void rxn__grad_warnings(const Grad *grad);
 
 /* grad_report.c */

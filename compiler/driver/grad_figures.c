@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "compiler/driver/grad.h"
+#include "compiler/method/grad_score.h"
 
 /* From here on a warning is due. */
 static const double large_relative_error = 0.1, wanted_relative_error = 0.01;
@@ -67,6 +68,13 @@ rxn__grad_work(const Grad *grad, const GradCell *cell)
         return NAN;
     GradCell other = rxn__grad_cell(grad, score, cell->output, cell->parameter);
     return cell->se * cell->se * cell->estimate->seconds / (other.se * other.se * score->seconds);
+}
+
+bool
+rxn__grad_blind(const GradEstimate *estimate, u32 diagnostic)
+{
+    return strcmp(estimate->diagnostics[diagnostic].name, SCORE_BLIND) == 0 &&
+           estimate->diagnostic_values[diagnostic] > 0;
 }
 
 /* ---- warnings ---------------------------------------------------------------------------------- */
@@ -154,6 +162,12 @@ warn_of_diagnostics(const Grad *grad, const GradEstimate *estimate)
     for (u32 d = 0; d < estimate->diagnostic_count; d++) {
         const char *name = estimate->diagnostics[d].name;
         double value = estimate->diagnostic_values[d];
+        if (rxn__grad_blind(estimate, d))
+            warn(grad,
+                 "%s: where a propensity is zero and another value of a parameter would make it "
+                 "positive, no trajectory shows what it does: derivatives by such parameters are "
+                 "wrong; path and gk are not blind to it",
+                 estimate->estimator);
         if (strstr(name, "lambda") && !(value < exploded * largest))
             warn(grad,
                  "%s: the adjoint grew to %.2g: its derivatives are dominated by few trajectories",

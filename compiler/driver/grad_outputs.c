@@ -142,7 +142,7 @@ typedef VEC(MapEntry) MapEntries;
 typedef struct Mapping {
     Grad *grad;
     Network *network;
-    u32 *place_of;       /* [param_count]: place in wrt; UINT32_MAX: not differentiated */
+    u32 *place_of;          /* [param_count]: place in wrt; UINT32_MAX: not differentiated */
     MapEntries *entries_of; /* per hoisted value */
     u32 most_constant;      /* of an entry */
     double *constants;      /* [depth][most_constant]: their values */
@@ -247,7 +247,8 @@ static void map_element(Mapping *mapping, u32 hoisted, u64 element, u32 leaf, do
 
 /* The leaf where the variables stand: a parameter, or a hoisted value that this one is made of. */
 static void
-map_occurrence(Mapping *mapping, const MapEntry *entry, const ExprValues *at, u32 leaf, double factor)
+map_occurrence(Mapping *mapping, const MapEntry *entry, const ExprValues *at, u32 leaf,
+               double factor)
 {
     Network *network = mapping->network;
     const ExprNode *node = expr_node(network, entry->derivative.leaf);

@@ -148,7 +148,8 @@ obstacle(const Selection *selection, u32 param)
 {
     u8 acts = selection->uses->of_param[param];
     if ((acts & ACTS_TIMING) && !sees_timing(selection->grad))
-        return "it moves the time of an event or of a switch; only --estimator coupled and, where the "
+        return "it moves the time of an event or of a switch; only --estimator coupled and, where "
+               "the "
                "model is small, exact differentiate through that";
     if (acts & (ACTS_RATE | ACTS_VALUE | ACTS_TIMING))
         return NULL;

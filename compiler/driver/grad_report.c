@@ -4,11 +4,12 @@
 #include <string.h>
 
 #include "compiler/driver/grad.h"
+#include "compiler/method/grad_score.h"
 #include "runtime/report.h"
 
 enum {
     MOST_PARAMETERS = 20, /* rows of the table, for each output */
-    MOST_MEMBERS = 8, /* of an array, where there are more parameters than that */
+    MOST_MEMBERS = 8,     /* of an array, where there are more parameters than that */
     MOST_OUTPUTS = 12,
     COLUMNS = 9,
 };
@@ -446,7 +447,9 @@ print_estimator(FILE *file, const Grad *grad, const GradEstimate *estimate)
     if (remarks)
         fprintf(file, "; %s", remarks);
     for (u32 d = 0; d < estimate->diagnostic_count; d++)
-        fprintf(file, "; %s %.3g", estimate->diagnostics[d].name, estimate->diagnostic_values[d]);
+        if (strcmp(estimate->diagnostics[d].name, SCORE_BLIND) != 0 || rxn__grad_blind(estimate, d))
+            fprintf(file, "; %s %.3g", estimate->diagnostics[d].name,
+                    estimate->diagnostic_values[d]);
     fputc('\n', file);
     rxn__arena_release(&arena);
 }

@@ -9,16 +9,11 @@ extern const Estimator rxn__estimator_coupled, rxn__estimator_gk, rxn__estimator
 extern const Estimator rxn__estimator_gumbel, rxn__estimator_propensity;
 
 const Estimator *const rxn__estimators[] = {
-    &rxn__estimator_score,
-    &rxn__estimator_martingale,
-    &rxn__estimator_path,
-    &rxn__estimator_path_adjoint,
-    &rxn__estimator_path_forward,
-    &rxn__estimator_gk,
-    &rxn__estimator_coupled,
-    &rxn__estimator_gumbel,
-    &rxn__estimator_propensity,
-    NULL,
+    &rxn__estimator_score,        &rxn__estimator_martingale,
+    &rxn__estimator_path,         &rxn__estimator_path_adjoint,
+    &rxn__estimator_path_forward, &rxn__estimator_gk,
+    &rxn__estimator_coupled,      &rxn__estimator_gumbel,
+    &rxn__estimator_propensity,   NULL,
 };
 
 const Estimator *

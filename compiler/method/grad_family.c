@@ -472,8 +472,10 @@ rxn__family_store(const Families *families, u32 column, u32 count, u32 local, Ki
 
 /* ---- what it can do ---------------------------------------------------------------------------- */
 
-/* Pairs of a reaction and a parameter whose derivatives are written out. */
-enum { MOST_PAIRS = 100000 };
+/* Pairs of a reaction and a parameter whose derivatives are written out; and up to how many that is no slower than
+ * loops: 8 reactions by 164 parameters take the same time both ways, and twice as long to compile when written
+ * out, 20 by 2,010 ten times as long and forty times. */
+enum { MOST_PAIRS = 100000, FEW_PAIRS = 1000 };
 
 bool
 rxn__gradient_unrolls(const GradientRequest *request, Text *ret_reason)
@@ -536,7 +538,9 @@ rxn__family_form(const GradientRequest *request, Text *ret_reason)
     Text ignored;
     rxn__text_init(&ignored, request->network->arena);
     bool unrolled = rxn__gradient_unrolls(request, &ignored);
-    bool small = request->form == GRADIENT_FORM_AUTO && rxn__ssa_is_small(request->network);
+    u64 pairs = (u64)request->network->reaction_count * request->wrt_count;
+    bool small = request->form == GRADIENT_FORM_AUTO && rxn__ssa_is_small(request->network) &&
+                 pairs <= FEW_PAIRS;
     if (unrolled && (small || request->form == GRADIENT_FORM_UNROLLED))
         return GRADIENT_FORM_UNROLLED;
     if (request->form != GRADIENT_FORM_UNROLLED && rxn__family_applies(request, ret_reason))

@@ -441,7 +441,8 @@ backward(Tape *tape, void *context, const TapeStep *step)
     close(path);
 }
 
-/* λ before = (∂ of what it assigns)ᵀ λ after; what is assigned was worth nothing before. */
+/* λ before = (∂ of what it assigns)ᵀ λ after; what is assigned was worth nothing before. Parameters in it are held:
+ * counts are whole numbers. */
 static void
 assigned(Tape *tape, void *context, u32 number, KirValue time)
 {
@@ -466,10 +467,7 @@ assigned(Tape *tape, void *context, u32 number, KirValue time)
             LeafDerivatives species = {0}, leaves = {0};
             rxn__family_derive(families, event.assignments.items[k].value, &species, &leaves);
             FamilySum flow = {path->adjoint, i32v(path, first), after[k], false};
-            FamilySum gain = {path->gradient, i32v(path, (double)set * families->leaves), after[k],
-                              false};
             rxn__family_add_all(families, &species, &flow);
-            rxn__family_add_all(families, &leaves, &gain);
             rxn__lower_forget(&frame->lower);
         }
     }

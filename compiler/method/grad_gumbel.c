@@ -40,17 +40,17 @@ typedef struct Relaxed {
     Expr *propensity; /* per flat reaction */
 
     /* f64 locals */
-    u32 *adjoint;     /* [sets * species]: λ */
-    u32 *time;        /* [sets]: μ */
-    u32 *weight;      /* [sets * integrals]: of the integrands in force */
-    u32 *gradient;    /* [sets * leaves] */
-    u32 *next;        /* [sets * species]: what observations of this step give to the state behind it */
-    u32 *next_time;   /* [sets]: to its time */
-    u32 *area;        /* [sets * integrals]: ∫ weight over the step */
-    u32 *weight_end;  /* [sets * integrals]: in force at the end of the step */
+    u32 *adjoint;  /* [sets * species]: λ */
+    u32 *time;     /* [sets]: μ */
+    u32 *weight;   /* [sets * integrals]: of the integrands in force */
+    u32 *gradient; /* [sets * leaves] */
+    u32 *next; /* [sets * species]: what observations of this step give to the state behind it */
+    u32 *next_time;  /* [sets]: to its time */
+    u32 *area;       /* [sets * integrals]: ∫ weight over the step */
+    u32 *weight_end; /* [sets * integrals]: in force at the end of the step */
     u32 largest, saturated, steps;
-    u32 wait;         /* d of the step, also where a stop cut it */
-    u32 code;         /* u32: its reaction, likewise */
+    u32 wait; /* d of the step, also where a stop cut it */
+    u32 code; /* u32: its reaction, likewise */
 } Relaxed;
 
 static KirValue
@@ -176,8 +176,7 @@ draw_again(Relaxed *relaxed, const TapeStep *step, const Choice *choice)
     KirValue u, v, sum = 0;
     rxn__ssa_uniforms(frame, low_word(relaxed, step->number), high_word(relaxed, step->number), &u,
                       &v);
-    KirValue wait =
-        kir_abs(b, kir_div(b, kir_cast(b, KIR_F64, kir_log_unit(b, u)), choice->total));
+    KirValue wait = kir_abs(b, kir_div(b, kir_cast(b, KIR_F64, kir_log_unit(b, u)), choice->total));
     KirValue threshold = kir_mul(b, kir_cast(b, KIR_F64, v), choice->total);
     KirValue code = rxn__kir_const(b, KIR_U32, 0), one = rxn__kir_const(b, KIR_U32, 1);
     KirValue none = rxn__kir_const(b, KIR_U32, 0);
@@ -263,9 +262,32 @@ static void
 count_saturation(Relaxed *relaxed, KirValue sum)
 {
     KirBuilder *b = relaxed->tape->frame->builder;
-    KirValue sure = kir_and(b, kir_gt(b, sum, f32(relaxed, 1)), kir_lt(b, sum, f32(relaxed, 1.001)));
+    KirValue sure =
+        kir_and(b, kir_gt(b, sum, f32(relaxed, 1)), kir_lt(b, sum, f32(relaxed, 1.001)));
     add_to(relaxed, relaxed->saturated, kir_select(b, sure, f64(relaxed, 1), f64(relaxed, 0)));
     add_to(relaxed, relaxed->steps, f64(relaxed, 1));
+}
+
+/* The inverses of numbers that are neither tiny nor large (exponentials of 16 bits are at least 7e-6), with one
+ * division for four of them. */
+static void
+invert(Relaxed *relaxed, u32 count, const KirValue *values, KirValue *ret_inverses)
+{
+    enum { GROUP = 4 };
+    KirBuilder *b = relaxed->tape->frame->builder;
+    for (u32 first = 0; first < count; first += GROUP) {
+        u32 n = count - first < GROUP ? count - first : GROUP;
+        KirValue products[GROUP];
+        products[0] = values[first];
+        for (u32 k = 1; k < n; k++)
+            products[k] = kir_mul(b, products[k - 1], values[first + k]);
+        KirValue inverse = kir_div(b, f32(relaxed, 1), products[n - 1]);
+        for (u32 k = n; k-- > 1;) {
+            ret_inverses[first + k] = kir_mul(b, inverse, products[k - 1]);
+            inverse = kir_mul(b, inverse, values[first + k]);
+        }
+        ret_inverses[first] = inverse;
+    }
 }
 
 /* ret_ratio[j] = y_j/a_j, f64: finite where a_j is tiny, and zero where it is zero. The shares are computed in
@@ -286,21 +308,30 @@ relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, Ki
     KirValue unit = kir_div(b, f64(relaxed, 1), choice->total);
     unit = kir_select(b, choice->some, unit, f64(relaxed, 0));
     double tau = relaxed->request->tau;
+    KirValue *rates = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    KirValue *below = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    KirValue *inverses = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    KirValue rate_chosen = one;
+    for (u32 k = 0; k < reactions; k++) {
+        rates[k] = kir_cast(b, KIR_F32, kir_mul(b, choice->rate[k], unit));
+        below[k] = kir_fma(b, least, rates[k], wait[k]);
+        rate_chosen = kir_select(b, choice->chosen[k], rates[k], rate_chosen);
+    }
+    invert(relaxed, reactions, below, inverses);
+    KirValue ratio_chosen = kir_div(b, one, rate_chosen);
     KirValue sum = 0;
     for (u32 k = 0; k < reactions; k++) {
-        /* T_j/T_k = E_j a_k / (E_j a_k + E_k a0). */
-        KirValue rate = kir_cast(b, KIR_F32, kir_mul(b, choice->rate[k], unit)), share;
+        /* T_j/T_k = E_j a_k / (E_j a_k + E_k a0), and 1 for the one chosen. */
+        KirValue rate = rates[k], share;
         KirValue possible = kir_ge(b, rate, f32(relaxed, 0x1p-126)); /* a normal number */
-        KirValue below = kir_fma(b, least, rate, wait[k]);
-        below = kir_select(b, choice->chosen[k], kir_mul(b, least, rate), below);
-        KirValue ratio = kir_div(b, least, below);
+        KirValue ratio = kir_mul(b, least, inverses[k]);
+        ratio = kir_select(b, choice->chosen[k], ratio_chosen, ratio);
         if (tau == 1) {
             share = kir_mul(b, ratio, rate);
         } else {
             share = rxn__kir_op(b, KIR_POW, kir_mul(b, ratio, rate), f32(relaxed, 1 / tau), 0);
             ratio = kir_div(b, share, rate);
         }
-        share = kir_select(b, possible, share, zero);
         ret_ratio[k] = kir_select(b, possible, ratio, zero);
         sum = sum ? kir_add(b, sum, share) : share;
     }
@@ -333,8 +364,8 @@ observed_slopes(Relaxed *relaxed, u32 m, KirValue *ret_slope)
             if (rxn__expr_is_zero(network, slope))
                 continue;
             KirValue value = rxn__lower_as(&frame->lower, slope, KIR_F64);
-            ret_slope[s] = ret_slope[s] ? kir_fma(b, weight, value, ret_slope[s])
-                                        : kir_mul(b, weight, value);
+            ret_slope[s] =
+                ret_slope[s] ? kir_fma(b, weight, value, ret_slope[s]) : kir_mul(b, weight, value);
         }
     }
 }
@@ -392,8 +423,7 @@ observe(Relaxed *relaxed, const TapeStep *step, const Choice *choice)
         add_to(relaxed, relaxed->time[m], kir_mul(b, rest, speed));
         add_to(relaxed, relaxed->next_time[m], kir_mul(b, share, speed));
         for (u32 k = 0; k < integrals; k++) {
-            KirValue weight =
-                rxn__tape_weight(tape, m, tape->recorder.columns.count + k);
+            KirValue weight = rxn__tape_weight(tape, m, tape->recorder.columns.count + k);
             add_to(relaxed, relaxed->weight[m * integrals + k], weight);
             add_to(relaxed, relaxed->area[m * integrals + k], kir_mul(b, weight, passed));
         }
@@ -417,20 +447,27 @@ begin_step(Relaxed *relaxed, const TapeStep *step, KirValue cut)
     u32 integrals = tape->recorder.integrals.count;
     KirValue zero = f64(relaxed, 0), span = kir_sub(b, step->end, step->start);
     for (u32 m = 0; m < tape->sets; m++) {
-        for (u32 s = 0; s < species; s++) {
-            KirValue lambda = get(relaxed, relaxed->adjoint[m * species + s]);
-            set(relaxed, relaxed->next[m * species + s], kir_select(b, cut, zero, lambda));
-        }
-        set(relaxed, relaxed->next_time[m],
-            kir_select(b, cut, zero, get(relaxed, relaxed->time[m])));
+        for (u32 s = 0; s < species; s++)
+            set(relaxed, relaxed->next[m * species + s],
+                get(relaxed, relaxed->adjoint[m * species + s]));
+        set(relaxed, relaxed->next_time[m], get(relaxed, relaxed->time[m]));
         set(relaxed, relaxed->time[m], zero);
         for (u32 k = 0; k < integrals; k++) {
             KirValue weight = get(relaxed, relaxed->weight[m * integrals + k]);
-            set(relaxed, relaxed->weight_end[m * integrals + k],
-                kir_select(b, cut, zero, weight));
+            set(relaxed, relaxed->weight_end[m * integrals + k], weight);
             set(relaxed, relaxed->area[m * integrals + k], kir_mul(b, weight, span));
         }
     }
+    /* Rarely: so not by a select in each step. */
+    rxn__kir_if(b, cut);
+    for (u32 m = 0; m < tape->sets; m++) {
+        for (u32 s = 0; s < species; s++)
+            set(relaxed, relaxed->next[m * species + s], zero);
+        set(relaxed, relaxed->next_time[m], zero);
+        for (u32 k = 0; k < integrals; k++)
+            set(relaxed, relaxed->weight_end[m * integrals + k], zero);
+    }
+    rxn__kir_close(b);
 }
 
 /* The integrals' share: ∇g over the step, g at the times of its ends. */
@@ -504,11 +541,11 @@ pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *ratio,
         }
     }
     KirValue some = choice->some;
-    KirValue late = kir_div(b, kir_mul(b, get(relaxed, relaxed->next_time[m]), choice->wait),
-                            choice->total);
+    KirValue late =
+        kir_div(b, kir_mul(b, get(relaxed, relaxed->next_time[m]), choice->wait), choice->total);
     late = kir_select(b, some, late, zero);
     for (u32 j = 0; j < reactions; j++) {
-        KirValue adjoint = kir_select(b, some, kir_sub(b, total[j], late), zero);
+        KirValue adjoint = kir_sub(b, total[j], late); /* zero where a0 is */
         for (u32 s = 0; s < species; s++)
             add_product_to(relaxed, relaxed->adjoint[m * species + s], adjoint,
                            relaxed->pathwise.slope[(size_t)j * species + s]);
@@ -581,8 +618,9 @@ static bool
 applies(const GradientRequest *request, Text *ret_reason)
 {
     if (request->network->events.count) {
-        rxn__text_printf(ret_reason, "it does not differentiate through events; path does through 'at' "
-                                     "and 'every', score, gk and martingale through all");
+        rxn__text_printf(ret_reason,
+                         "it does not differentiate through events; path does through 'at' "
+                         "and 'every', score, gk and martingale through all");
         return false;
     }
     return rxn__pathwise_applies(request, ret_reason) && rxn__tape_applies(request, ret_reason);

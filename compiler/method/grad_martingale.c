@@ -324,6 +324,9 @@ finish(SsaFrame *frame, void *context)
     KirBuilder *b = frame->builder;
     const ControlPlan *plan = kernel->plan;
     u32 functionals = kernel->row.functionals;
+    if (kernel->row.diagnostic_count)
+        rxn__row_store(frame, rxn__row_diagnostic(&kernel->row, 0),
+                       rxn__score_blind(&kernel->score));
     if (plan->plain) {
         KirValue i = rxn__kir_for(b, i32_const(frame, 0), i32_const(frame, functionals));
         KirValue place = rxn__kir_load(b, kernel->place, &i);
@@ -369,6 +372,8 @@ write_kernel(const GradientRequest *request, Arena *arena, NameTable *names,
         .has_control = true,
         .has_score = request->wrt_count > 0,
         .has_direct = request->wrt_count > 0,
+        .diagnostic_count = request->wrt_count > 0,
+        .diagnostics = {{SCORE_BLIND, SUMMARY_MEAN}},
     };
     SsaExtension extension = {.context = &kernel,
                               .columns = rxn__row_columns(&kernel.row),

@@ -35,11 +35,13 @@ extern const Estimator rxn__estimator_path_forward;
 /* The relative size of the last term of the series that is taken to be enough; the terms that are always
  * computed, and pairs of terms where these are not enough (36 reach to some ‖S‖ = 10, where cancellation costs
  * four of sixteen digits). Then the step is cut into parts with ‖S‖ <= CUT_REACH; 2^18/19! = 2e-12. What is
- * smaller than LEAST_SINGLE is not left to f32, whose numbers end at 1e-38. */
-#define TOLERANCE 1e-9
-#define LEAST_SINGLE 1e-25
-#define CUT_REACH 2.0
-enum { FIRST_TERMS = 16, MORE_TURNS = 17, CUT_TERMS = 18 };
+ * smaller than LEAST_SINGLE is not left to f32, whose numbers end at 1e-38; and FLOOR_SINGLE, which is nothing
+ * against that, is added to each term, since terms that fade out below 1e-38 are slow (denormal). */
+#define TOLERANCE    1e-9
+#define LEAST_SINGLE 1e-15
+#define FLOOR_SINGLE 1e-30
+#define CUT_REACH    2.0
+enum { FIRST_TERMS = 10, MORE_TURNS = 17, CUT_TERMS = 18 };
 
 /* Numbers that a gradient kernel keeps per trajectory. */
 enum { MOST_SUMS = 1 << 20 };
@@ -58,12 +60,12 @@ typedef struct Path {
     GradientRow row;
 
     u32 coordinates;
-    u32 *species;   /* of each coordinate */
-    double *basis;  /* [coordinate * species_count + species] */
+    u32 *species;  /* of each coordinate */
+    double *basis; /* [coordinate * species_count + species] */
     PathReaction *reactions;
-    Expr *slope;    /* M: [c * coordinates + d]; 0: zero */
-    Expr *source;   /* da_j/dp: [reaction * leaves + leaf]; 0: zero */
-    Expr *kept;     /* v_c · ∇ of what the recorder keeps: [column * coordinates + c]; 0: zero */
+    Expr *slope;  /* M: [c * coordinates + d]; 0: zero */
+    Expr *source; /* da_j/dp: [reaction * leaves + leaf]; 0: zero */
+    Expr *kept;   /* v_c · ∇ of what the recorder keeps: [column * coordinates + c]; 0: zero */
 
     u32 adjoint;  /* f64[sets * coordinates] locals, one each: h */
     u32 area;     /* the same: its integral over the step */
@@ -170,7 +172,7 @@ find_basis(Path *path, Arena *arena, const Network *network, i32 *const *changes
     }
     path->coordinates = rank;
     path->species = pivots;
-    path->basis = NEW_ARRAY(arena, double, (size_t)rank * count + 1);
+    path->basis = NEW_ARRAY(arena, double, (size_t)rank *count + 1);
     for (u32 c = 0; c < rank; c++)
         for (u32 s = 0; s < count; s++)
             path->basis[(size_t)c * count + s] = (double)rows[c][s] / (double)rows[c][pivots[c]];
@@ -183,7 +185,7 @@ take_species(Path *path, Arena *arena, const Network *network)
     u32 count = network->species_count;
     path->coordinates = count;
     path->species = NEW_ARRAY(arena, u32, count + 1);
-    path->basis = NEW_ARRAY(arena, double, (size_t)count * count + 1);
+    path->basis = NEW_ARRAY(arena, double, (size_t)count *count + 1);
     for (u32 s = 0; s < count; s++) {
         path->species[s] = s;
         path->basis[(size_t)s * count + s] = 1;
@@ -262,8 +264,7 @@ along_basis(Path *path, Network *network, Expr value, Expr *ret_slopes)
     for (u32 s = 0; s < count; s++) {
         Expr slope = derivative(network, value, EXPR_SPECIES, s);
         for (u32 c = 0; slope && c < path->coordinates; c++)
-            ret_slopes[c] =
-                plus(network, ret_slopes[c], path->basis[(size_t)c * count + s], slope);
+            ret_slopes[c] = plus(network, ret_slopes[c], path->basis[(size_t)c * count + s], slope);
     }
 }
 
@@ -501,7 +502,8 @@ cross_in_parts(Path *path, const StepValues *step, const KirValue *adjoint, cons
     KirBuilder *b = path->tape->frame->builder;
     u32 n = path->coordinates;
     KirValue size = size_of_matrix(path, step->scaled);
-    KirValue parts = kir_max(b, f64(path, 1), kir_ceil(b, kir_mul(b, size, f64(path, 1 / CUT_REACH))));
+    KirValue parts =
+        kir_max(b, f64(path, 1), kir_ceil(b, kir_mul(b, size, f64(path, 1 / CUT_REACH))));
     KirValue possible = kir_and(b, kir_eq(b, size, size), kir_lt(b, parts, f64(path, most_parts)));
     KirValue nothing = kir_select(b, possible, f64(path, 0), f64(path, NAN));
     parts = kir_select(b, possible, parts, f64(path, 1));
@@ -539,7 +541,13 @@ first_terms(Path *path, const StepValues *step, const KirValue *adjoint, const K
         term[c] = change[c] ? kir_cast(b, KIR_F32, change[c]) : 0;
     for (u32 k = 2; k <= FIRST_TERMS; k++) {
         KirValue share = rxn__kir_const(b, KIR_F32, 1 / rxn__factorial(k + 1));
-        apply(path, step->single, term, next);
+        for (u32 c = 0; c < n; c++) {
+            next[c] = 0;
+            for (u32 d = 0; d < n; d++)
+                if (step->single[c * n + d] && term[d])
+                    next[c] = kir_fma(b, step->single[c * n + d], term[d],
+                                      next[c] ? next[c] : rxn__kir_const(b, KIR_F32, FLOOR_SINGLE));
+        }
         for (u32 c = 0; c < n; c++) {
             term[c] = next[c];
             tail[c] = !next[c]  ? tail[c]
@@ -554,8 +562,7 @@ first_terms(Path *path, const StepValues *step, const KirValue *adjoint, const K
     KirValue last = size_of(path, term);
     if (!last)
         return 0;
-    return kir_mul(b, kir_cast(b, KIR_F64, last),
-                   f64(path, 1 / rxn__factorial(FIRST_TERMS + 1)));
+    return kir_mul(b, kir_cast(b, KIR_F64, last), f64(path, 1 / rxn__factorial(FIRST_TERMS + 1)));
 }
 
 /* All terms anew, in f64, two a turn, until the last one is small enough. */
@@ -626,8 +633,8 @@ cross_piece(Path *path, const StepValues *step, u32 number)
         set(path, path->mean, c, mean[c]);
     if (last) {
         KirValue enough = kir_mul(b, size, f64(path, TOLERANCE));
-        KirValue held = kir_or(b, kir_ge(b, size, f64(path, LEAST_SINGLE)),
-                               kir_le(b, size, f64(path, 0)));
+        KirValue held =
+            kir_or(b, kir_ge(b, size, f64(path, LEAST_SINGLE)), kir_le(b, size, f64(path, 0)));
         rxn__kir_if(b, kir_not(b, kir_and(b, kir_le(b, last, enough), held)));
         for (size_t k = 0; k < (size_t)n * n; k++)
             step->scaled[k] = step->slope[k] ? kir_mul(b, step->slope[k], step->length) : 0;
@@ -700,7 +707,7 @@ add_gradient(Path *path, const StepValues *step)
                     area = kir_mul(b, area, f64(path, delta));
                     delta = 1;
                 }
-                worth[j] = !worth[j]    ? (delta < 0 ? kir_neg(b, area) : area)
+                worth[j] = !worth[j]   ? (delta < 0 ? kir_neg(b, area) : area)
                            : delta < 0 ? kir_sub(b, worth[j], area)
                                        : kir_add(b, worth[j], area);
             }
@@ -762,7 +769,8 @@ backward(Tape *tape, void *context, const TapeStep *step)
     rxn__lower_forget(&frame->lower);
 }
 
-/* λ before = (∂ of what it assigns)ᵀ λ after; what is assigned was worth nothing before. */
+/* λ before = (∂ of what it assigns)ᵀ λ after; what is assigned was worth nothing before. Parameters in it are held:
+ * counts are whole numbers. */
 static void
 assigned(Tape *tape, void *context, u32 number, KirValue time)
 {
@@ -771,7 +779,7 @@ assigned(Tape *tape, void *context, u32 number, KirValue time)
     KirBuilder *b = frame->builder;
     Network *network = frame->network;
     Event event = network->events.items[number];
-    u32 n = path->coordinates, leaves = path->row.leaves, count = event.assignments.count;
+    u32 n = path->coordinates, count = event.assignments.count;
     KirValue *after = NEW_ARRAY(frame->arena, KirValue, count + 1);
     frame->lower.time = time;
     for (u32 set_number = 0; set_number < tape->sets; set_number++) {
@@ -789,14 +797,6 @@ assigned(Tape *tape, void *context, u32 number, KirValue time)
                         kir_fma(b, rxn__lower_as(&frame->lower, slope, KIR_F64), after[k],
                                 get(path, path->adjoint, first + s)));
             }
-            for (u32 p = 0; p < leaves; p++) {
-                Expr slope = derivative(network, value, EXPR_PARAM, path->request->wrt[p]);
-                u32 place = set_number * leaves + p;
-                if (slope)
-                    set(path, path->gradient, place,
-                        kir_fma(b, rxn__lower_as(&frame->lower, slope, KIR_F64), after[k],
-                                get(path, path->gradient, place)));
-            }
         }
     }
     frame->lower.time = 0;
@@ -812,7 +812,8 @@ finish(Tape *tape, void *context)
         for (u32 p = 0; p < leaves; p++)
             rxn__row_store(frame, rxn__row_direct(&tape->row, s, p),
                            get(path, path->gradient, s * leaves + p));
-    rxn__row_store(frame, rxn__row_diagnostic(&tape->row, 0), rxn__kir_get(frame->builder, path->largest, 0));
+    rxn__row_store(frame, rxn__row_diagnostic(&tape->row, 0),
+                   rxn__kir_get(frame->builder, path->largest, 0));
 }
 
 /* ---- the estimators ---------------------------------------------------------------------------- */
@@ -828,7 +829,8 @@ applies(const GradientRequest *request, Text *ret_reason)
     u64 sums = (u64)request->network->objective->functionals.count * request->wrt_count;
     if (sums <= MOST_SUMS)
         return true;
-    rxn__text_printf(ret_reason, "%u functionals of %u parameters are too many sums for one trajectory",
+    rxn__text_printf(ret_reason,
+                     "%u functionals of %u parameters are too many sums for one trajectory",
                      request->network->objective->functionals.count, request->wrt_count);
     return false;
 }
@@ -900,7 +902,8 @@ path_applies(const GradientRequest *request, Text *ret_reason)
 }
 
 static const char *
-write_path(const GradientRequest *request, Arena *arena, NameTable *names, GradientKernel *ret_kernel)
+write_path(const GradientRequest *request, Arena *arena, NameTable *names,
+           GradientKernel *ret_kernel)
 {
     bool adjoint = goes_backward(request, arena);
     const Estimator *chosen = adjoint ? &rxn__estimator_path_adjoint : &rxn__estimator_path_forward;
@@ -922,7 +925,8 @@ write_path(const GradientRequest *request, Arena *arena, NameTable *names, Gradi
 
 const Estimator rxn__estimator_path = {
     .name = "path",
-    .summary = "pathwise derivative along the exact path: forward or backward, whichever is less work",
+    .summary =
+        "pathwise derivative along the exact path: forward or backward, whichever is less work",
     .applies = path_applies,
     .write = write_path,
 };

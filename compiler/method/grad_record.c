@@ -30,8 +30,10 @@ rxn__accumulator_declare(SsaFrame *frame, Accumulator *accumulator, const char *
 static const struct {
     double node, weight;
 } gauss[] = {
-    {0.046910077030668004, 0.11846344252809454}, {0.23076534494715845, 0.23931433524968324},
-    {0.5, 0.28444444444444444},                  {0.76923465505284155, 0.23931433524968324},
+    {0.046910077030668004, 0.11846344252809454},
+    {0.23076534494715845, 0.23931433524968324},
+    {0.5, 0.28444444444444444},
+    {0.76923465505284155, 0.23931433524968324},
     {0.953089922969332, 0.11846344252809454},
 };
 
@@ -146,8 +148,8 @@ void
 rxn__recorder_declare(Recorder *recorder, SsaFrame *frame, const Objective *objective,
                       const char *prefix)
 {
-    *recorder = (Recorder){
-        .frame = frame, .objective = objective, .arena = frame->arena, .prefix = prefix};
+    *recorder =
+        (Recorder){.frame = frame, .objective = objective, .arena = frame->arena, .prefix = prefix};
     for (u32 k = 0; k < objective->atoms.count; k++) {
         const Atom *atom = &objective->atoms.items[k];
         switch (atom->kind) {
@@ -210,8 +212,7 @@ rxn__recorder_record(Recorder *recorder, KirValue row, KirValue time)
     bind_middle(frame);
     frame->lower.time = time;
     for (u32 k = 0; k < recorder->columns.count; k++)
-        keep(recorder, first, k,
-             rxn__lower_as(&frame->lower, recorder->columns.items[k], KIR_F64));
+        keep(recorder, first, k, rxn__lower_as(&frame->lower, recorder->columns.items[k], KIR_F64));
     for (u32 k = 0; k < recorder->integrals.count; k++)
         keep(recorder, first, recorder->columns.count + k,
              rxn__accumulator_at(frame, &recorder->integrals.items[k], time));

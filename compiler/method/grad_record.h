@@ -29,12 +29,16 @@ typedef struct Recorder {
     const Objective *objective;
     Arena *arena;
     const char *prefix;
-    VEC(Expr) columns;              /* distinct expressions read at times */
-    VEC(Accumulator) integrals;     /* distinct */
-    VEC(struct Passage { Expr condition; u32 local; }) passages; /* distinct; local f64: +inf until it holds */
-    u32 width;                      /* columns + integrals */
-    u32 kept;                       /* local array f64[times * width] */
-    KirValue *atoms;                /* in finish: values of the atoms, f64 */
+    VEC(Expr) columns;          /* distinct expressions read at times */
+    VEC(Accumulator) integrals; /* distinct */
+    VEC(struct Passage {
+        Expr condition;
+        u32 local;
+    })
+    passages;        /* distinct; local f64: +inf until it holds */
+    u32 width;       /* columns + integrals */
+    u32 kept;        /* local array f64[times * width] */
+    KirValue *atoms; /* in finish: values of the atoms, f64 */
 } Recorder;
 
 void rxn__recorder_declare(Recorder *recorder, SsaFrame *frame, const Objective *objective,

@@ -84,8 +84,8 @@ partial(const GradientRequest *request, Objective *extended, u32 atoms, Expr val
         atom.value = inner;
         vec_push(arena, &extended->atoms, atom);
         Expr quantity = rxn__expr_object(network, EXPR_QUANTITY, number, 0, NULL);
-        total = expr_binary(network, EXPR_ADD, total,
-                            expr_binary(network, EXPR_MUL, outer, quantity));
+        total =
+            expr_binary(network, EXPR_ADD, total, expr_binary(network, EXPR_MUL, outer, quantity));
     }
     return total;
 }

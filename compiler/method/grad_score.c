@@ -16,9 +16,9 @@ rxn__score_derivative(const Score *score, u32 reaction, u32 leaf)
     return score->derivatives[(size_t)reaction * score->request->wrt_count + leaf];
 }
 
-/* d log a / dp of mass action is that of its constant: no division in the step. */
+/* The constant of mass action, if it is one: free of time; 0: it is not. */
 static Expr
-derivative_of_log(Network *network, const Reaction *reaction, u32 member, u32 param)
+constant_of(Network *network, const Reaction *reaction, u32 member)
 {
     if (!reaction->mass_action)
         return 0;
@@ -28,14 +28,21 @@ derivative_of_log(Network *network, const Reaction *reaction, u32 member, u32 pa
     rxn__reaction_variables(network, reaction, member, values);
     for (u32 k = 0; k < count; k++)
         numbers[k] = rxn__expr_number(network, (double)values[k]);
-    Expr rate =
-        rxn__expr_substitute(network, reaction->rate, count, reaction->variables, numbers);
+    Expr rate = rxn__expr_substitute(network, reaction->rate, count, reaction->variables, numbers);
     ExprUses uses = rxn__expr_uses(network, rate);
-    if (uses.time || uses.window)
+    return uses.time || uses.window ? 0 : rate;
+}
+
+/* d log a / dp of mass action is that of its constant: no division in the step. */
+static Expr
+derivative_of_log(Network *network, Expr rate, u32 param)
+{
+    if (!rate)
         return 0;
     Expr derivative = rxn__expr_derivative(network, rate, EXPR_PARAM, param);
-    return rxn__expr_is_zero(network, derivative) ? derivative
-                                        : expr_binary(network, EXPR_DIV, derivative, rate);
+    return rxn__expr_is_zero(network, derivative)
+               ? derivative
+               : expr_binary(network, EXPR_DIV, derivative, rate);
 }
 
 void
@@ -48,7 +55,14 @@ rxn__score_declare(Score *score, SsaFrame *frame, const GradientRequest *request
                      .request = request,
                      .sums = NEW_ARRAY(frame->arena, Accumulator, leaves + 1),
                      .derivatives = NEW_ARRAY(frame->arena, Expr, pairs + 1),
-                     .logs = NEW_ARRAY(frame->arena, Expr, pairs + 1)};
+                     .logs = NEW_ARRAY(frame->arena, Expr, pairs + 1),
+                     .constants = NEW_ARRAY(frame->arena, Expr, network->reaction_count + 1),
+                     .blind = rxn__kir_local(frame->builder, "blind", KIR_BOOL, 0)};
+    for (u32 j = 0; j < network->reaction_count; j++) {
+        u32 member;
+        Reaction reaction = *rxn__reaction_of_flat(network, j, &member);
+        score->constants[j] = constant_of(network, &reaction, member);
+    }
     for (u32 p = 0; p < leaves; p++) {
         Expr total = 0;
         for (u32 j = 0; j < network->reaction_count; j++) {
@@ -61,7 +75,7 @@ rxn__score_declare(Score *score, SsaFrame *frame, const GradientRequest *request
             score->derivatives[place] = derivative;
             if (rxn__expr_is_zero(network, derivative))
                 continue;
-            score->logs[place] = derivative_of_log(network, &reaction, member, request->wrt[p]);
+            score->logs[place] = derivative_of_log(network, score->constants[j], request->wrt[p]);
             total = total ? expr_binary(network, EXPR_ADD, total, derivative) : derivative;
         }
         char name[32];
@@ -71,12 +85,78 @@ rxn__score_declare(Score *score, SsaFrame *frame, const GradientRequest *request
     }
 }
 
+/* value = 0, and one of the derivatives of reaction j that are not by way of a logarithm (or, with_logs, that are) is
+ * not. Returns 0 where there is none. */
+static KirValue
+is_blind(Score *score, u32 j, KirValue value, bool with_logs)
+{
+    SsaFrame *frame = score->frame;
+    KirBuilder *b = frame->builder;
+    Network *network = frame->network;
+    KirValue zero = rxn__kir_const(b, KIR_F64, 0), any = 0;
+    for (u32 p = 0; p < score->request->wrt_count; p++) {
+        size_t place = (size_t)j * score->request->wrt_count + p;
+        Expr derivative = score->derivatives[place];
+        if (rxn__expr_is_zero(network, derivative) || with_logs != (score->logs[place] != 0))
+            continue;
+        if (with_logs)
+            derivative = rxn__expr_derivative(network, score->constants[j], EXPR_PARAM,
+                                              score->request->wrt[p]);
+        KirValue slope = kir_ne(b, rxn__lower_as(&frame->lower, derivative, KIR_F64), zero);
+        any = any ? kir_or(b, any, slope) : slope;
+    }
+    return any ? kir_and(b, any, kir_eq(b, kir_cast(b, KIR_F64, value), zero)) : 0;
+}
+
+/* Constants of mass action are looked at once, in the end; other laws in every state. */
+static void
+look_for_blindness(Score *score)
+{
+    SsaFrame *frame = score->frame;
+    KirBuilder *b = frame->builder;
+    if (frame->has_breakpoints)
+        frame->lower.time_middle = rxn__kir_get(b, frame->middle, 0);
+    bool timed = frame->network->traits.time_dependent;
+    if (timed) {
+        rxn__lower_forget(&frame->lower);
+        frame->lower.time = rxn__kir_get(b, frame->arrival, 0);
+    }
+    KirValue blind = rxn__kir_get(b, score->blind, 0), before = blind;
+    for (u32 j = 0; j < frame->network->reaction_count; j++) {
+        KirValue here = is_blind(score, j, score->rates[j], false);
+        blind = here ? kir_or(b, blind, here) : blind;
+    }
+    if (blind != before)
+        rxn__kir_set(b, score->blind, 0, blind);
+    if (timed) {
+        rxn__lower_forget(&frame->lower);
+        frame->lower.time = 0;
+    }
+}
+
+KirValue
+rxn__score_blind(Score *score)
+{
+    SsaFrame *frame = score->frame;
+    KirBuilder *b = frame->builder;
+    KirValue blind = rxn__kir_get(b, score->blind, 0);
+    for (u32 j = 0; j < frame->network->reaction_count; j++) {
+        if (!score->constants[j])
+            continue;
+        KirValue constant = rxn__lower_as(&frame->lower, score->constants[j], KIR_F64);
+        KirValue here = is_blind(score, j, constant, true);
+        blind = here ? kir_or(b, blind, here) : blind;
+    }
+    return kir_select(b, blind, rxn__kir_const(b, KIR_F64, 1), rxn__kir_const(b, KIR_F64, 0));
+}
+
 void
 rxn__score_rates(Score *score, const KirValue *propensities, KirValue span)
 {
     u32 count = score->frame->network->reaction_count;
     score->rates = NEW_ARRAY(score->frame->arena, KirValue, count + 1);
     memcpy(score->rates, propensities, count * sizeof *propensities);
+    look_for_blindness(score);
     for (u32 p = 0; p < score->request->wrt_count; p++)
         rxn__accumulator_rates(score->frame, &score->sums[p], span);
 }
@@ -122,8 +202,7 @@ rxn__score_elapse(Score *score, const KirValue *below)
     KirValue fired = rxn__ssa_real(frame, 1);
     for (u32 j = 0; j < count; j++)
         fired = kir_select(b, rxn__ssa_fires(frame, below, j), score->rates[j], fired);
-    KirValue inverse =
-        kir_div(b, rxn__kir_const(b, KIR_F64, 1), kir_cast(b, KIR_F64, fired));
+    KirValue inverse = kir_div(b, rxn__kir_const(b, KIR_F64, 1), kir_cast(b, KIR_F64, fired));
     /* Rates that read time do so at the firing. */
     if (frame->has_breakpoints)
         frame->lower.time_middle = rxn__kir_get(b, frame->middle, 0);
@@ -156,8 +235,8 @@ declare(SsaFrame *frame, void *context)
     rxn__recorder_declare(&kernel->recorder, frame, objective, "");
     rxn__score_declare(&kernel->score, frame, kernel->request);
     if (objective->times.count > 0 && leaves > 0)
-        kernel->kept = rxn__kir_local(frame->builder, "kept_score", KIR_F64,
-                                      objective->times.count * leaves);
+        kernel->kept =
+            rxn__kir_local(frame->builder, "kept_score", KIR_F64, objective->times.count * leaves);
     u32 passages = kernel->recorder.passages.count;
     kernel->snapshot = NEW_ARRAY(frame->arena, u32, passages * leaves + 1);
     for (u32 k = 0; k < passages * leaves; k++) {
@@ -253,15 +332,19 @@ finish(SsaFrame *frame, void *context)
     const Objective *objective = frame->network->objective;
     const GradientRow *row = &kernel->row;
     rxn__recorder_finish(&kernel->recorder);
+    rxn__row_store(frame, rxn__row_diagnostic(row, 0), rxn__score_blind(&kernel->score));
     for (u32 i = 0; i < objective->functionals.count; i++) {
         const Functional *functional = &objective->functionals.items[i];
-        rxn__row_store(frame, rxn__row_value(row, i), rxn__recorder_functional(&kernel->recorder, i));
+        rxn__row_store(frame, rxn__row_value(row, i),
+                       rxn__recorder_functional(&kernel->recorder, i));
         for (u32 p = 0; p < row->leaves; p++) {
-            rxn__row_store(frame, rxn__row_score(row, i, p), score_of(frame, kernel, functional, p));
+            rxn__row_store(frame, rxn__row_score(row, i, p),
+                           score_of(frame, kernel, functional, p));
             if (!row->has_direct)
                 continue;
-            rxn__row_store(frame, rxn__row_direct(row, i, p),
-                  rxn__recorder_value(&kernel->recorder, kernel->partial[i * row->leaves + p]));
+            rxn__row_store(
+                frame, rxn__row_direct(row, i, p),
+                rxn__recorder_value(&kernel->recorder, kernel->partial[i * row->leaves + p]));
         }
     }
 }
@@ -291,6 +374,8 @@ write_kernel(const GradientRequest *request, Arena *arena, NameTable *names,
         .leaves = request->wrt_count,
         .has_score = true,
         .has_direct = extended != NULL,
+        .diagnostic_count = 1,
+        .diagnostics = {{SCORE_BLIND, SUMMARY_MEAN}},
     };
     SsaExtension extension = {.context = &kernel,
                               .columns = rxn__row_columns(&kernel.row),

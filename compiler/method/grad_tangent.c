@@ -28,8 +28,8 @@ typedef struct TangentKernel {
     Recorder recorder;
     Pathwise pathwise;
     TangentSet path, ahead;
-    u32 left;  /* f64: what of the step's span the tangents have not gone yet */
-    u32 kept;  /* f64[times * width * leaves]: tangents of what the recorder keeps */
+    u32 left; /* f64: what of the step's span the tangents have not gone yet */
+    u32 kept; /* f64[times * width * leaves]: tangents of what the recorder keeps */
 } TangentKernel;
 
 static KirValue
@@ -174,8 +174,7 @@ copy_set(SsaFrame *frame, TangentKernel *kernel)
     for (u32 k = 0; k < states; k++)
         rxn__kir_set(b, kernel->ahead.state[k], 0, rxn__kir_get(b, kernel->path.state[k], 0));
     for (u32 k = 0; k < integrals; k++)
-        rxn__kir_set(b, kernel->ahead.integral[k], 0,
-                     rxn__kir_get(b, kernel->path.integral[k], 0));
+        rxn__kir_set(b, kernel->ahead.integral[k], 0, rxn__kir_get(b, kernel->path.integral[k], 0));
 }
 
 static KirValue
@@ -228,7 +227,8 @@ elapse(SsaFrame *frame, void *context, const KirValue *below)
     advance(frame, kernel, &kernel->path, rxn__kir_get(frame->builder, kernel->left, 0));
 }
 
-/* An `at` or `every` assigns: the tangents of what it assigns follow; the others stay. */
+/* An `at` or `every` assigns: the tangents of what it assigns follow; the others stay. Parameters in it are held:
+ * counts are whole numbers. */
 static void
 assign(SsaFrame *frame, void *context, u32 event)
 {
@@ -247,15 +247,12 @@ assign(SsaFrame *frame, void *context, u32 event)
             y[s] = rxn__kir_get(b, kernel->path.state[p * species + s], 0);
         for (u32 k = 0; k < count; k++) {
             Expr value = assigning->assignments.items[k].value;
-            Expr direct =
-                rxn__expr_derivative(network, value, EXPR_PARAM, kernel->request->wrt[p]);
             KirValue flow = along(frame, value, y);
-            assigned[k] = rxn__lower_as(&frame->lower, direct, KIR_F64);
-            if (flow)
-                assigned[k] = kir_add(b, assigned[k], flow);
+            assigned[k] = flow ? flow : f64(frame, 0);
         }
         for (u32 k = 0; k < count; k++)
-            rxn__kir_set(b, kernel->path.state[p * species + assigning->assignments.items[k].member],
+            rxn__kir_set(b,
+                         kernel->path.state[p * species + assigning->assignments.items[k].member],
                          0, assigned[k]);
     }
 }
@@ -269,8 +266,7 @@ tangent_of_atom(SsaFrame *frame, TangentKernel *kernel, const Atom *atom, u32 le
     u32 column = rxn__recorder_column(&kernel->recorder, atom);
     u32 row = rxn__objective_row(kernel->objective, atom->to);
     KirValue last = rxn__kir_const(b, KIR_I32, row);
-    KirValue value =
-        rxn__kir_get(b, kernel->kept, place_of(frame, kernel, last, column, leaf));
+    KirValue value = rxn__kir_get(b, kernel->kept, place_of(frame, kernel, last, column, leaf));
     if (atom->kind != ATOM_INTEGRAL || !(atom->from > 0))
         return value;
     KirValue first = rxn__kir_const(b, KIR_I32, rxn__objective_row(kernel->objective, atom->from));
@@ -294,16 +290,16 @@ finish(SsaFrame *frame, void *context)
         for (u32 p = 0; p < row->leaves; p++) {
             KirValue total = f64(frame, 0);
             if (kernel->partial)
-                total = rxn__recorder_value(&kernel->recorder,
-                                            kernel->partial[i * row->leaves + p]);
+                total =
+                    rxn__recorder_value(&kernel->recorder, kernel->partial[i * row->leaves + p]);
             for (u32 a = 0; a < objective->atoms.count; a++) {
                 Expr slope = rxn__expr_derivative(network, value, EXPR_QUANTITY, a);
                 if (rxn__expr_is_zero(network, slope))
                     continue;
                 KirValue weight = rxn__recorder_value(&kernel->recorder, slope);
-                total = kir_fma(
-                    b, weight,
-                    tangent_of_atom(frame, kernel, &objective->atoms.items[a], p), total);
+                total =
+                    kir_fma(b, weight,
+                            tangent_of_atom(frame, kernel, &objective->atoms.items[a], p), total);
             }
             rxn__row_store(frame, rxn__row_direct(row, i, p), total);
         }

@@ -15,19 +15,20 @@ typedef struct StateLocal {
 
 typedef struct TapeLocals {
     VEC(StateLocal) state;
-    u32 kept_counts, counts; /* table form: the array of counts at the start of the block; checkpoints of it */
-    u32 kept_n, kept_n_high; /* kept values of frame's n and n_high */
-    u32 over;                /* bool: the kernel's done; true from the start */
-    u32 code, time;          /* the tape: u32, f64 */
-    u32 count;               /* i32: steps on the tape */
-    u32 block;               /* i32: checkpoints that there are, or are left */
-    u32 returning;           /* bool: the end has been seen */
-    u32 later;               /* f64: when the step behind the present one began */
-    u32 weight;              /* f64[sets * times * width] */
-    u32 last_n, last_n_high, last_missed; /* at the end of the trajectory */
+    u32 kept_counts,
+        counts; /* table form: the array of counts at the start of the block; checkpoints of it */
+    u32 kept_n, kept_n_high;                   /* kept values of frame's n and n_high */
+    u32 over;                                  /* bool: the kernel's done; true from the start */
+    u32 code, time;                            /* the tape: u32, f64 */
+    u32 count;                                 /* i32: steps on the tape */
+    u32 block;                                 /* i32: checkpoints that there are, or are left */
+    u32 returning;                             /* bool: the end has been seen */
+    u32 later;                                 /* f64: when the step behind the present one began */
+    u32 weight;                                /* f64[sets * times * width] */
+    u32 last_n, last_n_high, last_missed;      /* at the end of the trajectory */
     u32 event_count, event_step, event_number; /* events of the block: i32; tapes u32 */
-    u32 event_old;           /* tape f64[events * assigned]: what the species were */
-    u32 assigned;            /* most assignments of one event */
+    u32 event_old; /* tape f64[events * assigned]: what the species were */
+    u32 assigned;  /* most assignments of one event */
     u32 timed_events;
     SsaUnrolled *steps;
     KirValue step; /* number in the block of the step that is being written */
@@ -145,7 +146,8 @@ plan_memory(Tape *tape, u32 count)
     u32 state_bytes = 0, species = network->species_count;
     for (u32 k = 0; k < count; k++)
         if (outlives_a_step(frame, k))
-            state_bytes += rxn__kir_type_bytes[rxn__kir_kernel(frame->builder)->locals.items[k].type];
+            state_bytes +=
+                rxn__kir_type_bytes[rxn__kir_kernel(frame->builder)->locals.items[k].type];
     for (u32 e = 0; e < network->events.count; e++) {
         u32 assignments = network->events.items[e].assignments.count;
         locals->timed_events++;
@@ -194,8 +196,8 @@ declare(SsaFrame *frame, void *context)
         locals->event_step = tape_local(tape, "tape_event_step", KIR_U32, 4, plan->events);
         locals->event_number = tape_local(tape, "tape_event", KIR_U32, 4, plan->events);
         if (locals->assigned)
-            locals->event_old = tape_local(tape, "tape_event_old", KIR_F64, 8,
-                                           plan->events * locals->assigned);
+            locals->event_old =
+                tape_local(tape, "tape_event_old", KIR_F64, 8, plan->events * locals->assigned);
     }
     declare_state(tape, count);
 }
@@ -269,7 +271,8 @@ static void
 copy_counts(Tape *tape, u32 to, KirValue to_first, u32 from, KirValue from_first)
 {
     KirBuilder *b = tape->frame->builder;
-    KirValue s = rxn__kir_for(b, index_of(tape, 0), index_of(tape, tape->frame->network->species_count));
+    KirValue s =
+        rxn__kir_for(b, index_of(tape, 0), index_of(tape, tape->frame->network->species_count));
     KirValue there = to_first ? kir_add(b, to_first, s) : s;
     KirValue here = from_first ? kir_add(b, from_first, s) : s;
     rxn__kir_set(b, to, there, rxn__kir_get(b, from, here));
@@ -364,8 +367,7 @@ weight_place(const Tape *tape, u32 set, u32 row, u32 column)
 static void
 add_weight(Tape *tape, KirValue *weights, u32 place, KirValue value)
 {
-    weights[place] =
-        weights[place] ? kir_add(tape->frame->builder, weights[place], value) : value;
+    weights[place] = weights[place] ? kir_add(tape->frame->builder, weights[place], value) : value;
 }
 
 /* factor * dF/datom of one functional, to the weights of a set. */
@@ -458,7 +460,8 @@ rxn__tape_weight(Tape *tape, u32 set, u32 column)
     if (tape->objective->times.count == 1)
         return rxn__kir_get(b, tape->locals->weight, index_of(tape, first));
     KirValue row = rxn__kir_get(b, tape->observation, 0);
-    KirValue place = kir_add(b, kir_mul(b, row, index_of(tape, tape->recorder.width)), index_of(tape, first));
+    KirValue place =
+        kir_add(b, kir_mul(b, row, index_of(tape, tape->recorder.width)), index_of(tape, first));
     return rxn__kir_get(b, tape->locals->weight, place);
 }
 
@@ -705,8 +708,7 @@ rxn__tape_by_output(const GradientRequest *request, Arena *arena)
 bool
 rxn__tape_applies(const GradientRequest *request, Text *ret_reason)
 {
-    return rxn__gradient_unrolls(request, ret_reason) &&
-           rxn__tape_weights_fit(request, ret_reason);
+    return rxn__gradient_unrolls(request, ret_reason) && rxn__tape_weights_fit(request, ret_reason);
 }
 
 bool
@@ -716,16 +718,17 @@ rxn__tape_weights_fit(const GradientRequest *request, Text *ret_reason)
     u64 sets = objective->functionals.count;
     if (sets * objective->times.count * objective->atoms.count <= MOST_WEIGHTS)
         return true;
-    rxn__text_printf(ret_reason,
-                     "%llu functionals at %u times are too many to go backward from; path-forward and "
-                     "score go forward only",
-                     (unsigned long long)sets, objective->times.count);
+    rxn__text_printf(
+        ret_reason,
+        "%llu functionals at %u times are too many to go backward from; path-forward and "
+        "score go forward only",
+        (unsigned long long)sets, objective->times.count);
     return false;
 }
 
 const char *
-rxn__tape_write(const GradientRequest *request, const TapeMethod *method, GradientRow *row, Arena *arena,
-                NameTable *names, MethodKernel *ret_kernel)
+rxn__tape_write(const GradientRequest *request, const TapeMethod *method, GradientRow *row,
+                Arena *arena, NameTable *names, MethodKernel *ret_kernel)
 {
     Network *network = request->network;
     Tape tape = {.request = request, .method = method, .objective = network->objective};

@@ -39,18 +39,21 @@ typedef struct Tape Tape;
 
 /* One step of the path as the backward pass sees it. The counts (frame's locals) are those during the step. */
 typedef struct TapeStep {
-    KirValue code;       /* u32: the flat reaction that fired at `end`; reaction_count: none */
-    KirValue start, end; /* f64: the state held from start to end; a reaction, if any, fired at end */
-    KirValue number;     /* u64: the step's number, as its block of random numbers has it */
+    KirValue code; /* u32: the flat reaction that fired at `end`; reaction_count: none */
+    KirValue start,
+        end;         /* f64: the state held from start to end; a reaction, if any, fired at end */
+    KirValue number; /* u64: the step's number, as its block of random numbers has it */
 } TapeStep;
 
 /* What an estimator adds. Functions may be NULL but for backward. */
 typedef struct TapeMethod {
     void *context;
-    bool tables;                   /* over the table form of the direct method; else the unrolled one */
-    const GradientRequest *direct; /* a request by the parameters that functionals read themselves, where leaves are
+    bool tables; /* over the table form of the direct method; else the unrolled one */
+    const GradientRequest
+        *direct; /* a request by the parameters that functionals read themselves, where leaves are
                                     * not those of the request; NULL: they are */
-    void (*declare)(Tape *tape, void *context); /* locals of its own; sets, objective, recorder are known */
+    void (*declare)(Tape *tape,
+                    void *context); /* locals of its own; sets, objective, recorder are known */
 
     /* The trajectory is over; functionals and atoms can be had from the recorder. Sets the first adjoints.
      * The observations of the end come with the backward steps. */
@@ -80,8 +83,9 @@ struct Tape {
     const GradientRequest *request;
     const TapeMethod *method;
     const Objective *objective; /* with what explicit derivatives read */
-    Expr *partial;              /* dF/dp where F depends on p itself: [functional * partial_count + p]; or NULL */
-    u32 partial_count;          /* parameters of TapeMethod.direct, or leaves */
+    Expr
+        *partial; /* dF/dp where F depends on p itself: [functional * partial_count + p]; or NULL */
+    u32 partial_count; /* parameters of TapeMethod.direct, or leaves */
     Recorder recorder;
     GradientRow row;
     TapePlan plan;
@@ -91,13 +95,14 @@ struct Tape {
     u32 observation;      /* i32: the row of the latest observation not yet seen; -1: none */
     u32 observation_time; /* f64: its time; -inf: none */
 
-    struct TapeLocals *locals;        /* of grad_tape.c */
-    const OutputTerms *terms;         /* by_output: per output */
+    struct TapeLocals *locals; /* of grad_tape.c */
+    const OutputTerms *terms;  /* by_output: per output */
 };
 
 /* Writes a kernel. row: has functionals, outputs, leaves, by_output, diagnostics; has_direct is set here. */
-const char *rxn__tape_write(const GradientRequest *request, const TapeMethod *method, GradientRow *row,
-                            Arena *arena, NameTable *names, MethodKernel *ret_kernel);
+const char *rxn__tape_write(const GradientRequest *request, const TapeMethod *method,
+                            GradientRow *row, Arena *arena, NameTable *names,
+                            MethodKernel *ret_kernel);
 
 /* Whether the tape takes the request: the unrolled form does, and the weights fit; and the latter alone. */
 bool rxn__tape_applies(const GradientRequest *request, Text *ret_reason);

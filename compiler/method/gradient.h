@@ -58,7 +58,8 @@ typedef struct GradientRequest {
     u32 draws;         /* gumbel: conditional draws of the noise to average over, >= 1 */
     double difference; /* coupled: relative step of the finite difference, > 0 */
     u32 bins, degree;  /* martingale: time bins, degree of the features; 0: its choice */
-    const ControlWeights *control; /* martingale: what its pilot found; NULL: none was run, so that it
+    const ControlWeights
+        *control; /* martingale: what its pilot found; NULL: none was run, so that it
                                     * has no control variate */
 } GradientRequest;
 
@@ -91,8 +92,9 @@ typedef struct GradientKernel {
     GradientLeaf *leaves;
     bool unbiased;       /* proved: for this network and objective */
     const char *remarks; /* what was chosen and why, a sentence; NULL: nothing to say */
-    const double *times; /* [time_count + 1]: the kernel wants these as sample times, the last is +inf; */
-    u32 time_count;      /* NULL: the objective's */
+    const double
+        *times; /* [time_count + 1]: the kernel wants these as sample times, the last is +inf; */
+    u32 time_count; /* NULL: the objective's */
 } GradientKernel;
 
 typedef struct Estimator {

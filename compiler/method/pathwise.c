@@ -145,8 +145,8 @@ measure_of_constant(const Pathwise *pathwise)
             for (u32 s = 0; s < n; s++) {
                 Change change = pathwise->changes[j][k];
                 KirValue *entry = &power[0][change.species * n + s];
-                *entry = add_scaled(frame, *entry, change.delta,
-                                    pathwise->slope[(size_t)j * n + s]);
+                *entry =
+                    add_scaled(frame, *entry, change.delta, pathwise->slope[(size_t)j * n + s]);
             }
     for (u32 k = 1; k < 3; k++)
         for (u32 row = 0; row < n; row++)
@@ -157,8 +157,8 @@ measure_of_constant(const Pathwise *pathwise)
                                          power[0][m * n + column]);
                 }
     KirValue second = kir_sqrt(b, norm(frame, power[1], n));
-    KirValue third = rxn__kir_op(b, KIR_POW, norm(frame, power[2], n),
-                                 rxn__kir_const(b, KIR_F64, 1.0 / 3), 0);
+    KirValue third =
+        rxn__kir_op(b, KIR_POW, norm(frame, power[2], n), rxn__kir_const(b, KIR_F64, 1.0 / 3), 0);
     return kir_max(b, second, third);
 }
 
@@ -181,8 +181,8 @@ rxn__pathwise_rates(Pathwise *pathwise)
                 *drift = add_scaled(frame, *drift, change.delta, value);
             }
         }
-    pathwise->size = has_constant_slopes(pathwise) ? measure_of_constant(pathwise)
-                                                   : norm_of_present(pathwise);
+    pathwise->size =
+        has_constant_slopes(pathwise) ? measure_of_constant(pathwise) : norm_of_present(pathwise);
 }
 
 void
@@ -241,8 +241,7 @@ rxn__pathwise_limit(const Pathwise *pathwise)
 bool
 rxn__pathwise_applies(const GradientRequest *request, Text *ret_reason)
 {
-    return rxn__pathwise_takes(request, ret_reason) &&
-           rxn__gradient_unrolls(request, ret_reason);
+    return rxn__pathwise_takes(request, ret_reason) && rxn__gradient_unrolls(request, ret_reason);
 }
 
 bool
@@ -287,9 +286,10 @@ rxn__pathwise_is_unbiased(const GradientRequest *request, const char **ret_remar
     for (u32 e = 0; e < network->events.count; e++) {
         const Event *event = &network->events.items[e];
         for (u32 k = 0; k < event->assignments.count; k++)
-            assigned &= rxn__expr_is_affine(network, event->assignments.items[k].value, network->arena);
+            assigned &=
+                rxn__expr_is_affine(network, event->assignments.items[k].value, network->arena);
     }
-    *ret_remarks = !laws      ? "biased: not all rate laws are affine in the counts"
+    *ret_remarks = !laws       ? "biased: not all rate laws are affine in the counts"
                    : !observed ? "biased: what is observed is not affine in the counts"
                    : !assigned ? "biased: an event assigns what is not affine in the counts"
                                : "unbiased: all rate laws, and what is observed, are affine in the "

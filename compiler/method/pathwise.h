@@ -22,13 +22,13 @@ enum { PATHWISE_TERMS = 8 };
 typedef struct Pathwise {
     SsaFrame *frame;
     const GradientRequest *request;
-    Change **changes;    /* per flat reaction */
+    Change **changes; /* per flat reaction */
     u32 *change_counts;
-    Expr *gradient;      /* [reaction * species]: da_j/dx_s */
-    Expr *source;        /* [reaction * leaves]: da_j/dp */
-    KirValue *slope;     /* of this step; 0: zero */
-    KirValue *drift;     /* [leaf * species]: b_p of this step; 0: zero */
-    KirValue size;       /* of this step: the measure of J */
+    Expr *gradient;  /* [reaction * species]: da_j/dx_s */
+    Expr *source;    /* [reaction * leaves]: da_j/dp */
+    KirValue *slope; /* of this step; 0: zero */
+    KirValue *drift; /* [leaf * species]: b_p of this step; 0: zero */
+    KirValue size;   /* of this step: the measure of J */
 } Pathwise;
 
 /* Derives; declares nothing in the kernel. */

@@ -120,10 +120,12 @@ void rxn__ssa_init(SsaFrame *frame);
 void rxn__ssa_bind_window(SsaFrame *frame);
 
 /* A block of random numbers: words of 32 bits. low, high: u32, the number of the step; stream: below 65536. */
-void rxn__ssa_block(SsaFrame *frame, u32 stream, KirValue low, KirValue high, KirValue ret_words[4]);
+void rxn__ssa_block(SsaFrame *frame, u32 stream, KirValue low, KirValue high,
+                    KirValue ret_words[4]);
 
 /* The numbers that step (high, low) draws: u in (0, 1) for the waiting time -log(u)/a0, v in [0, 1) for the choice. */
-void rxn__ssa_uniforms(SsaFrame *frame, KirValue low, KirValue high, KirValue *ret_u, KirValue *ret_v);
+void rxn__ssa_uniforms(SsaFrame *frame, KirValue low, KirValue high, KirValue *ret_u,
+                       KirValue *ret_v);
 
 /* Draws the waiting time and the threshold from the total. limit: of the extension, or 0. */
 void rxn__ssa_draw(SsaFrame *frame, KirValue total, KirValue limit);
@@ -217,8 +219,8 @@ const char *rxn__ssa_write_extended(Network *network, const MethodOptions *optio
                                     MethodKernel *ret_kernel);
 const char *rxn__ssa_write_table(Network *network, const MethodOptions *options, Arena *arena,
                                  NameTable *names, MethodKernel *ret_kernel);
-const char *rxn__ssa_write_table_extended(Network *network, const MethodOptions *options, Arena *arena,
-                                          NameTable *names, const SsaExtension *extension,
-                                          MethodKernel *ret_kernel);
+const char *rxn__ssa_write_table_extended(Network *network, const MethodOptions *options,
+                                          Arena *arena, NameTable *names,
+                                          const SsaExtension *extension, MethodKernel *ret_kernel);
 
 #endif

@@ -107,8 +107,9 @@ static const char *
 write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
              MethodKernel *ret_kernel)
 {
-    return rxn__ssa_is_small(network) ? rxn__ssa_write_unrolled(network, options, arena, names, ret_kernel)
-                             : rxn__ssa_write_table(network, options, arena, names, ret_kernel);
+    return rxn__ssa_is_small(network)
+               ? rxn__ssa_write_unrolled(network, options, arena, names, ret_kernel)
+               : rxn__ssa_write_table(network, options, arena, names, ret_kernel);
 }
 
 const Method rxn__method_ssa_direct = {

@@ -192,11 +192,11 @@ rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, 
     if (frame->tracks_jumps)
         frame->jumped = bool_local(frame, "jumped");
     if (frame->extension && frame->extension->limit) {
-        frame->turns = 1; /* a wait that goes on takes no number: the turns would lose their parity */
+        frame->turns =
+            1; /* a wait that goes on takes no number: the turns would lose their parity */
         frame->waits = bool_local(frame, "waits");
         frame->drawn_arrival = f64_local(frame, "drawn_arrival");
-        frame->drawn_threshold =
-            rxn__kir_local(frame->builder, "drawn_threshold", frame->real, 0);
+        frame->drawn_threshold = rxn__kir_local(frame->builder, "drawn_threshold", frame->real, 0);
     }
     declare_events(frame);
     rxn__kir_kernel(frame->builder)->done = frame->done;
@@ -521,8 +521,7 @@ rxn__ssa_block(SsaFrame *frame, u32 stream, KirValue low, KirValue high, KirValu
     KirValue trajectory = kir_trajectory(b);
     KirValue half = rxn__kir_const(b, KIR_U64, 32);
     KirValue key[2] = {kir_cast(b, KIR_U32, seed), kir_cast(b, KIR_U32, kir_shr(b, seed, half))};
-    KirValue counter[4] = {low,
-                           kir_or(b, high, rxn__kir_const(b, KIR_U32, (double)(stream << 16))),
+    KirValue counter[4] = {low, kir_or(b, high, rxn__kir_const(b, KIR_U32, (double)(stream << 16))),
                            kir_cast(b, KIR_U32, trajectory),
                            kir_cast(b, KIR_U32, kir_shr(b, trajectory, half))};
     rxn__kir_philox(b, key, counter, ret_words);

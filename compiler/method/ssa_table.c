@@ -243,7 +243,8 @@ store_rate(SsaFrame *frame, void *context)
         divisor *= rxn__factorial(reaction.reactants.items[k].coefficient);
     KirValue value = rxn__lower(&frame->lower, reaction.rate);
     value = kir_mul(frame->builder, value, rxn__ssa_real(frame, 1 / divisor));
-    rxn__kir_set(frame->builder, rate->table->rate, rxn__ssa_reaction_flat(frame, &reaction), value);
+    rxn__kir_set(frame->builder, rate->table->rate, rxn__ssa_reaction_flat(frame, &reaction),
+                 value);
 }
 
 static void

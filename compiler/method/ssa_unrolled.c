@@ -243,7 +243,8 @@ apply_reaction(SsaFrame *frame, const KirValue *below)
                    lists[s].items[k + 1].delta == lists[s].items[first].delta)
                 k++;
             u32 low = lists[s].items[first].reaction, high = lists[s].items[k].reaction;
-            KirValue fired = low ? kir_and(b, below[high], kir_not(b, below[low - 1])) : below[high];
+            KirValue fired =
+                low ? kir_and(b, below[high], kir_not(b, below[low - 1])) : below[high];
             KirValue moved = kir_add(b, changed, rxn__ssa_real(frame, lists[s].items[first].delta));
             changed = kir_select(b, fired, moved, changed);
             k++;
@@ -297,7 +298,8 @@ rxn__ssa_unrolled_step(SsaFrame *frame, SsaUnrolled *unrolled)
     frame->lower.time = 0;
     if (extension && extension->rates) {
         /* Both ends are at -inf once it has ended. */
-        KirValue end = kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0));
+        KirValue end =
+            kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0));
         KirValue span = kir_max(b, kir_sub(b, end, rxn__kir_get(b, frame->t, 0)),
                                 rxn__kir_const(b, KIR_F64, 0));
         extension->rates(frame, extension->context, unrolled->actual, span);

@@ -220,8 +220,7 @@ leaf_value(Evaluation *evaluation, const ExprNode *node, const double *a)
         return array_value(values->inputs, &input->shape, input->flat, a);
     }
     case EXPR_HOISTED: return hoisted_value(evaluation, node, a);
-    case EXPR_QUANTITY:
-        return values->quantities == NULL ? NAN : values->quantities[node->object];
+    case EXPR_QUANTITY: return values->quantities == NULL ? NAN : values->quantities[node->object];
     default: return apply(node, a);
     }
 }

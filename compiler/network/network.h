@@ -305,7 +305,7 @@ typedef struct ExprUses {
     bool window;    /* TIME_LOW, TIME_HIGH or TIME_MIDDLE */
     bool variables; /* free ones */
     bool quantities;
-    bool sums;      /* has a SUM or a PROD */
+    bool sums; /* has a SUM or a PROD */
 } ExprUses;
 
 ExprUses rxn__expr_uses(const Network *network, Expr expr);

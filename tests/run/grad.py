@@ -362,6 +362,72 @@ def test_trace(program):
         check_equal(program.bad(2, "trace", birth(program), "-o", folder, *flags).err, expected, " ".join(flags))
 
 
+def test_where_scores_are_blind(program):
+    """A reaction of rate zero leaves no trace in any trajectory: that is noticed, of constants and of laws in the states
+    where they are zero. E[P] depends on the leak as on a constant rate: the derivative is 1 - exp(-2)."""
+    leak = program.file("leak.rxn", """model leak
+species A = 1, P = 0
+param leak = 0
+param v = 5
+A -> 0 @ 1
+0 => P @ leak + v*A
+P -> 0 @ 1
+""")
+    expected = 1 - math.exp(-2)
+    flags = ["--of", "P", "--at", "2", "-n", "2000"]
+    for estimator in ("score", "martingale"):
+        blind = grad(program, leak, *flags, "--estimator", estimator)[0]
+        check_equal(blind["unbiased"], False, estimator)
+        share = blind["diagnostics"]["blind fraction"]
+        assert abs(share - expected) < 0.05, share  # of those in which A has died, which has this probability too
+        sees = grad(program, leak, *flags, "--estimator", estimator, "--set", "leak=0.2")[0]
+        check_equal([sees["unbiased"], sees["diagnostics"]["blind fraction"]], [True, 0], estimator)
+        within(sees, [expected], ["leak"])
+        constant = grad(program, birth(program), "--of", "X", *flags[2:], "--estimator", estimator, "--set", "k=0")[0]
+        check_equal([constant["unbiased"], constant["diagnostics"]["blind fraction"]], [False, 1], estimator)
+    for estimator in ("path", "gk"):
+        within(grad(program, leak, *flags, "--estimator", estimator)[0], [expected], ["leak"])
+    err = program.good("grad", leak, *flags, "--estimator", "score", "--quiet", *flags_of(program, [])).err
+    check_in("warning: score: where a propensity is zero and another value of a parameter would make it positive", err)
+    check_in("warning: biased here: score", err)
+
+
+def test_events_that_are_not_affine(program):
+    """What path has a proof for; floor has a derivative that is free of the counts, and is not affine."""
+    text = BIRTH.replace("X = 0", "X = 10") + "at 1: X = %s\n"
+    for assigned, unbiased in (("3*X + 1", True), ("floor(X/2)", False), ("if X > 5 then 2 else 1", False), ("X*X", False)):
+        model = program.file("event.rxn", text % assigned)
+        estimate = grad(program, model, "--of", "X", "--at", "2", "--estimator", "path", "-n", "20")[0]
+        check_equal(estimate["unbiased"], unbiased, "X = " + assigned)
+
+
+def test_tape_in_blocks(program):
+    """Little memory is many blocks, and the same numbers; too little is said to be so."""
+    model = program.file("dosed.rxn", BIRTH.replace("X = 0", "X = 4") + "every 0.25 from 0.5: X = X + 2\n")
+    for model, estimators in ((birth(program), "path-adjoint,gumbel,propensity"), (model, "path-adjoint")):
+        flags = ["--of", "X^2", "--of", "at(X, 3)*average(X, 5, 15)", "--at", "20", "--estimator", estimators, "-n", "40",
+                 "--threads", "1", "--lanes", "4"]
+        plain = without_times(grad(program, model, *flags))
+        for memory in ("16K", "64K", "1M"):
+            check_equal(without_times(grad(program, model, *flags, "--tape-memory", memory)), plain, memory)
+        err = refused(program, 1, model, *flags, "--tape-memory", "100")
+        check_in("the memory for the backward pass is full", err)
+        check_in("--tape-memory", err)
+
+
+def test_extreme_numbers(program):
+    """Nothing is infinite or no number where a rate is tiny, huge or zero, and time is short; at 0 nothing has happened."""
+    every = "score,martingale,path-adjoint,path-forward,gk,gumbel,propensity"
+    for sets in (["k=0"], ["k=0", "g=0"], ["k=1e-30"], ["k=1e-308"], ["k=5e-324"], ["k=1e3", "g=1e3"]):
+        flags = [word for pair in sets for word in ("--set", pair)]
+        for estimate in grad(program, birth(program), "--of", "X^2", "--at", "0,1e-300,2", "--estimator", every, "-n", "40", *flags):
+            what = (sets, estimate["estimator"], estimate["time"])
+            numbers = [estimate["value"]] + [p[key] for p in estimate["parameters"] for key in ("gradient", "se", "sd")]
+            assert all(n is not None and math.isfinite(n) for n in numbers), (what, numbers)
+            if estimate["time"] == 0:
+                check_equal(set(numbers), {0}, what)
+
+
 def test_help(program):
     """The whole text."""
     got = program.good("grad", "--help").out
