@@ -262,6 +262,17 @@ report_tape_full(Fault *fault)
 }
 
 static void
+report_stiff(Fault *fault)
+{
+    rxn__text_printf(&fault->what,
+                     "some rates change more than a million times faster than the next event comes, which "
+                     "the pathwise derivative would have to follow");
+    report_at(fault, (Span){0, 0});
+    note_state(fault);
+    note(fault, "score, martingale and gk need not follow them");
+}
+
+static void
 report_bound(Fault *fault, u32 flat, bool infinite)
 {
     u32 member;
@@ -427,5 +438,6 @@ rxn__report_fault(Driver *driver, const FaultContext *context)
     case RXN_FAULT_EVENT_CASCADE:
     case RXN_FAULT_EVENT_TIME: report_event(&fault, detail, code); break;
     case RXN_FAULT_TAPE_FULL: report_tape_full(&fault); break;
+    case RXN_FAULT_STIFF: report_stiff(&fault); break;
     }
 }

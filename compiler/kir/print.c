@@ -23,6 +23,7 @@ const char *const rxn__kir_fault_names[] = {
     [RXN_FAULT_EVENT_CASCADE] = "event_cascade",
     [RXN_FAULT_EVENT_TIME] = "event_time",
     [RXN_FAULT_TAPE_FULL] = "tape_full",
+    [RXN_FAULT_STIFF] = "stiff",
 };
 const u32 rxn__kir_fault_name_count = COUNT_OF(rxn__kir_fault_names);
 

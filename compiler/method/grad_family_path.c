@@ -300,19 +300,21 @@ bound_of(FamilyPath *path, KirValue length)
 static void
 cross_in_parts(FamilyPath *path, KirValue first, KirValue length)
 {
-    const double most_parts = 1e12; /* beyond that, and for what is no number, it is no number */
+    const double most_parts = 1e6; /* beyond that, and for what is no number, it is a fault */
     KirBuilder *b = path->families.frame->builder;
     KirValue bound = bound_of(path, length);
     KirValue parts =
         kir_max(b, f64(path, 1), kir_ceil(b, kir_mul(b, bound, f64(path, 1 / CUT_REACH))));
     KirValue possible =
         kir_and(b, kir_eq(b, bound, bound), kir_lt(b, parts, f64(path, most_parts)));
-    KirValue nothing = kir_select(b, possible, f64(path, 0), f64(path, NAN));
-    parts = kir_select(b, possible, parts, f64(path, 1));
+    rxn__kir_if(b, kir_not(b, possible));
+    rxn__kir_set(b, path->families.frame->t, 0, rxn__kir_get(b, path->at, 0));
+    rxn__kir_trap(b, RXN_FAULT_STIFF, rxn__kir_const(b, KIR_U32, 0));
+    rxn__kir_close(b);
     KirValue share = kir_div(b, f64(path, 1), parts), part = kir_mul(b, length, share);
     copy(path, path->cut_adjoint, path->adjoint, first);
     KirValue s = each_species(path);
-    rxn__kir_set(b, path->cut_area, s, nothing);
+    rxn__kir_set(b, path->cut_area, s, f64(path, 0));
     close(path);
     rxn__kir_set(b, path->parts, 0, parts);
     rxn__kir_loop(b);

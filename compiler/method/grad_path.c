@@ -498,19 +498,21 @@ cross_part(Path *path, const StepValues *step, const KirValue *force, KirValue p
 static void
 cross_in_parts(Path *path, const StepValues *step, const KirValue *adjoint, const KirValue *force)
 {
-    const double most_parts = 1e12; /* beyond that, and for what is no number, it is no number */
+    const double most_parts = 1e6; /* beyond that, and for what is no number, it is a fault */
     KirBuilder *b = path->tape->frame->builder;
     u32 n = path->coordinates;
     KirValue size = size_of_matrix(path, step->scaled);
     KirValue parts =
         kir_max(b, f64(path, 1), kir_ceil(b, kir_mul(b, size, f64(path, 1 / CUT_REACH))));
     KirValue possible = kir_and(b, kir_eq(b, size, size), kir_lt(b, parts, f64(path, most_parts)));
-    KirValue nothing = kir_select(b, possible, f64(path, 0), f64(path, NAN));
-    parts = kir_select(b, possible, parts, f64(path, 1));
+    rxn__kir_if(b, kir_not(b, possible));
+    rxn__kir_set(b, path->tape->frame->t, 0, rxn__kir_get(b, path->at, 0));
+    rxn__kir_trap(b, RXN_FAULT_STIFF, rxn__kir_const(b, KIR_U32, 0));
+    rxn__kir_close(b);
     KirValue part = kir_div(b, f64(path, 1), parts);
     for (u32 c = 0; c < n; c++) {
         set(path, path->cut_adjoint, c, adjoint[c]);
-        set(path, path->cut_area, c, nothing);
+        set(path, path->cut_area, c, f64(path, 0));
     }
     rxn__kir_set(b, path->cut_left, 0, parts);
     rxn__kir_loop(b);

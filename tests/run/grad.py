@@ -428,6 +428,15 @@ def test_extreme_numbers(program):
                 check_equal(set(numbers), {0}, what)
 
 
+def test_too_stiff_for_an_adjoint(program):
+    """A wait that would take a million substeps and more is a fault, in bounded time."""
+    for form in ("unrolled", "table"):
+        run = program.bad(1, "grad", birth(program), "--set", "g=1e9", "--of", "X", "--at", "2", "--estimator", "path-adjoint",
+                          "-n", "3", "--quiet", "--form", form)
+        check_in("a million times faster", run.err)
+        check_in("note: score, martingale and gk need not follow them", run.err)
+
+
 def test_help(program):
     """The whole text."""
     got = program.good("grad", "--help").out
