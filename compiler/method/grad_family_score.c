@@ -304,6 +304,9 @@ rxn__family_score_write(const GradientRequest *request, Arena *arena, NameTable 
     ret_kernel->row = score.row;
     ret_kernel->leaves = rxn__family_leaves(&score.families);
     ret_kernel->unbiased = true;
+    ret_kernel->remarks =
+        "unbiased if no rate is zero where its derivative is not (not looked for in the "
+        "form of loops)";
     return rxn__ssa_write_table_extended(network, &options, arena, names, &extension,
                                          &ret_kernel->kernel);
 }
