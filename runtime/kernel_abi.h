@@ -24,8 +24,8 @@ typedef enum RxnFaultCode {
     RXN_FAULT_ASSIGNED_VALUE = 10,     /* event << 16 | assignment; not a whole number >= 0 */
     RXN_FAULT_EVENT_CASCADE = 11, /* event; events at one instant trigger each other without end */
     RXN_FAULT_EVENT_TIME = 12,    /* event; its time or period is NaN, or the period not > 0 */
-    RXN_FAULT_TAPE_FULL = 13, /* 0; more steps than an adjoint's tape and checkpoints take */
-    RXN_FAULT_STIFF = 14,     /* 0; rates change too fast against a wait for an adjoint */
+    RXN_FAULT_TAPE_FULL = 13,     /* 0; more steps than an adjoint's tape and checkpoints take */
+    RXN_FAULT_STIFF = 14,         /* 0; rates change too fast against a wait for an adjoint */
 } RxnFaultCode;
 
 typedef struct RxnFault {

@@ -264,9 +264,10 @@ report_tape_full(Fault *fault)
 static void
 report_stiff(Fault *fault)
 {
-    rxn__text_printf(&fault->what,
-                     "some rates change more than a million times faster than the next event comes, which "
-                     "the pathwise derivative would have to follow");
+    rxn__text_printf(
+        &fault->what,
+        "some rates change more than a million times faster than the next event comes, which "
+        "the pathwise derivative would have to follow");
     report_at(fault, (Span){0, 0});
     note_state(fault);
     note(fault, "score, martingale and gk need not follow them");
