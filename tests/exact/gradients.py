@@ -33,8 +33,8 @@ UNBIASED = ("score", "gk", "martingale")
 
 
 class Case:
-    def __init__(self, model, of, at, n, sets=()):
-        self.model, self.of, self.at, self.n, self.sets = model, of, at, n, sets
+    def __init__(self, model, of, at, n, sets=(), wrt=None):
+        self.model, self.of, self.at, self.n, self.sets, self.wrt = model, of, at, n, sets, wrt
 
 
 # Models with the time at which they are read, and the species; three functionals each.
@@ -59,8 +59,10 @@ COUNTS = {
     "schlogl_4": {"score": 400000, "gk": 40000, "martingale": 80000, "path": 10000},
     "toggle_switch": {"score": 1200000, "gk": 200000, "martingale": 20000, "path": 10000},
 }
+# Schloegl's A and B act as c1 and c3 do.
+WRT = {"schlogl": "c1,c2,c3,c4"}
 CASES = {
-    "%s-%s" % (name, kind): Case(model, text % species, at, COUNTS.get(name, USUAL), sets)
+    "%s-%s" % (name, kind): Case(model, text % species, at, COUNTS.get(name, USUAL), sets, WRT.get(model))
     for name, (model, species, at, sets) in MODELS.items()
     for kind, text in FUNCTIONALS.items()
 }
@@ -73,6 +75,8 @@ def call(rxn, case, estimator, n, seed):
         command += ["-n", str(int(n))]
     for s in case.sets:
         command += ["--set", s]
+    if case.wrt:
+        command += ["--wrt", case.wrt]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode != 0:
         sys.exit("%s\nexit status %d\n%s%s" % (" ".join(command), done.returncode, done.stdout, done.stderr))
