@@ -310,3 +310,15 @@ rxn__row_store(SsaFrame *frame, u32 column, KirValue value)
     KirValue index[2] = {rxn__kir_const(b, KIR_I32, 0), rxn__kir_const(b, KIR_I32, column)};
     rxn__kir_store(b, frame->sample, index, value);
 }
+
+const char *
+rxn__gradient_write(const GradientRequest *request, const GradientRow *row, SsaExtension *extension,
+                    Arena *arena, NameTable *names, GradientKernel *ret_kernel)
+{
+    MethodOptions options = {.precision = request->precision};
+    extension->columns = rxn__row_columns(row);
+    ret_kernel->row = *row;
+    ret_kernel->leaves = rxn__gradient_param_leaves(request, arena);
+    return rxn__ssa_write_extended(request->network, &options, arena, names, extension,
+                                   &ret_kernel->kernel);
+}

@@ -11,6 +11,7 @@
 #ifndef RXN_METHOD_GRAD_RECORD_H
 #define RXN_METHOD_GRAD_RECORD_H
 
+#include "compiler/method/gradient.h"
 #include "compiler/method/ssa.h"
 #include "compiler/network/objective.h"
 
@@ -61,6 +62,12 @@ u32 rxn__recorder_column(Recorder *recorder, const Atom *atom);
 
 /* Number of a time in the objective's times; the times are there. */
 u32 rxn__objective_row(const Objective *objective, double time);
+
+/* Writes the unrolled kernel of an estimator whose leaves are the request's parameters; sets its row and leaves, and
+ * the extension's columns. */
+const char *rxn__gradient_write(const GradientRequest *request, const GradientRow *row,
+                                SsaExtension *extension, Arena *arena, NameTable *names,
+                                GradientKernel *ret_kernel);
 
 /* Stores a number of the gradient kernel's row (f64). */
 void rxn__row_store(SsaFrame *frame, u32 column, KirValue value);

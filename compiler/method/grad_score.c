@@ -378,19 +378,14 @@ write_kernel(const GradientRequest *request, Arena *arena, NameTable *names,
         .diagnostics = {{SCORE_BLIND, SUMMARY_MEAN}},
     };
     SsaExtension extension = {.context = &kernel,
-                              .columns = rxn__row_columns(&kernel.row),
                               .declare = declare,
                               .start = start,
                               .rates = rates,
                               .record = record,
                               .elapse = elapse,
                               .finish = finish};
-    MethodOptions options = {.precision = request->precision};
-    ret_kernel->row = kernel.row;
-    ret_kernel->leaves = rxn__gradient_param_leaves(request, arena);
     ret_kernel->unbiased = true;
-    return rxn__ssa_write_extended(network, &options, arena, names, &extension,
-                                   &ret_kernel->kernel);
+    return rxn__gradient_write(request, &kernel.row, &extension, arena, names, ret_kernel);
 }
 
 const Estimator rxn__estimator_score = {

@@ -324,7 +324,6 @@ write_kernel(const GradientRequest *request, Arena *arena, NameTable *names,
         .has_direct = true,
     };
     SsaExtension extension = {.context = &kernel,
-                              .columns = rxn__row_columns(&kernel.row),
                               .declare = declare,
                               .start = start,
                               .limit = limit,
@@ -333,12 +332,8 @@ write_kernel(const GradientRequest *request, Arena *arena, NameTable *names,
                               .elapse = elapse,
                               .assign = assign,
                               .finish = finish};
-    MethodOptions options = {.precision = request->precision};
-    ret_kernel->row = kernel.row;
-    ret_kernel->leaves = rxn__gradient_param_leaves(request, arena);
     ret_kernel->unbiased = rxn__pathwise_is_unbiased(request, &ret_kernel->remarks);
-    return rxn__ssa_write_extended(network, &options, arena, names, &extension,
-                                   &ret_kernel->kernel);
+    return rxn__gradient_write(request, &kernel.row, &extension, arena, names, ret_kernel);
 }
 
 const Estimator rxn__estimator_path_forward = {

@@ -928,7 +928,7 @@ large_networks_take_linear_time(void **state)
     double unrolled = milliseconds_since(&start);
     assert_int_equal(n->laws.count,
                      1); /* every reaction turns one into one: all together are conserved */
-    print_message("passes: 200,704 weights %.1f ms, 24,000 reactions %.1f ms\n", layer, unrolled);
+    print_message("# passes: 200,704 weights %.1f ms, 24,000 reactions %.1f ms\n", layer, unrolled);
     assert_true(layer < 1000 && unrolled < 20000);
 }
 

@@ -146,7 +146,7 @@ test_no_memory_in_the_target(void **state)
     (void)state;
     if (!rxn__target_find("llvm")) {
         print_message(
-            "skipped: this build has no LLVM target, whose stage is what is tested here\n");
+            "# skipped: this build has no LLVM target, whose stage is what is tested here\n");
         skip();
     }
     u64 before, allocations;
