@@ -24,7 +24,7 @@
 enum { WATCH_NANOSECONDS = 50 * 1000 * 1000 };
 
 typedef struct Slot {
-    HostChunk chunk;
+    DeviceChunk chunk;
     double *samples; /* with ensemble->rows */
     uint64_t *row_events;
     bool complete;
@@ -46,8 +46,8 @@ typedef struct Worker {
 } Worker;
 
 struct Pool {
-    const HostJob *job;
-    bool (*consume)(void *context, const HostChunk *chunk);
+    const DeviceJob *job;
+    DeviceConsume consume;
     void *context;
     size_t cells; /* doubles of a row of samples */
     int64_t *strides;
@@ -69,23 +69,6 @@ struct Pool {
     Worker *workers;
     uint32_t worker_count;
 };
-
-/* Number of the chunk's first trajectory. */
-static uint64_t
-chunk_first(const HostJob *job, uint64_t chunk)
-{
-    if (chunk <= job->head_chunks)
-        return chunk * job->head_rows;
-    return job->head_chunks * job->head_rows + (chunk - job->head_chunks) * job->tail_rows;
-}
-
-static uint64_t
-chunk_rows(const HostJob *job, uint64_t chunk)
-{
-    uint64_t rows = chunk < job->head_chunks ? job->head_rows : job->tail_rows;
-    uint64_t left = job->ensemble->trajectories - chunk_first(job, chunk);
-    return left < rows ? left : rows;
-}
 
 /* Ends the run: what is running is told so, nothing new begins. With the lock held. */
 static void
@@ -159,13 +142,13 @@ static void
 run_chunk(Worker *worker, uint64_t chunk, RxnFault *fault, char *error, size_t error_size)
 {
     Pool *pool = worker->pool;
-    const HostJob *job = pool->job;
+    const DeviceJob *job = pool->job;
     const RxnEnsemble *ensemble = job->ensemble;
     const RxnKernel *kernel = ensemble->kernel;
     Slot *slot = &pool->slots[chunk % pool->slot_count];
     double *samples = slot->samples ? slot->samples : worker->samples;
     uint64_t *row_events = slot->row_events ? slot->row_events : worker->row_events;
-    uint64_t rows = chunk_rows(job, chunk);
+    uint64_t rows = rxn__chunk_rows(job, chunk);
     if (job->sample != UINT32_MAX)
         worker->buffers[job->sample] = samples;
     if (job->events != UINT32_MAX)
@@ -173,7 +156,7 @@ run_chunk(Worker *worker, uint64_t chunk, RxnFault *fault, char *error, size_t e
     else
         memset(row_events, 0, rows * sizeof *row_events);
     RxnLaunch launch = {
-        .first = chunk_first(job, chunk),
+        .first = rxn__chunk_first(job, chunk),
         .count = rows,
         .buffers = worker->buffers,
         .strides = pool->strides,
@@ -230,7 +213,7 @@ work(void *argument)
             note_fault(pool, chunk, &fault);
         } else if (!worker->cancel && chunk < pool->limit) {
             pool->slots[chunk % pool->slot_count].complete = true;
-            pool->rows_done += chunk_rows(pool->job, chunk);
+            pool->rows_done += rxn__chunk_rows(pool->job, chunk);
             consume_in_order(pool);
         }
     }
@@ -297,19 +280,10 @@ free_workspace(void *space, size_t bytes)
         munmap(space, bytes > 0 ? bytes : 1);
 }
 
-static size_t
-row_elements(const RxnBuffer *buffer, uint32_t sample_count)
-{
-    size_t elements = 1;
-    for (uint32_t k = 0; k < buffer->rank; k++)
-        elements *= buffer->extent[k] ? buffer->extent[k] : sample_count;
-    return elements;
-}
-
 static bool
 prepare_worker(Pool *pool, Worker *worker)
 {
-    const HostJob *job = pool->job;
+    const DeviceJob *job = pool->job;
     const RxnKernel *kernel = job->ensemble->kernel;
     worker->pool = pool;
     worker->buffers = calloc(kernel->buffer_count + 1, sizeof *worker->buffers);
@@ -340,7 +314,7 @@ prepare_worker(Pool *pool, Worker *worker)
 static bool
 prepare(Pool *pool)
 {
-    const HostJob *job = pool->job;
+    const DeviceJob *job = pool->job;
     const RxnEnsemble *ensemble = job->ensemble;
     const RxnKernel *kernel = ensemble->kernel;
     pool->strides = calloc(kernel->buffer_count + 1, sizeof *pool->strides);
@@ -351,7 +325,7 @@ prepare(Pool *pool)
     pool->worker_count = job->threads;
     for (uint32_t b = 0; b < kernel->buffer_count; b++)
         if (kernel->buffers[b].per_trajectory)
-            pool->strides[b] = (int64_t)row_elements(&kernel->buffers[b], ensemble->sample_count);
+            pool->strides[b] = (int64_t)job->buffer_elements[b];
     for (uint32_t s = 0; s < pool->slot_count; s++) {
         Slot *slot = &pool->slots[s];
         if (ensemble->statistics) {
@@ -422,8 +396,8 @@ start_threads(Pool *pool)
 }
 
 RxnOutcome
-rxn__host_run(const HostJob *job, bool (*consume)(void *context, const HostChunk *chunk),
-              void *context, RxnFault *ret_fault, char *error, size_t error_size)
+rxn__host_run(const DeviceJob *job, DeviceConsume consume, void *context, RxnFault *ret_fault,
+              char *error, size_t error_size)
 {
     const RxnEnsemble *ensemble = job->ensemble;
     Pool pool = {

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "runtime/cuda.h"
 #include "runtime/device_host.h"
 #include "runtime/version.h"
 
@@ -58,7 +59,7 @@ rows_of_chunk(uint64_t row_bytes, uint64_t trajectories)
 
 /* Three quarters of the ensemble in chunks of full size, the rest in halves. */
 static void
-divide(const RxnEnsemble *ensemble, HostJob *job)
+divide(const RxnEnsemble *ensemble, DeviceJob *job)
 {
     uint64_t n = ensemble->trajectories;
     uint64_t row_bytes = (uint64_t)ensemble->sample_count * ensemble->columns * sizeof(double);
@@ -71,43 +72,57 @@ divide(const RxnEnsemble *ensemble, HostJob *job)
 
 /* ---- binding ----------------------------------------------------------------------------------- */
 
-static const void *
+static const RxnBinding *
 binding_of(const RxnEnsemble *ensemble, const char *name)
 {
     for (uint32_t k = 0; k < ensemble->binding_count; k++)
         if (strcmp(ensemble->bindings[k].name, name) == 0)
-            return ensemble->bindings[k].data;
+            return &ensemble->bindings[k];
     return NULL;
+}
+
+static size_t
+elements_of(const RxnBuffer *buffer, uint64_t first_extent)
+{
+    size_t elements = 1;
+    for (uint32_t k = 0; k < buffer->rank; k++)
+        elements *= buffer->extent[k] ? buffer->extent[k] : (size_t)first_extent;
+    return elements;
 }
 
 /* Data for all per-launch buffers; finds the two that each trajectory writes. */
 static bool
-bind_buffers(const RxnEnsemble *ensemble, HostJob *job, void **buffers, RxnEnsembleResult *result)
+bind_buffers(const RxnEnsemble *ensemble, DeviceJob *job, void **buffers, size_t *elements,
+             RxnEnsembleResult *result)
 {
     const RxnKernel *kernel = ensemble->kernel;
     job->sample = job->events = UINT32_MAX;
     for (uint32_t b = 0; b < kernel->buffer_count; b++) {
         const RxnBuffer *buffer = &kernel->buffers[b];
         if (buffer->per_trajectory) {
+            elements[b] = elements_of(buffer, ensemble->sample_count);
             if (strcmp(buffer->name, "sample") == 0)
                 job->sample = b;
             else if (strcmp(buffer->name, "events") == 0)
                 job->events = b;
             continue;
         }
-        /* The kernel's buffers are one type for all; per-launch ones are only read. */
-        buffers[b] = (void *)(uintptr_t)binding_of(ensemble, buffer->name);
-        if (!buffers[b]) {
+        const RxnBinding *binding = binding_of(ensemble, buffer->name);
+        if (!binding || !binding->data) {
             snprintf(result->error, sizeof result->error, "no data for the kernel's buffer '%s'",
                      buffer->name);
             return false;
         }
+        /* The kernel's buffers are one type for all; per-launch ones are only read. */
+        buffers[b] = (void *)(uintptr_t)binding->data;
+        elements[b] = elements_of(buffer, binding->elements);
     }
     if (job->sample == UINT32_MAX) {
         snprintf(result->error, sizeof result->error, "the kernel writes no samples");
         return false;
     }
     job->buffers = buffers;
+    job->buffer_elements = elements;
     return true;
 }
 
@@ -121,7 +136,7 @@ typedef struct Collector {
 } Collector;
 
 static bool
-collect(void *context, const HostChunk *chunk)
+collect(void *context, const DeviceChunk *chunk)
 {
     Collector *collector = context;
     const RxnEnsemble *ensemble = collector->ensemble;
@@ -173,31 +188,35 @@ run(const RxnEnsemble *ensemble, RxnEnsembleResult *result)
         .ensemble = ensemble,
         .cells = (size_t)ensemble->sample_count * ensemble->columns,
     };
-    HostJob job = {.ensemble = ensemble};
+    DeviceJob job = {.ensemble = ensemble};
     divide(ensemble, &job);
     job.threads = ensemble->threads ? ensemble->threads : rxn_processors();
     if (job.threads > job.chunk_count)
         job.threads = (uint32_t)job.chunk_count;
     result->threads = job.threads;
     void **buffers = calloc(kernel->buffer_count + 1, sizeof *buffers);
+    size_t *elements = calloc(kernel->buffer_count + 1, sizeof *elements);
     result->fault.witness = calloc(kernel->witness_count + 1, sizeof(double));
     if (ensemble->statistics) {
         result->mean = calloc(collector.cells, sizeof(double));
         result->m2 = calloc(collector.cells, sizeof(double));
     }
     RxnOutcome outcome = RXN_NO_MEMORY;
-    if (!buffers || !result->fault.witness ||
+    if (!buffers || !elements || !result->fault.witness ||
         (ensemble->statistics && !(result->mean && result->m2))) {
         snprintf(result->error, sizeof result->error, "out of memory for the results");
-    } else if (!bind_buffers(ensemble, &job, buffers, result)) {
+    } else if (!bind_buffers(ensemble, &job, buffers, elements, result)) {
         outcome = RXN_BROKEN;
     } else {
         collector.moments.mean = result->mean;
         collector.moments.m2 = result->m2;
-        outcome = rxn__host_run(&job, collect, &collector, &result->fault, result->error,
-                                sizeof result->error);
+        outcome = kernel->cuda ? rxn__cuda_run(&job, collect, &collector, &result->fault,
+                                               result->error, sizeof result->error)
+                               : rxn__host_run(&job, collect, &collector, &result->fault,
+                                               result->error, sizeof result->error);
     }
     free(buffers);
+    free(elements);
     result->trajectories = collector.trajectories;
     result->events = collector.events;
     return outcome;

@@ -39,9 +39,11 @@ typedef struct RxnBuffer {
     bool per_trajectory; /* a row for each trajectory, else one for the launch */
 } RxnBuffer;
 
-/* A kernel, compiled (run) or interpreted (call); exactly one of the two is set. */
+/* A kernel: compiled for the host (run), interpreted (call) or loaded on GPUs (cuda); exactly one of the
+ * three is set. */
 typedef struct RxnKernel {
     RxnKernelFunction run;
+    struct RxnCudaProgram *cuda; /* see cuda.h */
     /* Returns false, with a message in error[0 … size-1], if the kernel itself is at fault. Called by
      * several threads at once. */
     bool (*call)(void *context, const RxnLaunch *launch, char *error, size_t size);
@@ -56,6 +58,7 @@ typedef struct RxnKernel {
 typedef struct RxnBinding {
     const char *name;
     const void *data;
+    uint64_t elements; /* of a buffer whose first extent the launch gives; else not looked at */
 } RxnBinding;
 
 /* Trajectories first … first + count - 1, in order. samples: count rows of sample_count * columns

@@ -31,14 +31,14 @@ rxn__launch_bindings(Launch *launch, u32 *ret_count)
     Pipeline *pipeline = launch->pipeline;
     launch->sample_count = (i32)launch->times->count;
     const RxnBinding fixed[] = {
-        {"seed", &launch->seed},
-        {"parameter", launch->values->params},
-        {"input", launch->values->inputs},
-        {"sample_time", launch->times->times},
-        {"sample_count", &launch->sample_count},
-        {"end_time", &launch->times->end},
-        {"step_limit", &launch->step_limit},
-        {"sample_step", &launch->times->step},
+        {"seed", &launch->seed, 0},
+        {"parameter", launch->values->params, 0},
+        {"input", launch->values->inputs, 0},
+        {"sample_time", launch->times->times, launch->times->count + 1},
+        {"sample_count", &launch->sample_count, 0},
+        {"end_time", &launch->times->end, 0},
+        {"step_limit", &launch->step_limit, 0},
+        {"sample_step", &launch->times->step, 0},
     };
     u32 tables = pipeline->kernel.tables.count, count = 0;
     RxnBinding *bindings = NEW_ARRAY(&pipeline->arena, RxnBinding, COUNT_OF(fixed) + tables);
@@ -46,7 +46,7 @@ rxn__launch_bindings(Launch *launch, u32 *ret_count)
         bindings[count++] = fixed[k];
     for (u32 k = 0; k < tables; k++) {
         const MethodTable *constant = &pipeline->kernel.tables.items[k];
-        bindings[count++] = (RxnBinding){constant->buffer, constant->data};
+        bindings[count++] = (RxnBinding){constant->buffer, constant->data, constant->count};
     }
     *ret_count = count;
     return bindings;

@@ -151,19 +151,19 @@ experiment_run(const Experiment *experiment, Model *model, MethodKernel *kernel,
     u64 step_limit = UINT64_C(1) << 47;
     RxnBinding *bindings = NEW_ARRAY(arena, RxnBinding, 8 + kernel->tables.count);
     const RxnBinding fixed[] = {
-        {"seed", &experiment->seed},
-        {"parameter", model->params},
-        {"input", model->inputs},
-        {"sample_time", experiment->times},
-        {"sample_count", &experiment->time_count},
-        {"end_time", &experiment->end},
-        {"step_limit", &step_limit},
-        {"sample_step", &step},
+        {"seed", &experiment->seed, 0},
+        {"parameter", model->params, 0},
+        {"input", model->inputs, 0},
+        {"sample_time", experiment->times, 0},
+        {"sample_count", &experiment->time_count, 0},
+        {"end_time", &experiment->end, 0},
+        {"step_limit", &step_limit, 0},
+        {"sample_step", &step, 0},
     };
     memcpy(bindings, fixed, sizeof fixed);
     for (u32 k = 0; k < kernel->tables.count; k++)
-        bindings[8 + k] =
-            (RxnBinding){kernel->tables.items[k].buffer, kernel->tables.items[k].data};
+        bindings[8 + k] = (RxnBinding){kernel->tables.items[k].buffer, kernel->tables.items[k].data,
+                                       kernel->tables.items[k].count};
     size_t length = (size_t)experiment->rows * experiment->columns;
     RowKeeper keeper = {calloc(experiment->trajectories * length, sizeof(double)), length};
     RxnEnsemble ensemble = {.kernel = &run,

@@ -180,7 +180,7 @@ run(Scenario *scenario, uint64_t n, uint32_t threads, RxnRows rows, void *rows_c
                         .buffers = fake_buffers,
                         .buffer_count = 3,
                         .witness_count = 1};
-    RxnBinding bindings[] = {{"seed", &seed}};
+    RxnBinding bindings[] = {{"seed", &seed, 0}};
     RxnEnsemble ensemble = {.kernel = &kernel,
                             .bindings = bindings,
                             .binding_count = 1,

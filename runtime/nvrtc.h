@@ -1,0 +1,40 @@
+/* nvrtc.h: NVIDIA's run-time compiler, CUDA C to machine code, opened with dlopen.
+ */
+#ifndef RXN_RUNTIME_NVRTC_H
+#define RXN_RUNTIME_NVRTC_H
+
+#include "runtime/rxn.h"
+
+typedef struct RxnNvrtc RxnNvrtc;
+
+/* RXN_REFUSED: not found (error says where it was looked for, and what to install), or older than 12. */
+RxnOutcome rxn__nvrtc_open(RxnNvrtc **ret_nvrtc, char *error, size_t error_size);
+
+void rxn__nvrtc_close(RxnNvrtc *nvrtc); /* may be NULL */
+
+/* 12040: NVRTC 12.4. */
+uint32_t rxn__nvrtc_version(const RxnNvrtc *nvrtc);
+
+/* Whether it makes machine code for an architecture; 90: sm_90. */
+bool rxn__nvrtc_knows(const RxnNvrtc *nvrtc, uint32_t architecture);
+
+/* The newest architecture whose PTX a device of this one can take; 0: none. */
+uint32_t rxn__nvrtc_nearest(const RxnNvrtc *nvrtc, uint32_t architecture);
+
+typedef struct RxnNvrtcOutput {
+    void *code; /* a cubin, or PTX text and a zero byte; to be freed */
+    size_t size;
+    char *log; /* what it said, warnings and (with verbose) ptxas' figures; to be freed; or NULL */
+    double seconds;
+} RxnNvrtcOutput;
+
+/* The options are fixed: no contraction, correctly rounded division and square roots, denormals kept, unless
+ * fast_math. RXN_BROKEN: it does not compile; log says why. `name` stands for the text in messages. */
+RxnOutcome rxn__nvrtc_compile(RxnNvrtc *nvrtc, const char *source, const char *name,
+                              uint32_t architecture, bool ptx, bool fast_math, bool verbose,
+                              RxnNvrtcOutput *ret_output, char *error, size_t error_size);
+
+/* All that its output depends on besides source and architecture, as text: its version and the options. */
+void rxn__nvrtc_describe(const RxnNvrtc *nvrtc, bool fast_math, char *text, size_t size);
+
+#endif
