@@ -117,18 +117,23 @@ internal_error(Stages *stages, const char *stage, const char *what)
     return RXN_ERROR_INTERNAL;
 }
 
+/* The kernel for the CPU, where this build has LLVM, and for GPUs, which needs nothing. */
 static RxnStatus
-trace_target(Stages *stages, const Target *target)
+trace_targets(Stages *stages)
 {
     static const struct {
-        const char *stage, *suffix;
+        const char *target, *stage, *suffix;
         TargetForm form;
     } forms[] = {
-        {"kernel", "ll", TARGET_IR},
-        {"kernel-optimized", "ll", TARGET_IR_OPTIMIZED},
-        {"kernel", "s", TARGET_ASSEMBLY},
+        {"llvm", "kernel", "ll", TARGET_IR},
+        {"llvm", "kernel-optimized", "ll", TARGET_IR_OPTIMIZED},
+        {"llvm", "kernel", "s", TARGET_ASSEMBLY},
+        {"cuda", "kernel", "cu", TARGET_IR},
     };
     for (u32 k = 0; k < COUNT_OF(forms); k++) {
+        const Target *target = rxn__target_find(forms[k].target);
+        if (!target)
+            continue;
         Text text;
         const char *error = NULL;
         rxn__text_init(&text, &stages->scratch);
@@ -207,7 +212,7 @@ choose_target(Stages *stages, const Target **ret_target)
     }
     rxn__error(diagnostics, (Span){0, 0}, "there is no device '%s'",
                rxn__shown(stages->session->diagnostics.arena, device, strlen(device)));
-    rxn__note(diagnostics, (Span){0, 0}, "devices: auto, cpu, cuda");
+    rxn__note(diagnostics, (Span){0, 0}, "devices: auto, cpu, cuda, cuda:0,1");
     return RXN_ERROR_USAGE;
 }
 
@@ -243,8 +248,8 @@ finish_kernel(Stages *stages, const Target *target)
                                is_traced(stages) ? trace_kernel : NULL, stages);
     if (broken)
         return internal_error(stages, "kernel passes", broken);
-    if (is_traced(stages) && target) {
-        RxnStatus status = trace_target(stages, target);
+    if (is_traced(stages)) {
+        RxnStatus status = trace_targets(stages);
         if (status != RXN_OK)
             return status;
     }

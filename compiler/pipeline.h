@@ -55,7 +55,7 @@ typedef struct PipelineRequest {
 
     /* Or NULL: called with the text of every stage that changed something, in order: `stage` is
      * "ast", "network", "network-share", "kernel", "kernel-cse", "kernel-optimized"…; `suffix` the
-     * ending of a file name for it ("txt", "kir", "ll", "s"). */
+     * ending of a file name for it ("txt", "kir", "ll", "s", "cu"). */
     void (*trace)(void *context, const char *stage, const char *suffix, PipelineForm form,
                   const char *text, size_t length);
     void *trace_context;

@@ -11,11 +11,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* True and the content, to be freed, if the directory holds a sound entry of this key. */
+/* True and the content, to be freed, if the directory holds a sound entry of this key. The content is
+ * followed by a zero byte, which ret_size does not count, so that text can be used as it is. An unsound
+ * entry is as good as none: what is stored next replaces it. */
 bool rxn__cache_find(const char *directory, const char *key, size_t key_length, void **ret_content,
                      size_t *ret_size);
 
-/* A cache that cannot be written is no error: the next run compiles again. */
+/* Makes the directory (not those above it), for its owner alone. A cache that cannot be written is no
+ * error: the next run compiles again. */
 void rxn__cache_store(const char *directory, const char *key, size_t key_length,
                       const void *content, size_t size);
 

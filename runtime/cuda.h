@@ -19,16 +19,18 @@ typedef struct RxnCudaDevice {
     uint32_t number;       /* the driver's */
     char name[128];        /* "NVIDIA H200" */
     uint32_t architecture; /* 90: sm_90 */
-    uint64_t memory, free; /* bytes, when it was opened */
+    uint64_t memory, free; /* bytes; free: when the first kernel was loaded, 0 before */
     uint32_t multiprocessors;
     uint32_t driver_version; /* 12040: CUDA 12.4 */
 } RxnCudaDevice;
 
-/* devices: numbers with commas between, "0,1", or NULL for device 0. RXN_REFUSED: there is no driver, no
- * GPU, no such GPU; RXN_NO_MEMORY. */
+/* devices: numbers with commas between, "0,1", or "all", or NULL for device 0. RXN_REFUSED: there is no
+ * driver, one too old, no GPU, no such GPU; RXN_NO_MEMORY. The GPUs go on opening behind: that one cannot be
+ * had (another program has it for itself, say) is what the first rxn__cuda_load reports. */
 RxnOutcome rxn__cuda_open(const char *devices, RxnCuda **ret_cuda, char *error, size_t error_size);
 
-void rxn__cuda_close(RxnCuda *cuda); /* may be NULL */
+/* May be NULL. To be called before the process ends: GPUs may still be opening. */
+void rxn__cuda_close(RxnCuda *cuda);
 
 uint32_t rxn__cuda_device_count(const RxnCuda *cuda);
 
@@ -46,13 +48,14 @@ typedef struct RxnCudaProgramInfo {
     uint64_t workers;       /* trajectories in flight on the device */
     double seconds_compile; /* NVRTC's; 0 where a binary or the cache had it */
     bool from_cache, from_ptx;
+    char note[200]; /* what the user should know of it, such as why it is PTX; or "" */
 } RxnCudaProgramInfo;
 
-/* Takes the kernel's binary for each device, else its cache entry, else compiles its source; where the
- * machine code of NVRTC is for none of the devices (it is older than them), its PTX, which the driver
- * compiles. cache: a directory, or NULL. The kernel has to outlive the program. RXN_REFUSED: no NVRTC, one
- * too old, not enough memory or registers on the device; RXN_BROKEN: the text does not compile, and error
- * begins with NVRTC's log. */
+/* Takes the kernel's binary for each device, else its cache entry, else compiles its source; where NVRTC
+ * makes no machine code for the device (it is older), its PTX, which the driver compiles; without a source
+ * or NVRTC, a binary that the device can take otherwise. cache: a directory, or NULL. The kernel and the
+ * RxnCuda have to outlive the program. RXN_REFUSED: no NVRTC, one too old, not enough shared memory or
+ * registers on the device; RXN_BROKEN: the text does not compile, and error begins with NVRTC's log. */
 RxnOutcome rxn__cuda_load(RxnCuda *cuda, const RxnCudaKernel *kernel, const char *cache,
                           RxnCudaProgram **ret_program, char *error, size_t error_size);
 
@@ -60,7 +63,10 @@ void rxn__cuda_unload(RxnCudaProgram *program); /* may be NULL */
 
 const RxnCudaProgramInfo *rxn__cuda_program_info(const RxnCudaProgram *program);
 
-/* Runs all chunks of the job, whose kernel has a program; see device_host.h for the rest. */
+/* Runs all chunks of the job, whose kernel has a program, on all its devices; see device_host.h for the rest.
+ * A program runs one job at a time (its constants are the job's).
+ * `consume` is called from threads of its own, one at a time. RXN_NO_MEMORY: not even the smallest piece of
+ * the job fits a device. RXN_BROKEN: the kernel crashed; the RxnCuda is then of no more use. */
 RxnOutcome rxn__cuda_run(const DeviceJob *job, DeviceConsume consume, void *context,
                          RxnFault *ret_fault, char *error, size_t error_size);
 

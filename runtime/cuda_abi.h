@@ -3,13 +3,15 @@
  * A kernel is one text, which is CUDA C++ and plain C at once (so that a host compiler can run it in tests). It
  * defines these __global__ functions, all with C linkage:
  *
- *   rxn_uniform(RxnCudaLaunch)   one block: the region `launch`, once; writes launch.uniform. Only where
- *                                uniform_bytes > 0.
+ *   rxn_uniform(RxnCudaLaunch)   one block: the region `launch`, once per run and device; writes
+ *                                launch.uniform. Only where uniform_bytes > 0. Of the launch block, only
+ *                                uniform, buffer and stride are set, and of buffer only per-launch ones.
  *   rxn_kernel(RxnCudaLaunch)    the trajectories. Workers (threads, warps or blocks, as the shape says) take
  *                                rows from *next until none is left: any grid does, so one that just fills
  *                                the device is taken.
  *   rxn_reduce(RxnCudaReduce)    what rxn__moments_of_rows does, to the bit, for many chunks at once; and the
- *                                events of each chunk. Thread (x, y) of the grid has cell x of chunk y.
+ *                                events of each chunk. Thread (x, y) of the grid has cell x of chunk y;
+ *                                blocks are 1 thread high, and of any width.
  *
  * All addresses are the device's. Launch blocks are passed by value; behind RxnCudaLaunch follow, in the same
  * parameter, uint64_t buffer[n] and int64_t stride[n] for the n buffers in order of declaration.
@@ -78,6 +80,10 @@ typedef struct RxnCudaKernel {
     uint32_t uniform_threads; /* of the one block of rxn_uniform */
     uint32_t shared_bytes;    /* dynamic shared memory of a block of rxn_kernel */
     uint64_t uniform_bytes;
+    /* The first constant_bytes of the uniform_bytes are, after rxn_uniform and before rxn_kernel, to be copied
+     * on the device into the text's variable rxn_constants (__constant__ memory, found by cuModuleGetGlobal):
+     * operands from there cost neither registers nor loads. 0: the text has no such variable. */
+    uint64_t constant_bytes;
     uint64_t workspace_bytes; /* per trajectory in flight */
     uint32_t buffer_count, witness_count;
     int fast_math;

@@ -108,6 +108,13 @@ rxn__json_run(FILE *file, const RxnReport *report)
     number_entry(file, "seconds_run", result->seconds);
     number_entry(file, "events_per_second",
                  result->seconds > 0 ? (double)result->events / result->seconds : 0);
+    if (report->exact) {
+        fputs("  \"exact\": true,\n", file);
+        number_entry(file, "lost_mass", report->exact->lost);
+        count_entry(file, "states", report->exact->states);
+        count_entry(file, "transitions", report->exact->transitions);
+        count_entry(file, "products", report->exact->products);
+    }
     if (report->se) {
         count_entry(file, "pilot", report->pilot);
         fputs("  \"variance_reduction\": [", file);

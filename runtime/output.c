@@ -7,6 +7,12 @@
 #include <math.h>
 #include <string.h>
 
+double
+rxn__report_sd(const RxnReport *report, size_t cell)
+{
+    return report->exact ? sqrt(report->result->m2[cell]) : rxn_ensemble_sd(report->result, cell);
+}
+
 static size_t
 format_whole(char *text, uint64_t value)
 {
@@ -75,7 +81,7 @@ rxn__csv_statistics(FILE *file, const RxnReport *report)
         for (uint32_t c = 0; c < report->columns; c++) {
             size_t cell = (size_t)k * report->columns + c;
             put_number(file, ',', report->result->mean[cell]);
-            put_number(file, ',', rxn_ensemble_sd(report->result, cell));
+            put_number(file, ',', rxn__report_sd(report, cell));
             if (report->se)
                 put_number(file, ',', report->se[cell]);
         }

@@ -76,7 +76,9 @@ describe(const RxnReport *report, char *title, size_t size)
     unsigned shown = (unsigned)trajectory_count(report);
     rxn__format_grouped(count, sizeof count, report->result->trajectories);
     int at;
-    if (report->result->trajectories == 1)
+    if (report->exact)
+        at = snprintf(title, size, "%.200s: mean ± sd, exact (master equation)", report->model);
+    else if (report->result->trajectories == 1)
         at = snprintf(title, size, "%.200s: one trajectory", report->model);
     else if (!report->each)
         at = snprintf(title, size, "%.200s: mean ± sd of %s trajectories", report->model, count);
@@ -159,7 +161,7 @@ put_statistics(FILE *script, const RxnReport *report)
         fprintf(script, "%.17g", report->times[k]);
         for (uint32_t c = 0; c < series; c++) {
             size_t cell = (size_t)k * report->columns + c;
-            double mean = report->result->mean[cell], sd = rxn_ensemble_sd(report->result, cell);
+            double mean = report->result->mean[cell], sd = rxn__report_sd(report, cell);
             put_value(script, mean);
             put_value(script, mean - sd);
             put_value(script, mean + sd);
@@ -167,15 +169,19 @@ put_statistics(FILE *script, const RxnReport *report)
         fputc('\n', script);
     }
     fputs("EOD\nplot", script);
-    for (uint32_t c = 0; c < series; c++)
+    bool one_time = report->sample_count == 1; /* no lines and no bands: bars */
+    for (uint32_t c = 0; c < series && !one_time; c++)
         fprintf(script, "%s $data using 1:%u:%u with filledcurves linecolor '%s' notitle",
                 c ? ", \\\n    " : "", 3 * c + 3, 3 * c + 4, colours[c % COLOURS]);
-    const char *points = report->sample_count == 1 ? "points pointtype 7" : "lines";
     for (uint32_t c = 0; c < series; c++) {
-        fprintf(script,
-                ", \\\n     $data using 1:%u with %s linewidth 2.4 %s %u linecolor '%s' title ",
-                3 * c + 2, points, report->sample_count == 1 ? "pointsize" : "dashtype",
-                c / COLOURS + 1, colours[c % COLOURS]);
+        fputs(c || !one_time ? ", \\\n     " : " ", script);
+        if (one_time)
+            fprintf(script, "$data using 1:%u:%u:%u with yerrorbars linewidth 1.6 pointtype 7",
+                    3 * c + 2, 3 * c + 3, 3 * c + 4);
+        else
+            fprintf(script, "$data using 1:%u with lines linewidth 2.4 dashtype %u", 3 * c + 2,
+                    c / COLOURS + 1);
+        fprintf(script, " linecolor '%s' title ", colours[c % COLOURS]);
         put_string(script, report->labels[c]);
     }
     fputc('\n', script);

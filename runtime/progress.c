@@ -7,8 +7,8 @@
 
 static const double quiet_seconds = 0.5; /* shorter work needs no bar */
 
-static double
-now(void)
+double
+rxn__seconds(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -49,7 +49,9 @@ rxn__format_grouped(char *ret_text, size_t size, uint64_t value)
 void
 rxn__progress_begin(RxnProgress *progress, FILE *file)
 {
-    *progress = (RxnProgress){.file = file && isatty(fileno(file)) ? file : NULL, .start = now()};
+    *progress = (RxnProgress){.file = file && isatty(fileno(file)) ? file : NULL,
+                              .start = rxn__seconds(),
+                              .counted = "trajectories"};
 }
 
 void
@@ -57,7 +59,7 @@ rxn__progress_show(void *context, uint64_t done, uint64_t total)
 {
     enum { BAR = 30 };
     RxnProgress *progress = context;
-    double elapsed = now() - progress->start;
+    double elapsed = rxn__seconds() - progress->start;
     if (!progress->file || elapsed < quiet_seconds)
         return;
     double part = total > 0 ? (double)done / (double)total : 0;
@@ -68,10 +70,16 @@ rxn__progress_show(void *context, uint64_t done, uint64_t total)
     char all[32], some[32], left[40] = "";
     rxn__format_grouped(some, sizeof some, done);
     rxn__format_grouped(all, sizeof all, total);
+    fprintf(progress->file, "\r[%s] %3.0f %%", bar, 100 * part);
+    if (progress->counted)
+        fprintf(progress->file, "  %s of %s %s", some, all, progress->counted);
     if (done > 0)
         rxn__format_duration(left, sizeof left, elapsed * (1 - part) / part);
-    fprintf(progress->file, "\r[%s] %3.0f %%  %s of %s trajectories%s%s%s\033[K", bar, 100 * part,
-            some, all, done > 0 ? ", " : "", left, done > 0 ? " left" : "");
+    fprintf(progress->file, "%s%s%s\033[K",
+            done == 0           ? ""
+            : progress->counted ? ", "
+                                : "  ",
+            left, done > 0 ? " left" : "");
     fflush(progress->file);
     progress->shown = true;
 }

@@ -9,6 +9,12 @@
 
 #include "runtime/rxn.h"
 
+/* What there is to say of means and variances that were computed, not sampled. */
+typedef struct RxnExactFigures {
+    double lost;                            /* probability that is not accounted for, at most */
+    uint64_t states, transitions, products; /* of the equation that was solved */
+} RxnExactFigures;
+
 typedef struct RxnReport {
     const char *model;
     const char *const *labels; /* [columns] */
@@ -19,6 +25,8 @@ typedef struct RxnReport {
     uint64_t seed;
     double seconds_compile;
     const RxnEnsembleResult *result;
+    /* NULL: an ensemble. Else the result has no trajectories, and m2 holds variances. */
+    const RxnExactFigures *exact;
     /* The first trajectories, whole: [kept][sample_count][columns]; for tables and plots of single ones. */
     const double *kept;
     uint64_t kept_count;
@@ -32,6 +40,9 @@ typedef struct RxnReport {
 } RxnReport;
 
 enum { RXN_NUMBER_ROOM = 32 };
+
+/* Of what is observed; cell: sample * columns + column. */
+double rxn__report_sd(const RxnReport *report, size_t cell);
 
 /* 17 significant digits as %.17g has them ("0.10000000000000001", "100", "nan"); returns the length. */
 size_t rxn__format_number(char ret_text[RXN_NUMBER_ROOM], double value);
@@ -50,7 +61,8 @@ void rxn__csv_each_rows(FILE *file, const RxnReport *report, uint64_t first, uin
 
 /* One object on several lines: model, method, device, precision, threads, seed, trajectories, events,
  * seconds_compile, seconds_run, events_per_second, and lanes, isa, samples, observables, version; with
- * control variates also pilot and variance_reduction, the least and the largest. */
+ * control variates also pilot and variance_reduction, the least and the largest; of exact figures also exact
+ * (true), lost_mass, states, transitions, products, and no trajectories and events (0). */
 void rxn__json_run(FILE *file, const RxnReport *report);
 
 /* A JSON string with its quotation marks; bytes that are no UTF-8 become U+FFFD. */
@@ -81,9 +93,14 @@ void rxn__plot_script(FILE *script, const RxnReport *report, const char *path);
 
 /* ---- progress (progress.c) ---------------------------------------------------------------------- */
 
+/* Of a clock that only goes forward. */
+double rxn__seconds(void);
+
 typedef struct RxnProgress {
     FILE *file;   /* NULL: show nothing */
     double start; /* seconds of the monotonic clock */
+    /* What is counted, "trajectories" from the beginning; NULL: steps that mean nothing to a person. */
+    const char *counted;
     bool shown;
 } RxnProgress;
 

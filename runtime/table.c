@@ -110,7 +110,7 @@ fill_statistics(Table *table, const RxnReport *report)
         set_number(cell(table, r + 1, 0), report->times[k]);
         for (uint32_t c = 1; c < table->columns; c++) {
             size_t at = (size_t)k * report->columns + c - 1;
-            double error = report->se ? report->se[at] : rxn_ensemble_sd(report->result, at);
+            double error = report->se ? report->se[at] : rxn__report_sd(report, at);
             set_mean(cell(table, r + 1, c), report->result->mean[at], error);
         }
     }
@@ -151,6 +151,20 @@ print_control(FILE *file, const RxnReport *report)
         fprintf(file, "; its variance is %.3g to %.3g times less than without control variates",
                 report->least_gain, report->most_gain);
     fprintf(file, " (fitted to a pilot of %s trajectories)\n", pilot);
+}
+
+static void
+print_exact(FILE *file, const RxnReport *report)
+{
+    const RxnExactFigures *exact = report->exact;
+    char states[32], transitions[32], seconds[40];
+    rxn__format_grouped(states, sizeof states, exact->states);
+    rxn__format_grouped(transitions, sizeof transitions, exact->transitions);
+    rxn__format_duration(seconds, sizeof seconds, report->result->seconds);
+    fprintf(file,
+            "master equation on %s %s, %s transitions, in %s; at most %.2g of the probability is "
+            "missing\n",
+            states, exact->states == 1 ? "state" : "states", transitions, seconds, exact->lost);
 }
 
 static void
@@ -211,5 +225,8 @@ rxn__table_run(FILE *file, const RxnReport *report)
     }
     if (report->se)
         print_control(file, report);
-    print_summary(file, report);
+    if (report->exact)
+        print_exact(file, report);
+    else
+        print_summary(file, report);
 }

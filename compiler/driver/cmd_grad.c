@@ -17,16 +17,6 @@ static const Option options[] = {
      "with commas between; auto (default), all, or the names below"},
     {"--wrt", "NAMES", OPTION_TEXTS, AT(wrt),
      "by which params (default: those marked 'fit', else all)"},
-    {"-n", "N", OPTION_COUNT, AT(trajectories), "trajectories (default 1000)"},
-    {"--seed", "S", OPTION_COUNT, AT(seed), "which random numbers (default 1)"},
-    {"--set", "NAME=VALUE", OPTION_TEXTS, AT(sets),
-     "value of a param or input; also NAME[3]=VALUE"},
-    {"--input", "FILE.csv", OPTION_TEXT, AT(input), "values of inputs and params"},
-    {"--device", "NAME", OPTION_TEXT, AT(device), "auto (default), cpu, cuda"},
-    {"--threads", "K", OPTION_COUNT, AT(threads), "threads (default: one per processor)"},
-    {"--precision", "P", OPTION_TEXT, AT(precision), "f64 (default), f32: of the trajectories"},
-    {"--step-limit", "N", OPTION_COUNT, AT(step_limit),
-     "most steps of a trajectory (default 2^47)"},
     {"--tau", "X", OPTION_NUMBER, AT(tau), "gumbel: temperature of the softmax (default 1)"},
     {"--draws", "K", OPTION_COUNT, AT(draws),
      "gumbel: draws of the noise to average over (default 1)"},
@@ -39,13 +29,10 @@ static const Option options[] = {
      "martingale: trajectories of the pilot (default: -n / 10, but 250 .. 1000)"},
     {"--tape-memory", "BYTES", OPTION_TEXT, AT(tape_memory),
      "for all tapes, as 500M or 2G (default: a quarter of what there is)"},
-    {"--cache", "DIR", OPTION_TEXT, AT(cache),
-     "keep compiled kernels there, to start at once next time"},
-    {"-o", "FILE.csv", OPTION_TEXT, AT(csv), "write the derivatives ('-': standard output)"},
-    {"--json", "FILE", OPTION_TEXT, AT(json),
+    {"-o", "FILE.csv", OPTION_TEXT, AT(ensemble.csv),
+     "write the derivatives ('-': standard output)"},
+    {"--json", "FILE", OPTION_TEXT, AT(ensemble.json),
      "write everything that is known ('-': standard output)"},
-    {"--quiet", NULL, OPTION_FLAG, AT(quiet), "no table, no progress bar"},
-    {"--lanes", "W", OPTION_COUNT, AT(lanes), NULL},
     {"--form", "NAME", OPTION_TEXT, AT(form), NULL},
 };
 #undef AT
@@ -69,6 +56,9 @@ static const OptionTable table = {
     .options = options,
     .option_count = COUNT_OF(options),
     .operand = "MODEL",
+    .shared = rxn__ensemble_options,
+    .shared_count = ENSEMBLE_OPTION_COUNT,
+    .shared_offset = offsetof(GradOptions, ensemble),
 };
 
 static void
@@ -113,36 +103,28 @@ memory_of_machine(void)
     return pages > 0 && size > 0 ? (u64)pages * (u64)size : UINT64_C(1) << 30;
 }
 
-/* Every lane of every thread has a tape. How many lanes there are is the target's choice, which comes
- * later: without --lanes, room is kept for the most there can be. */
 static bool
-find_tape_bytes(Grad *grad)
+find_tape_memory(Grad *grad)
 {
     const GradOptions *o = &grad->options;
-    u64 all = memory_of_machine() / 4;
-    if (o->tape_memory && !parse_bytes(o->tape_memory, &all)) {
+    grad->tape_memory = memory_of_machine() / 4;
+    if (o->tape_memory && !parse_bytes(o->tape_memory, &grad->tape_memory)) {
         rxn__driver_error(
             grad->driver, "--tape-memory takes a number of bytes as 500M or 2G, not '%s'",
             rxn__shown(&grad->driver->session.arena, o->tape_memory, strlen(o->tape_memory)));
         return false;
     }
-    u64 tapes = (o->threads ? o->threads : rxn_processors()) * (o->lanes ? o->lanes : 32);
-    grad->tape_bytes = all / tapes;
     return true;
 }
 
 void
 rxn__grad_defaults(GradOptions *options)
 {
-    *options = (GradOptions){.trajectories = 1000,
-                             .seed = 1,
-                             .step_limit = UINT64_C(1) << 47,
+    *options = (GradOptions){.ensemble = rxn__ensemble_defaults(),
                              .draws = 1,
                              .tau = 1,
                              .difference = 0.01,
-                             .estimators = "auto",
-                             .device = "auto",
-                             .precision = "f64"};
+                             .estimators = "auto"};
 }
 
 bool
@@ -167,10 +149,7 @@ check_options(Grad *grad)
     Driver *driver = grad->driver;
     GradOptions *o = &grad->options;
     u32 errors = driver->session.diagnostics.error_count;
-    EnsembleFlags flags = {o->trajectories, o->threads,   o->lanes,
-                           o->step_limit,   o->precision, o->device};
-    rxn__check_ensemble(driver, &flags);
-    o->device = flags.device;
+    rxn__check_ensemble(driver, &o->ensemble);
     rxn__grad_check_objective(driver, o);
     if (!(o->tau > 0))
         rxn__driver_error(driver, "--tau is %g; it has to be positive", o->tau);
@@ -185,11 +164,9 @@ check_options(Grad *grad)
         rxn__driver_error(driver, "--degree takes 1 .. %d", (int)RXN_MAX_GRADES);
     if (o->pilot == 1 || o->pilot > 1000000)
         rxn__driver_error(driver, "--pilot takes 2 .. 1000000");
-    if (o->csv && o->json && strcmp(o->csv, "-") == 0 && strcmp(o->json, "-") == 0)
-        rxn__driver_error(driver, "-o and --json cannot both go to standard output");
     if (o->form && strcmp(o->form, "unrolled") != 0 && strcmp(o->form, "table") != 0)
         rxn__driver_error(driver, "--form takes unrolled and table");
-    find_tape_bytes(grad);
+    find_tape_memory(grad);
     return driver->session.diagnostics.error_count == errors;
 }
 
@@ -222,7 +199,8 @@ rxn__grad_network(Grad *grad)
         .form = !o->form                        ? GRADIENT_FORM_AUTO
                 : strcmp(o->form, "table") == 0 ? GRADIENT_FORM_TABLE
                                                 : GRADIENT_FORM_UNROLLED,
-        .tape_bytes = grad->tape_bytes,
+        .tape_bytes =
+            rxn__grad_tape_bytes(grad, o->ensemble.lanes ? (u32)o->ensemble.lanes : MOST_LANES),
         .tau = o->tau,
         .draws = (u32)o->draws,
         .difference = o->difference,
@@ -232,7 +210,8 @@ rxn__grad_network(Grad *grad)
     return status;
 }
 
-/* With `all`, an estimator that cannot do it is passed over. */
+/* With `all`, an estimator that cannot do it is passed over. One that was named has been asked before (but for what
+ * shows only while the master equation is solved). */
 static RxnStatus
 refuse(Grad *grad, const char *name, const char *reason)
 {
@@ -253,9 +232,54 @@ estimate(Grad *grad, const char *name)
         return rxn__grad_exact(grad, refuse);
     Text reason;
     rxn__text_init(&reason, &grad->pipeline.arena);
-    if (!estimator->applies(&grad->request, &reason))
+    if (grad->all && !estimator->applies(&grad->request, &reason))
         return refuse(grad, name, reason.data);
     return rxn__grad_run(grad, estimator);
+}
+
+/* An estimator of several that could not end is kept with what was reported, at once, for the others may take long.
+ * Trajectories are the same for many of them: the same fault is told once. */
+static void
+keep_failure(Grad *grad, const char *name)
+{
+    Driver *driver = grad->driver;
+    Diagnostics *diagnostics = &driver->session.diagnostics;
+    GradFailure failure = {.estimator = name, .error = "too many errors before"};
+    const char *same = NULL;
+    for (u32 k = diagnostics->list.count; k-- > 0;)
+        if (diagnostics->list.items[k].kind == DIAGNOSTIC_ERROR)
+            failure.error = diagnostics->list.items[k].message;
+    for (u32 k = 0; k < grad->failures.count && !same; k++)
+        if (strcmp(grad->failures.items[k].error, failure.error) == 0)
+            same = grad->failures.items[k].estimator;
+    if (same) {
+        diagnostics->list.count = 0;
+        rxn__driver_error(driver, "the estimator '%s' failed as '%s' did", name, same);
+    } else {
+        rxn__driver_note(driver, "that was the estimator '%s', number %u of %u", name,
+                         grad->running + 1, grad->estimators.count);
+    }
+    vec_push(&grad->pipeline.arena, &grad->failures, failure);
+    rxn__driver_flush(driver);
+}
+
+static RxnStatus
+estimate_all(Grad *grad)
+{
+    u32 count = grad->estimators.count;
+    for (grad->running = 0; grad->running < count; grad->running++) {
+        const char *name = grad->estimators.items[grad->running];
+        RxnStatus status = estimate(grad, name);
+        if (status == RXN_ERROR_INPUT && count > 1)
+            keep_failure(grad, name);
+        else if (status != RXN_OK)
+            return status;
+    }
+    if (grad->estimates.count > 0)
+        return RXN_OK;
+    if (grad->failures.count == 0)
+        rxn__driver_error(grad->driver, "no estimator can differentiate this");
+    return RXN_ERROR_INPUT;
 }
 
 static RxnStatus
@@ -272,12 +296,10 @@ show(Grad *grad)
         if (!rxn__output_commit(grad->driver, &grad->json))
             return RXN_ERROR_INPUT;
     }
-    bool stdout_taken =
-        (o->csv && strcmp(o->csv, "-") == 0) || (o->json && strcmp(o->json, "-") == 0);
-    if (!o->quiet && !stdout_taken)
+    if (!o->ensemble.quiet && !rxn__takes_stdout(&o->ensemble))
         rxn__grad_table(stdout, grad);
     rxn__grad_warnings(grad);
-    return RXN_OK;
+    return grad->failures.count ? RXN_ERROR_INPUT : RXN_OK;
 }
 
 static RxnStatus
@@ -289,37 +311,29 @@ differentiate(void *context)
     grad->stages = (PipelineRequest){
         .file = grad->file,
         .loader = &driver->loader,
-        .device = o->device,
-        .precision = strcmp(o->precision, "f32") == 0 ? KIR_F32 : KIR_F64,
-        .target = {.lanes = (u32)o->lanes, .cache = o->cache},
-        .trajectories = o->trajectories,
+        .device = o->ensemble.device,
+        .precision = strcmp(o->ensemble.precision, "f32") == 0 ? KIR_F32 : KIR_F64,
+        .target = {.lanes = (u32)o->ensemble.lanes, .cache = o->ensemble.cache},
+        .trajectories = o->ensemble.trajectories,
     };
     RxnStatus status = rxn__grad_network(grad);
     if (status != RXN_OK)
         return status;
     rxn__driver_flush(driver);
     grad->stages.goal = PIPELINE_COMPILED;
-    BindRequest bind = {&o->sets, o->input, o->seed};
+    BindRequest bind = {&o->ensemble.sets, o->ensemble.input, o->ensemble.seed};
     if (!rxn__bind(driver, &grad->pipeline, &bind, &grad->values))
         return RXN_ERROR_INPUT;
     find_times(grad);
     if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
         return RXN_ERROR_INPUT;
     rxn__grad_outputs(grad);
-    if (o->csv && !rxn__output_open(driver, &grad->csv, o->csv))
+    if (o->ensemble.csv && !rxn__output_open(driver, &grad->csv, o->ensemble.csv))
         return RXN_ERROR_INPUT;
-    if (o->json && !rxn__output_open(driver, &grad->json, o->json))
+    if (o->ensemble.json && !rxn__output_open(driver, &grad->json, o->ensemble.json))
         return RXN_ERROR_INPUT;
-    for (u32 k = 0; k < grad->estimators.count; k++) {
-        status = estimate(grad, grad->estimators.items[k]);
-        if (status != RXN_OK)
-            return status;
-    }
-    if (grad->estimates.count == 0) {
-        rxn__driver_error(driver, "no estimator can differentiate this");
-        return RXN_ERROR_INPUT;
-    }
-    return show(grad);
+    status = estimate_all(grad);
+    return status == RXN_OK ? show(grad) : status;
 }
 
 RxnStatus
@@ -339,10 +353,13 @@ rxn__cmd_grad(Driver *driver, int argc, char **argv)
     }
     if (!check_options(&grad))
         return RXN_ERROR_USAGE;
+    RxnStatus status = rxn__device_open(driver, &grad.options.ensemble);
+    if (status != RXN_OK)
+        return status;
     if (!rxn__load_model(driver, model, &grad.file))
         return RXN_ERROR_INPUT;
     /* Inside, memory may run out; what was begun is put away here in any case. */
-    RxnStatus status = rxn__session_guard(&driver->session, differentiate, &grad);
+    status = rxn__session_guard(&driver->session, differentiate, &grad);
     rxn__output_drop(&grad.csv);
     rxn__output_drop(&grad.json);
     rxn__gradient_free(grad.reducer);

@@ -1,7 +1,6 @@
 /* cmd_run.c: `rxn run`: simulate a model and show what came out. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "compiler/driver/driver.h"
@@ -9,48 +8,31 @@
 #include "compiler/driver/run_cme.h"
 #include "runtime/report.h"
 
-enum { DEFAULT_TRAJECTORIES = 1000 };
-
 typedef struct RunOptions {
-    u64 trajectories, seed, threads, lanes, step_limit, pilot;
+    EnsembleOptions ensemble;
+    u64 pilot;
     double until, every;
     NumberList at;
-    TextList sets;
-    const char *input, *method, *device, *precision;
-    const char *csv, *json, *plot, *cache;
-    bool each, quiet, control;
-    bool counted; /* -n was given */
+    const char *method, *plot;
+    bool each, control;
 } RunOptions;
 
 #define AT(field) offsetof(RunOptions, field)
 static const Option options[] = {
-    {"-n", "N", OPTION_COUNT, AT(trajectories), "trajectories (default 1000)"},
-    {"--seed", "S", OPTION_COUNT, AT(seed), "which random numbers (default 1)"},
     {"--until", "T", OPTION_NUMBER, AT(until), "end time"},
     {"--every", "DT", OPTION_NUMBER, AT(every), "record at 0, DT, 2 DT, …"},
     {"--at", "T1,T2,...", OPTION_NUMBERS, AT(at), "record at these times"},
-    {"--set", "NAME=VALUE", OPTION_TEXTS, AT(sets),
-     "value of a param or input; also NAME[3]=VALUE"},
-    {"--input", "FILE.csv", OPTION_TEXT, AT(input), "values of inputs and params"},
     {"--method", "NAME", OPTION_TEXT, AT(method),
      "how to simulate (default auto: what suits the model); cme: the master equation"},
-    {"--device", "NAME", OPTION_TEXT, AT(device), "auto (default), cpu, cuda"},
-    {"--threads", "K", OPTION_COUNT, AT(threads), "threads (default: one per processor)"},
-    {"--precision", "P", OPTION_TEXT, AT(precision), "f64 (default), f32"},
-    {"--step-limit", "N", OPTION_COUNT, AT(step_limit),
-     "most steps of a trajectory (default 2^47)"},
-    {"--cache", "DIR", OPTION_TEXT, AT(cache),
-     "keep compiled kernels there, to start at once next time"},
-    {"-o", "FILE.csv", OPTION_TEXT, AT(csv), "write the results ('-': standard output)"},
+    {"-o", "FILE.csv", OPTION_TEXT, AT(ensemble.csv), "write the results ('-': standard output)"},
     {"--each", NULL, OPTION_FLAG, AT(each), "every trajectory by itself instead of mean and sd"},
     {"--control-variates", NULL, OPTION_FLAG, AT(control),
      "means with less noise, and their standard errors"},
     {"--pilot", "N", OPTION_COUNT, AT(pilot),
      "trajectories that the control variates are fitted to (default: -n / 10, but 250 .. 1000)"},
     {"--plot", "FILE", OPTION_TEXT, AT(plot), "draw the results (.svg or .png; needs gnuplot)"},
-    {"--json", "FILE", OPTION_TEXT, AT(json), "write figures about the run ('-': standard output)"},
-    {"--quiet", NULL, OPTION_FLAG, AT(quiet), "no table, no progress bar"},
-    {"--lanes", "W", OPTION_COUNT, AT(lanes), NULL},
+    {"--json", "FILE", OPTION_TEXT, AT(ensemble.json),
+     "write figures about the run ('-': standard output)"},
 };
 #undef AT
 
@@ -72,6 +54,9 @@ static const OptionTable table = {
     .options = options,
     .option_count = COUNT_OF(options),
     .operand = "MODEL",
+    .shared = rxn__ensemble_options,
+    .shared_count = ENSEMBLE_OPTION_COUNT,
+    .shared_offset = offsetof(RunOptions, ensemble),
 };
 
 typedef struct Run {
@@ -87,7 +72,7 @@ typedef struct Run {
     KirType precision;
     OutputFile csv, json;
     ControlledRun controlled;
-    CmeRun cme;
+    RxnExactFigures exact;
     double *kept; /* see RxnReport */
     u64 kept_room;
 } Run;
@@ -104,33 +89,27 @@ is_cme(const RunOptions *o)
 static void
 check_cme(Driver *driver, const RunOptions *o)
 {
-    if (o->counted || o->each)
+    if (o->ensemble.counted || o->each)
         rxn__driver_error(driver, "--method cme has no trajectories, so it takes no %s",
-                          o->counted ? "-n" : "--each");
-    if (strcmp(o->precision, "f32") == 0)
+                          o->ensemble.counted ? "-n" : "--each");
+    if (strcmp(o->ensemble.precision, "f32") == 0)
         rxn__driver_error(driver, "--method cme computes in f64 only");
-    if (strcmp(o->device, "cpu") != 0)
+    if (strcmp(o->ensemble.device, "cpu") != 0 && strcmp(o->ensemble.device, "auto") != 0)
         rxn__driver_error(driver, "--method cme runs on the processor only");
-    if (o->plot)
-        rxn__driver_error(driver, "--plot shows ensembles; with --method cme, -o FILE.csv has what "
-                                  "can be plotted");
 }
 
 static bool
 check_options(Driver *driver, RunOptions *o)
 {
     u32 errors = driver->session.diagnostics.error_count;
-    EnsembleFlags flags = {o->trajectories, o->threads,   o->lanes,
-                           o->step_limit,   o->precision, o->device};
-    rxn__check_ensemble(driver, &flags);
-    o->device = flags.device;
+    rxn__check_ensemble(driver, &o->ensemble);
     if (is_cme(o))
         check_cme(driver, o);
     if (o->plot && !rxn__plot_knows(o->plot)) {
         rxn__driver_error(driver, "--plot takes a name that ends in .svg or .png, not '%s'",
                           rxn__shown(&driver->session.arena, o->plot, strlen(o->plot)));
     }
-    if (o->control && (o->each || o->trajectories == 1))
+    if (o->control && (o->each || o->ensemble.trajectories == 1))
         rxn__driver_error(driver,
                           "--control-variates is for means, of which there are none with %s",
                           o->each ? "--each" : "-n 1");
@@ -142,8 +121,6 @@ check_options(Driver *driver, RunOptions *o)
         rxn__driver_error(driver, "--pilot goes with --control-variates");
     if (o->pilot == 1 || o->pilot > 1000000)
         rxn__driver_error(driver, "--pilot takes 2 .. 1000000");
-    if (o->csv && o->json && strcmp(o->csv, "-") == 0 && strcmp(o->json, "-") == 0)
-        rxn__driver_error(driver, "-o and --json cannot both go to standard output");
     return driver->session.diagnostics.error_count == errors;
 }
 
@@ -182,14 +159,14 @@ describe(Run *run)
         .sample_count = run->times.count,
         .times = run->times.times,
         .method = run->pipeline.method ? run->pipeline.method->name : run->options.method,
-        .device = run->options.device,
+        .device = run->options.ensemble.device,
         .isa = compiled->isa ? compiled->isa : "none",
-        .precision = run->options.precision,
+        .precision = run->options.ensemble.precision,
         .lanes = compiled->lanes,
-        .seed = run->options.seed,
+        .seed = run->options.ensemble.seed,
         .result = &run->result,
-        .each = run->options.each || run->options.trajectories == 1,
-        .written = run->options.csv != NULL,
+        .each = run->options.each || run->options.ensemble.trajectories == 1,
+        .written = run->options.ensemble.csv != NULL,
     };
 }
 
@@ -198,9 +175,10 @@ static void
 make_room(Run *run)
 {
     enum { ROWS_IN_TABLE = 20, MOST_VALUES = 8 << 20 };
-    if (!run->report.each || (run->options.quiet && !run->options.plot))
+    if (!run->report.each || (run->options.ensemble.quiet && !run->options.plot))
         return;
-    u64 row = (u64)run->times.count * run->report.columns, wanted = run->options.trajectories;
+    u64 row = (u64)run->times.count * run->report.columns,
+        wanted = run->options.ensemble.trajectories;
     if (wanted > ROWS_IN_TABLE)
         wanted = ROWS_IN_TABLE;
     if (wanted > MOST_VALUES / row)
@@ -218,23 +196,23 @@ simulate(Run *run)
         .values = &run->values,
         .times = &run->times,
         .precision = run->precision,
-        .seed = run->options.seed,
-        .step_limit = run->options.step_limit,
+        .seed = run->options.ensemble.seed,
+        .step_limit = run->options.ensemble.step_limit,
     };
     u32 count;
     RxnBinding *bindings = rxn__launch_bindings(&launch, &count);
     if (run->csv.file && run->report.each)
         rxn__csv_each_header(run->csv.file, &run->report);
     RxnProgress progress;
-    rxn__progress_begin(&progress, run->options.quiet ? NULL : stderr);
+    rxn__progress_begin(&progress, run->options.ensemble.quiet ? NULL : stderr);
     RxnEnsemble ensemble = {
         .kernel = &run->kernel,
         .bindings = bindings,
         .binding_count = count,
-        .trajectories = run->options.trajectories,
+        .trajectories = run->options.ensemble.trajectories,
         .sample_count = run->times.count,
         .columns = run->report.columns,
-        .threads = (u32)run->options.threads,
+        .threads = (u32)run->options.ensemble.threads,
         .statistics = !run->report.each,
         .rows = run->report.each ? take_rows : NULL,
         .rows_context = run,
@@ -248,10 +226,10 @@ simulate(Run *run)
     if (outcome == RXN_REJECTED) {
         rxn__output_commit(run->driver, &run->csv);
         if (run->driver->session.diagnostics.error_count == 0)
-            rxn__driver_error(run->driver, "'%s' cannot be written", run->options.csv);
+            rxn__driver_error(run->driver, "'%s' cannot be written", run->options.ensemble.csv);
     }
     return rxn__launch_outcome(run->driver, &launch, outcome, &run->result,
-                               run->options.trajectories);
+                               run->options.ensemble.trajectories);
 }
 
 /* ---- what is shown ----------------------------------------------------------------------------- */
@@ -265,11 +243,11 @@ draw(Run *run)
     if (!rxn__plot_run(&run->report, run->options.plot, message, sizeof message)) {
         rxn__driver_error(run->driver, "the plot '%s' could not be made: %s", run->options.plot,
                           message);
-        rxn__driver_note(run->driver,
-                         "the simulation itself is good; -o FILE.csv keeps its results");
+        rxn__driver_note(run->driver, "the %s itself is good; -o FILE.csv keeps its results",
+                         is_cme(&run->options) ? "solution" : "simulation");
         return RXN_ERROR_INPUT;
     }
-    if (message[0] && !run->options.quiet)
+    if (message[0] && !run->options.ensemble.quiet)
         rxn__driver_note(run->driver, "the plot shows %s", message);
     return RXN_OK;
 }
@@ -285,28 +263,13 @@ show(Run *run)
             return RXN_ERROR_INPUT;
     }
     if (run->json.file) {
-        if (is_cme(o))
-            rxn__json_cme(run->json.file, &run->cme, &run->report);
-        else
-            rxn__json_run(run->json.file, &run->report);
+        rxn__json_run(run->json.file, &run->report);
         if (!rxn__output_commit(run->driver, &run->json))
             return RXN_ERROR_INPUT;
     }
-    bool stdout_taken =
-        (o->csv && strcmp(o->csv, "-") == 0) || (o->json && strcmp(o->json, "-") == 0);
-    if (!o->quiet && !stdout_taken && is_cme(o))
-        rxn__table_cme(stdout, &run->cme, &run->report);
-    else if (!o->quiet && !stdout_taken)
+    if (!o->ensemble.quiet && !rxn__takes_stdout(&o->ensemble))
         rxn__table_run(stdout, &run->report);
     return o->plot ? draw(run) : RXN_OK;
-}
-
-static double
-now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 /* ---- control variates -------------------------------------------------------------------------- */
@@ -315,23 +278,23 @@ static RxnStatus
 prepare_control(Run *run, PipelineRequest *request, double *seconds_compile)
 {
     const RunOptions *o = &run->options;
-    double start = now();
+    double start = rxn__seconds();
     request->goal = PIPELINE_COMPILED;
     run->pipeline.method = rxn__method_find("direct-unrolled");
     run->controlled = (ControlledRun){
         .pilot = {.stages = request,
                   .pipeline = &run->pipeline,
                   .values = &run->values,
-                  .trajectories = o->trajectories,
+                  .trajectories = o->ensemble.trajectories,
                   .pilot = o->pilot,
-                  .seed = o->seed,
-                  .threads = o->threads,
-                  .step_limit = o->step_limit},
+                  .seed = o->ensemble.seed,
+                  .threads = o->ensemble.threads,
+                  .step_limit = o->ensemble.step_limit},
         .times = &run->times,
-        .quiet = o->quiet,
+        .quiet = o->ensemble.quiet,
     };
     RxnStatus status = rxn__control_prepare(run->driver, &run->controlled);
-    *seconds_compile += now() - start - run->controlled.found.seconds;
+    *seconds_compile += rxn__seconds() - start - run->controlled.found.seconds;
     return status;
 }
 
@@ -352,11 +315,12 @@ simulate_controlled(Run *run)
 static RxnStatus
 solve_cme(Run *run)
 {
-    run->cme = (CmeRun){.pipeline = &run->pipeline,
-                        .values = &run->values,
-                        .times = &run->times,
-                        .quiet = run->options.quiet};
-    return rxn__run_cme(run->driver, &run->cme, &run->result);
+    CmeRun cme = {.pipeline = &run->pipeline,
+                  .values = &run->values,
+                  .times = &run->times,
+                  .quiet = run->options.ensemble.quiet};
+    run->report.exact = &run->exact;
+    return rxn__run_cme(run->driver, &cme, &run->result, &run->exact);
 }
 
 static RxnStatus
@@ -370,19 +334,19 @@ run_model(void *context)
         .loader = &driver->loader,
         .goal = o->control || is_cme(o) ? PIPELINE_NETWORK : PIPELINE_COMPILED,
         .method = o->method,
-        .device = o->device,
+        .device = o->ensemble.device,
         .precision = run->precision,
-        .target = {.lanes = (u32)o->lanes, .cache = o->cache},
-        .trajectories = o->trajectories,
+        .target = {.lanes = (u32)o->ensemble.lanes, .cache = o->ensemble.cache},
+        .trajectories = o->ensemble.trajectories,
     };
-    double start = now();
+    double start = rxn__seconds();
     RxnStatus status = rxn__pipeline_run(&driver->session, &request, &run->pipeline);
-    double seconds_compile = now() - start;
+    double seconds_compile = rxn__seconds() - start;
     driver->internal_error = run->pipeline.internal_error;
     if (status != RXN_OK)
         return status;
     rxn__driver_flush(driver); /* warnings come before the work that may take long */
-    BindRequest bind = {&run->options.sets, o->input, o->seed};
+    BindRequest bind = {&run->options.ensemble.sets, o->ensemble.input, o->ensemble.seed};
     TimesRequest times = {o->until, o->every, &run->options.at};
     bool good = rxn__bind(driver, &run->pipeline, &bind, &run->values);
     good = rxn__sample_times(driver, &run->pipeline, &times, &run->times) && good;
@@ -393,13 +357,18 @@ run_model(void *context)
         if (status != RXN_OK)
             return status;
     }
+    if (!is_cme(o) && !o->control) {
+        start = rxn__seconds();
+        status = rxn__describe_kernel(driver, &run->pipeline, &run->kernel);
+        seconds_compile += rxn__seconds() - start;
+        if (status != RXN_OK)
+            return status;
+    }
     describe(run);
     run->report.seconds_compile = seconds_compile;
-    if (!is_cme(o))
-        rxn__describe_kernel(&run->pipeline, &run->kernel);
-    if (o->csv && !rxn__output_open(driver, &run->csv, o->csv))
+    if (o->ensemble.csv && !rxn__output_open(driver, &run->csv, o->ensemble.csv))
         return RXN_ERROR_INPUT;
-    if (o->json && !rxn__output_open(driver, &run->json, o->json))
+    if (o->ensemble.json && !rxn__output_open(driver, &run->json, o->ensemble.json))
         return RXN_ERROR_INPUT;
     if (o->plot && rxn__is_a_source(driver, o->plot))
         return RXN_ERROR_INPUT;
@@ -413,14 +382,10 @@ rxn__cmd_run(Driver *driver, int argc, char **argv)
 {
     Run run = {
         .driver = driver,
-        .options = {.trajectories = UINT64_MAX, /* not given */
-                    .seed = 1,
+        .options = {.ensemble = rxn__ensemble_defaults(),
                     .until = NAN,
                     .every = NAN,
-                    .method = "auto",
-                    .device = "auto",
-                    .precision = "f64",
-                    .step_limit = UINT64_C(1) << 47},
+                    .method = "auto"},
     };
     const char *model;
     bool help;
@@ -430,16 +395,19 @@ rxn__cmd_run(Driver *driver, int argc, char **argv)
         rxn__options_help(&table, stdout);
         return RXN_OK;
     }
-    run.options.counted = run.options.trajectories != UINT64_MAX;
-    if (!run.options.counted)
-        run.options.trajectories = DEFAULT_TRAJECTORIES;
     if (!check_options(driver, &run.options))
         return RXN_ERROR_USAGE;
-    run.precision = strcmp(run.options.precision, "f32") == 0 ? KIR_F32 : KIR_F64;
+    run.precision = strcmp(run.options.ensemble.precision, "f32") == 0 ? KIR_F32 : KIR_F64;
+    if (is_cme(&run.options))
+        run.options.ensemble.device = "cpu";
+    RxnStatus status =
+        is_cme(&run.options) ? RXN_OK : rxn__device_open(driver, &run.options.ensemble);
+    if (status != RXN_OK)
+        return status;
     if (!rxn__load_model(driver, model, &run.file))
         return RXN_ERROR_INPUT;
     /* Inside, memory may run out; what was begun is put away here in any case. */
-    RxnStatus status = rxn__session_guard(&driver->session, run_model, &run);
+    status = rxn__session_guard(&driver->session, run_model, &run);
     rxn__output_drop(&run.csv);
     rxn__output_drop(&run.json);
     rxn_ensemble_release(&run.result);

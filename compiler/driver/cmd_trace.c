@@ -1,7 +1,7 @@
 /* cmd_trace.c: `rxn trace`: every stage of a model's compilation as a numbered file.
  *
  *     00-ast.txt  01-network.txt  02-network-share.txt …  07-kernel.kir  08-kernel-fold.kir …
- *     12-kernel.ll  13-kernel-optimized.ll  14-kernel.s
+ *     12-kernel.ll  13-kernel-optimized.ll  14-kernel.s  15-kernel.cu
  *
  * With --of it is the kernel of an estimator of derivatives instead of one that simulates.
  *
@@ -48,7 +48,7 @@ static const OptionTable table = {
     .synopsis = "rxn trace MODEL -o DIR [OPTION…]",
     .summary =
         "Writes every stage of the model's compilation to DIR as a numbered text file: the tree,\n"
-        "the network after each pass, the kernel after each pass, LLVM's IR, assembly.",
+        "the network after each pass, the kernel after each pass, LLVM's IR, assembly, CUDA C.",
     .options = options,
     .option_count = COUNT_OF(options),
     .operand = "MODEL",
@@ -135,13 +135,6 @@ trace_gradient(Trace *trace)
     if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
         return RXN_ERROR_INPUT;
     const Estimator *estimator = rxn__estimator_find(grad->estimators.items[0]);
-    Text reason;
-    rxn__text_init(&reason, &grad->pipeline.arena);
-    if (!estimator->applies(&grad->request, &reason)) {
-        rxn__driver_error(driver, "the estimator '%s' cannot differentiate this: %s",
-                          estimator->name, reason.data);
-        return RXN_ERROR_INPUT;
-    }
     grad->stages.goal = PIPELINE_OPTIMIZED;
     status = rxn__pipeline_gradient(&driver->session, &grad->stages, estimator, &grad->request,
                                     &grad->pipeline);
@@ -196,7 +189,8 @@ check_gradient(Trace *trace)
     options->at = o->at;
     options->wrt = o->wrt;
     options->estimators = o->estimator;
-    trace->grad.tape_bytes = TAPE_BYTES;
+    trace->grad.tape_memory = TAPE_BYTES;
+    options->ensemble.threads = options->ensemble.lanes = 1;
     if (o->of.count == 0) {
         if (o->at.count == 0 && o->wrt.count == 0 && strcmp(o->estimator, "auto") == 0)
             return true;

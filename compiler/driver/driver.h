@@ -10,6 +10,7 @@
 
 #include "compiler/base/base.h"
 #include "compiler/pipeline.h"
+#include "runtime/cuda.h"
 #include "runtime/rxn.h"
 
 typedef struct Driver {
@@ -17,6 +18,8 @@ typedef struct Driver {
     SourceLoader loader;
     const char *internal_error; /* of RXN_ERROR_INTERNAL: the stage and what is broken */
     bool quiet_failure;         /* the reader of our output is gone: nothing is worth saying */
+    RxnCuda *cuda;              /* the GPUs of this run, or NULL */
+    const char *cuda_cache;     /* where their kernels are kept, or NULL */
 } Driver;
 
 typedef RxnStatus (*Command)(Driver *driver, int argc, char **argv);
@@ -64,6 +67,10 @@ typedef struct OptionTable {
     const Option *options;
     u32 option_count;
     const char *operand; /* what the one operand is called */
+    /* Options that several commands have, and where in the values the struct lies that their offsets are of. */
+    const Option *shared;
+    u32 shared_count;
+    size_t shared_offset;
 } OptionTable;
 
 /* Reads the arguments into *values (a struct that `offset`s point into) and *ret_operand. Every mistake
@@ -157,31 +164,80 @@ bool rxn__sample_times(Driver *driver, Pipeline *pipeline, const TimesRequest *r
 
 /* ---- faults.c ---------------------------------------------------------------------------------- */
 
+/* That a kernel simulates coupled pairs of trajectories, whose copies differ in these parameters (flat; one of
+ * them in each pair, by turns), or, with none, in a jump. */
+typedef struct PairRun {
+    const u32 *chosen;
+    u32 chosen_count;
+    double difference; /* GradientRequest.difference */
+} PairRun;
+
 typedef struct FaultContext {
     const Pipeline *pipeline;
     const ModelValues *values;
     const RxnFault *fault;
     KirType precision;
     u64 seed, step_limit;
+    const PairRun *pair; /* or NULL */
 } FaultContext;
 
 /* Says in words why the trajectory could not go on. */
 void rxn__report_fault(Driver *driver, const FaultContext *context);
 
+/* fault_pair.c: a fault of a pair as one of the model's. */
+typedef struct PairFault {
+    RxnFault
+        fault; /* of the model's reaction, species or event, in the state of the copy where it went wrong */
+    ModelValues values; /* that copy's */
+    const char *note;   /* which copy it was, a sentence */
+} PairFault;
+
+/* False where it cannot be told: the fault is then shown as it is. */
+bool rxn__fault_of_pair(const FaultContext *context, Arena *arena, NameTable *names,
+                        PairFault *ret_fault);
+
 /* ---- kernel.c ---------------------------------------------------------------------------------- */
 
-/* The pipeline's kernel as the runtime sees it, whether compiled or interpreted. */
-void rxn__describe_kernel(Pipeline *pipeline, RxnKernel *ret_kernel);
+/* The pipeline's kernel as the runtime sees it: compiled, interpreted, or loaded on the GPUs, which may fail. */
+RxnStatus rxn__describe_kernel(Driver *driver, Pipeline *pipeline, RxnKernel *ret_kernel);
 
 /* ---- launch.c: what all commands that run an ensemble share ------------------------------------ */
 
-typedef struct EnsembleFlags {
-    u64 trajectories, threads, lanes, step_limit;
-    const char *precision, *device;
-} EnsembleFlags;
+typedef struct EnsembleOptions {
+    u64 trajectories, seed, threads, lanes, step_limit;
+    TextList sets;
+    const char *input, *device, *precision, *cache;
+    const char *csv, *json;
+    bool quiet;
+    bool counted;            /* -n was given */
+    bool chose_device;       /* --device was given */
+    const char *device_wish; /* as it was given; `device` is "cpu", "cuda" or "interpreter" */
+} EnsembleOptions;
 
-/* Reports what is out of range; puts a device in the place of "auto". */
-bool rxn__check_ensemble(Driver *driver, EnsembleFlags *flags);
+enum { ENSEMBLE_OPTION_COUNT = 11 };
+extern const Option rxn__ensemble_options[ENSEMBLE_OPTION_COUNT];
+
+/* What holds where nothing is said. */
+EnsembleOptions rxn__ensemble_defaults(void);
+
+/* Once they are read: puts numbers and a device in the place of what was left open; reports what is out of range. */
+bool rxn__check_ensemble(Driver *driver, EnsembleOptions *options);
+
+/* gpu.c: whether --device is one that there is; sets device_wish. False after an error. */
+bool rxn__check_device(Driver *driver, EnsembleOptions *options);
+
+/* gpu.c: opens the GPUs that are wanted, or settles what `auto` is. They go on opening behind, so it is best done
+ * early. */
+RxnStatus rxn__device_open(Driver *driver, EnsembleOptions *options);
+
+/* gpu.c: the pipeline's kernel on the GPUs, until the pipeline is closed. */
+RxnStatus rxn__load_on_gpus(Driver *driver, Pipeline *pipeline, RxnCudaProgram **ret_program);
+
+/* gpu.c: of the smallest of the GPUs; and trajectories in flight on one of them, about. */
+u64 rxn__gpu_memory(const Driver *driver, u64 *ret_workers);
+
+/* Whether -o or --json go to standard output, so that nothing else should. */
+bool rxn__takes_stdout(const EnsembleOptions *options);
 
 /* One run of the pipeline's kernel. */
 typedef struct Launch {
@@ -191,6 +247,7 @@ typedef struct Launch {
     KirType precision;
     u64 seed, step_limit;
     i32 sample_count; /* the bindings' own: set by rxn__launch_bindings */
+    const PairRun *pair;
 } Launch;
 
 /* Data for the kernel's buffers, in the pipeline's arena; it points into the launch. */

@@ -405,8 +405,8 @@ report_event(Fault *fault, u32 number, RxnFaultCode code)
     note(fault, every ? "a period has to be more than 0" : "a time has to be a number");
 }
 
-void
-rxn__report_fault(Driver *driver, const FaultContext *context)
+static void
+report(Driver *driver, const FaultContext *context)
 {
     Network *network = context->pipeline->network;
     Fault fault = {
@@ -441,4 +441,21 @@ rxn__report_fault(Driver *driver, const FaultContext *context)
     case RXN_FAULT_TAPE_FULL: report_tape_full(&fault); break;
     case RXN_FAULT_STIFF: report_stiff(&fault); break;
     }
+}
+
+void
+rxn__report_fault(Driver *driver, const FaultContext *context)
+{
+    Session *session = &driver->session;
+    FaultContext alone = *context;
+    PairFault fault;
+    bool of_pair =
+        context->pair && rxn__fault_of_pair(context, &session->arena, &session->names, &fault);
+    if (of_pair) {
+        alone.fault = &fault.fault;
+        alone.values = &fault.values;
+    }
+    report(driver, &alone);
+    if (of_pair)
+        rxn__driver_note(driver, "%s", fault.note);
 }

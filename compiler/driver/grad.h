@@ -9,13 +9,12 @@
 #include "runtime/gradient.h"
 
 typedef struct GradOptions {
-    u64 trajectories, seed, threads, lanes, step_limit, draws, bins, degree, pilot;
+    EnsembleOptions ensemble;
+    u64 draws, bins, degree, pilot;
     double tau, difference;
     NumberList at;
-    TextList of, sets, wrt;
+    TextList of, wrt;
     const char *estimators, *tape_memory, *form;
-    const char *input, *device, *precision, *cache, *csv, *json;
-    bool quiet;
 } GradOptions;
 
 /* What one estimator found. Arrays are [outputs] or [outputs][parameters]. */
@@ -38,11 +37,19 @@ typedef struct GradEstimate {
     const double *diagnostic_values;
 } GradEstimate;
 
+/* An estimator that began and could not end. */
+typedef struct GradFailure {
+    const char *estimator;
+    const char *error; /* what was reported, without its notes */
+} GradFailure;
+
 /* The derivatives of an output's expression, in the order of its RxnOutput. */
 typedef struct OutputDerivatives {
     Expr value;
     const Expr *first, *second, *direct, *mixed;
 } OutputDerivatives;
+
+enum { MOST_LANES = 32 };
 
 typedef struct Grad {
     Driver *driver;
@@ -54,7 +61,7 @@ typedef struct Grad {
     ModelValues values;
     SampleTimes times; /* those of the objective */
     GradientRequest request;
-    u64 tape_bytes;      /* of one trajectory */
+    u64 tape_memory;     /* of all tapes at once */
     const char **labels; /* of the parameters */
 
     RxnOutput *outputs;
@@ -64,7 +71,9 @@ typedef struct Grad {
     bool all;           /* estimators that cannot do it are left out, not an error */
     const char *choice; /* why auto took what it took; NULL: the user chose */
     VEC(const char *) estimators;
+    u32 running; /* number of the estimator */
     VEC(GradEstimate) estimates;
+    VEC(GradFailure) failures;
     RxnGradient *reducer; /* of the estimator that is running */
     OutputFile csv, json;
 } Grad;
@@ -80,7 +89,7 @@ RxnStatus rxn__grad_network(Grad *grad);
 bool rxn__grad_parameters(Grad *grad);
 
 /* grad_estimators.c: from --estimator to names; and the choice of `auto`, for which the request has to be
- * whole. False after errors. */
+ * whole. False after errors, of which one is that an estimator that was asked for by name cannot do it. */
 bool rxn__grad_check_estimators(Driver *driver, const char *list);
 bool rxn__grad_estimators(Grad *grad);
 
@@ -93,7 +102,10 @@ void rxn__grad_linearize(void *context, u32 output, const double *means, RxnOutp
 /* The parameters behind the leaves of the pipeline's kernel; false where there are too many. */
 bool rxn__grad_leaf_map(Grad *grad, RxnLeafMap *ret_map);
 
-/* grad_run.c: runs one estimator and appends what it found. */
+/* grad_run.c: what the tape of one trajectory may take where each thread has so many lanes. */
+u64 rxn__grad_tape_bytes(const Grad *grad, u32 lanes);
+
+/* Runs one estimator and appends what it found. */
 RxnStatus rxn__grad_run(Grad *grad, const Estimator *estimator);
 
 /* What to do where an estimator cannot do it, and why: an error, or nothing. */
@@ -101,6 +113,10 @@ typedef RxnStatus (*GradRefuse)(Grad *grad, const char *name, const char *reason
 
 /* grad_exact.c: as rxn__grad_run, from the master equation. */
 RxnStatus rxn__grad_exact(Grad *grad, GradRefuse refuse);
+
+/* What stands in the way of it by the request's form, before anything is solved; NULL: nothing. The values have to
+ * be bound. */
+const char *rxn__grad_exact_obstacle(Grad *grad);
 
 /* ---- grad_figures.c ----------------------------------------------------------------------------- */
 

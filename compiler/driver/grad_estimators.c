@@ -149,6 +149,45 @@ choose(Grad *grad, const char **ret_why)
     return NULL;
 }
 
+/* ---- a list of names --------------------------------------------------------------------------- */
+
+/* NULL: it can do it. */
+static const char *
+obstacle_of(Grad *grad, const char *name)
+{
+    const Estimator *estimator = rxn__estimator_find(name);
+    if (!estimator)
+        return rxn__grad_exact_obstacle(grad);
+    Text reason;
+    rxn__text_init(&reason, &grad->pipeline.arena);
+    return estimator->applies(&grad->request, &reason) ? NULL : reason.data;
+}
+
+/* Before any of them runs: a mistake in the last name should not cost the time of the others. */
+static bool
+check_list(Grad *grad)
+{
+    u32 count = grad->estimators.count, able = 0;
+    Text rest;
+    rxn__text_init(&rest, &grad->pipeline.arena);
+    for (u32 k = 0; k < count; k++) {
+        const char *name = grad->estimators.items[k], *obstacle = obstacle_of(grad, name);
+        if (!obstacle)
+            rxn__text_printf(&rest, "%s%s", able++ ? "," : "", name);
+        else
+            rxn__driver_error(grad->driver, "the estimator '%s' cannot differentiate this: %s",
+                              name, obstacle);
+    }
+    if (able == count)
+        return true;
+    if (able)
+        rxn__driver_note(grad->driver, "the others can: --estimator %s", rest.data);
+    else if (count > 1)
+        rxn__driver_note(grad->driver,
+                         "--estimator all takes those that can, and says why the others cannot");
+    return false;
+}
+
 bool
 rxn__grad_estimators(Grad *grad)
 {
@@ -173,10 +212,11 @@ rxn__grad_estimators(Grad *grad)
     for (const Estimator *const *e = rxn__estimators; grad->all && *e; e++)
         if (!is_form(*e))
             add(grad, (*e)->name);
-    if (grad->all)
+    if (grad->all) {
         add(grad, "exact");
-    else
-        for (const char *name; (name = next_name(&grad->pipeline.arena, &list));)
-            add(grad, name);
-    return true;
+        return true;
+    }
+    for (const char *name; (name = next_name(&grad->pipeline.arena, &list));)
+        add(grad, name);
+    return check_list(grad);
 }

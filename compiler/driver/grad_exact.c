@@ -1,7 +1,6 @@
 /* grad_exact.c: the estimator `exact`, which estimates nothing: derivatives of the master equation.
  */
 #include <math.h>
-#include <time.h>
 
 #include "compiler/cme/cme.h"
 #include "compiler/driver/grad.h"
@@ -10,14 +9,6 @@
 /* With `all` the master equation is a companion that must not take much longer than the rest: some
  * seconds. By name it may take its time. */
 static const double work_of_a_companion = 2e10;
-
-static double
-now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static const char *
 describe(Arena *arena, const CmeGradient *gradient)
@@ -31,6 +22,21 @@ describe(Arena *arena, const CmeGradient *gradient)
     return text.data;
 }
 
+/* One that is cancelled from the start gets as far as its plan. */
+const char *
+rxn__grad_exact_obstacle(Grad *grad)
+{
+    static const volatile int cancelled = 1;
+    CmeOptions options = {.cancel = &cancelled};
+    CmeModel model = {grad->pipeline.network, grad->values.params, grad->values.inputs};
+    CmeGradient ignored;
+    const char *reason = NULL;
+    RxnStatus status = rxn__cme_gradient(&model, grad->pipeline.network->objective,
+                                         grad->request.wrt, grad->request.wrt_count, &options,
+                                         &grad->pipeline.arena, &ignored, &reason);
+    return status == RXN_ERROR_INPUT ? reason : NULL;
+}
+
 RxnStatus
 rxn__grad_exact(Grad *grad, GradRefuse refuse)
 {
@@ -38,7 +44,8 @@ rxn__grad_exact(Grad *grad, GradRefuse refuse)
     Network *network = pipeline->network;
     size_t cells = (size_t)grad->output_count * grad->request.wrt_count;
     RxnProgress progress;
-    rxn__progress_begin(&progress, grad->options.quiet ? NULL : stderr);
+    rxn__progress_begin(&progress, grad->options.ensemble.quiet ? NULL : stderr);
+    progress.counted = NULL;
     CmeOptions options = {
         .work_limit = grad->all ? work_of_a_companion : 0,
         .cancel = rxn__interrupt_begin(),
@@ -48,7 +55,7 @@ rxn__grad_exact(Grad *grad, GradRefuse refuse)
     CmeModel model = {network, grad->values.params, grad->values.inputs};
     CmeGradient gradient = {0};
     const char *reason = NULL;
-    double start = now();
+    double start = rxn__seconds();
     RxnStatus status =
         rxn__cme_gradient(&model, network->objective, grad->request.wrt, grad->request.wrt_count,
                           &options, &pipeline->arena, &gradient, &reason);
@@ -67,7 +74,7 @@ rxn__grad_exact(Grad *grad, GradRefuse refuse)
         .unbiased = true,
         .exact = true,
         .remarks = describe(&pipeline->arena, &gradient),
-        .seconds = now() - start,
+        .seconds = rxn__seconds() - start,
         .value = gradient.value,
         .value_se = NEW_ARRAY(&pipeline->arena, double, grad->output_count + 1),
         .value_error = gradient.value_error,

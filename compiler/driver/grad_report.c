@@ -85,9 +85,9 @@ json_estimate(FILE *file, const Grad *grad, const GradEstimate *estimate, u32 k)
         text(file, d ? ", " : "", estimate->diagnostics[d].name);
         number(file, ": ", estimate->diagnostic_values[d]);
     }
-    fprintf(file, "},\n    \"seed\": %" PRIu64, grad->options.seed);
-    text(file, ",\n    \"device\": ", grad->options.device);
-    text(file, ",\n    \"precision\": ", grad->options.precision);
+    fprintf(file, "},\n    \"seed\": %" PRIu64, grad->options.ensemble.seed);
+    text(file, ",\n    \"device\": ", grad->options.ensemble.device);
+    text(file, ",\n    \"precision\": ", grad->options.ensemble.precision);
     fputs("\n  }", file);
 }
 
@@ -102,6 +102,13 @@ rxn__grad_json(FILE *file, const Grad *grad)
             json_estimate(file, grad, &grad->estimates.items[e], k);
             first = false;
         }
+    for (u32 e = 0; e < grad->failures.count; e++) {
+        text(file, first ? "  {\n    \"estimator\": " : ",\n  {\n    \"estimator\": ",
+             grad->failures.items[e].estimator);
+        text(file, ",\n    \"error\": ", grad->failures.items[e].error);
+        fputs("\n  }", file);
+        first = false;
+    }
     fputs("\n]\n", file);
 }
 
@@ -229,11 +236,18 @@ percent(Table *table, double ratio)
     return figure(table, ratio < 0.1 ? "%.2g" : "%.0f", 100 * ratio, " %");
 }
 
+/* Then each row says whose it is. */
+static bool
+has_several(const Grad *grad)
+{
+    return grad->estimates.count + grad->failures.count > 1;
+}
+
 static void
 header_row(Table *table, const char *title)
 {
     const Grad *grad = table->grad;
-    bool several = grad->estimates.count > 1;
+    bool several = has_several(grad);
     Row row = {{title, several ? "estimator" : NULL, "estimate", "±", "rel. ±", "sd", "time",
                 rxn__grad_found(grad, "exact") && several ? "bias/±" : NULL,
                 rxn__grad_found(grad, "score") && several ? "work" : NULL}};
@@ -246,12 +260,15 @@ value_rows(Table *table, u32 output)
     const Grad *grad = table->grad;
     for (u32 e = 0; e < grad->estimates.count; e++) {
         const GradEstimate *estimate = &grad->estimates.items[e];
-        Row row = {
-            {e == 0 ? "value" : NULL, grad->estimates.count > 1 ? estimate->estimator : NULL}};
+        Row row = {{e == 0 ? "value" : NULL, has_several(grad) ? estimate->estimator : NULL}};
         double value = estimate->value[output], se = estimate->value_se[output];
         estimate_texts(table, value, se, estimate->exact, &row.cells[2], &row.cells[3]);
         if (!estimate->exact && se > 0)
             row.cells[4] = percent(table, se / fabs(value));
+        vec_push(table->arena, &table->rows, row);
+    }
+    for (u32 e = 0; e < grad->failures.count; e++) {
+        Row row = {{NULL, grad->failures.items[e].estimator, "failed"}};
         vec_push(table->arena, &table->rows, row);
     }
 }
@@ -260,7 +277,7 @@ static void
 parameter_rows(Table *table, u32 output, u32 p)
 {
     const Grad *grad = table->grad;
-    bool several = grad->estimates.count > 1;
+    bool several = has_several(grad);
     for (u32 e = 0; e < grad->estimates.count; e++) {
         const GradEstimate *estimate = &grad->estimates.items[e];
         GradCell cell = rxn__grad_cell(grad, estimate, output, p);
@@ -322,7 +339,7 @@ group_rows(Table *table, u32 output, u32 p, u32 count)
         char all[32];
         rxn__format_grouped(all, sizeof all, count);
         const char *title = cell_text(table, "rms of d/d %s, %s", name_of_group(table, p), all);
-        Row row = {{e == 0 ? title : NULL, grad->estimates.count > 1 ? estimate->estimator : NULL}};
+        Row row = {{e == 0 ? title : NULL, has_several(grad) ? estimate->estimator : NULL}};
         estimate_texts(table, sqrt(squares), sqrt(errors), estimate->exact, &row.cells[2],
                        &row.cells[3]);
         if (!estimate->exact)
@@ -330,7 +347,7 @@ group_rows(Table *table, u32 output, u32 p, u32 count)
         row.cells[6] = duration(table, estimate->seconds);
         vec_push(table->arena, &table->rows, row);
         row = (Row){{cell_text(table, "largest: %s", grad->labels[largest.parameter]),
-                     grad->estimates.count > 1 ? estimate->estimator : NULL}};
+                     has_several(grad) ? estimate->estimator : NULL}};
         estimate_texts(table, largest.gradient, largest.se, estimate->exact, &row.cells[2],
                        &row.cells[3]);
         row.cells[4] = percent(table, rxn__grad_relative_error(&largest));
@@ -467,6 +484,9 @@ rxn__grad_table(FILE *file, const Grad *grad)
         fprintf(file, "auto takes %s: %s\n", grad->estimators.items[0], grad->choice);
     for (u32 e = 0; e < grad->estimates.count; e++)
         print_estimator(file, grad, &grad->estimates.items[e]);
+    for (u32 e = 0; e < grad->failures.count; e++)
+        fprintf(file, "%s: failed: %s\n", grad->failures.items[e].estimator,
+                grad->failures.items[e].error);
     if (grad->estimates.count > 1 && rxn__grad_found(grad, "score"))
         fputs("work: variance times time, relative to score\n", file);
 }

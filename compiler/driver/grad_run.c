@@ -2,19 +2,10 @@
  */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "compiler/driver/grad.h"
 #include "compiler/driver/pilot.h"
 #include "runtime/report.h"
-
-static double
-now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static RxnGradientLayout
 layout_of(const GradientRow *row, bool *is_max)
@@ -98,33 +89,37 @@ rehearse(Grad *grad)
 }
 
 static RxnStatus
-run_ensemble(Grad *grad, const RxnGradientSpec *spec, RxnGradient *gradient, GradEstimate *estimate)
+run_ensemble(Grad *grad, const RxnKernel *kernel, const RxnGradientSpec *spec,
+             RxnGradient *gradient, GradEstimate *estimate)
 {
     /* Most kernels want the objective's times. */
     const GradientKernel *wanted = &grad->pipeline.gradient;
+    /* Only pairs have one leaf each; those of gk do not differ in it. */
+    bool by_value = strcmp(estimate->estimator, "coupled") == 0;
+    PairRun pair = {grad->request.wrt, by_value ? grad->request.wrt_count : 0,
+                    grad->request.difference};
     SampleTimes own = {wanted->times, wanted->time_count, grad->times.end, 0};
     Launch launch = {
         .pipeline = &grad->pipeline,
         .values = &grad->values,
         .times = wanted->times ? &own : &grad->times,
         .precision = grad->stages.precision,
-        .seed = grad->options.seed,
-        .step_limit = grad->options.step_limit,
+        .seed = grad->options.ensemble.seed,
+        .step_limit = grad->options.ensemble.step_limit,
+        .pair = wanted->row.one_leaf ? &pair : NULL,
     };
-    RxnKernel kernel;
-    rxn__describe_kernel(&grad->pipeline, &kernel);
     u32 count;
     RxnBinding *bindings = rxn__launch_bindings(&launch, &count);
     RxnProgress progress;
-    rxn__progress_begin(&progress, grad->options.quiet ? NULL : stderr);
+    rxn__progress_begin(&progress, grad->options.ensemble.quiet ? NULL : stderr);
     RxnEnsemble ensemble = {
-        .kernel = &kernel,
+        .kernel = kernel,
         .bindings = bindings,
         .binding_count = count,
         .trajectories = rxn__gradient_rows_wanted(spec),
         .sample_count = 1,
         .columns = spec->layout.columns,
-        .threads = (u32)grad->options.threads,
+        .threads = (u32)grad->options.ensemble.threads,
         .rows = rxn__gradient_take,
         .rows_context = gradient,
         .cancel = rxn__interrupt_begin(),
@@ -141,13 +136,13 @@ run_ensemble(Grad *grad, const RxnGradientSpec *spec, RxnGradient *gradient, Gra
         rxn__launch_outcome(grad->driver, &launch, outcome, &result, ensemble.trajectories);
     if (outcome == RXN_STOPPED && grad->estimators.count > 1)
         rxn__driver_note(grad->driver, "that was the estimator '%s', number %u of %u",
-                         estimate->estimator, grad->estimates.count + 1, grad->estimators.count);
+                         estimate->estimator, grad->running + 1, grad->estimators.count);
     rxn_ensemble_release(&result);
     return status;
 }
 
 static RxnStatus
-run_and_reduce(Grad *grad, GradEstimate *estimate)
+run_and_reduce(Grad *grad, const RxnKernel *loaded, GradEstimate *estimate)
 {
     const GradientKernel *kernel = &grad->pipeline.gradient;
     bool is_max[RXN_MAX_DIAGNOSTICS];
@@ -157,7 +152,7 @@ run_and_reduce(Grad *grad, GradEstimate *estimate)
         .outputs = grad->outputs,
         .linearize = rxn__grad_linearize,
         .linearize_context = grad,
-        .trajectories = grad->options.trajectories,
+        .trajectories = grad->options.ensemble.trajectories,
     };
     if (!rxn__grad_leaf_map(grad, &spec.map))
         return RXN_ERROR_INPUT;
@@ -165,7 +160,7 @@ run_and_reduce(Grad *grad, GradEstimate *estimate)
     grad->reducer = rxn__gradient_new(&spec);
     if (!grad->reducer)
         return RXN_ERROR_MEMORY;
-    RxnStatus status = run_ensemble(grad, &spec, grad->reducer, estimate);
+    RxnStatus status = run_ensemble(grad, loaded, &spec, grad->reducer, estimate);
     if (status == RXN_OK)
         keep(grad, estimate, rxn__gradient_finish(grad->reducer));
     rxn__gradient_free(grad->reducer);
@@ -183,19 +178,100 @@ run_pilot(Grad *grad, const Estimator *estimator, Pilot *ret_pilot)
         .estimator = estimator,
         .request = &grad->request,
         .values = &grad->values,
-        .trajectories = o->trajectories,
+        .trajectories = o->ensemble.trajectories,
         .pilot = o->pilot,
-        .seed = o->seed,
-        .threads = o->threads,
-        .step_limit = o->step_limit,
+        .seed = o->ensemble.seed,
+        .threads = o->ensemble.threads,
+        .step_limit = o->ensemble.step_limit,
     };
     return rxn__pilot_run(grad->driver, &request, ret_pilot);
+}
+
+/* ---- the kernel -------------------------------------------------------------------------------- */
+
+static bool
+is_on_gpus(const Grad *grad)
+{
+    return strcmp(grad->stages.device, "cuda") == 0;
+}
+
+/* A GPU's own memory, of which a quarter is for tapes as it is of the machine's; a trajectory in flight has one. */
+static u64
+tape_bytes_on_gpus(const Grad *grad)
+{
+    enum {
+        FEWEST_WORKERS = 1024
+    }; /* whole blocks are in flight, however few trajectories there are */
+    u64 workers, memory = rxn__gpu_memory(grad->driver, &workers) / 4;
+    if (grad->options.tape_memory)
+        memory = grad->tape_memory / rxn__cuda_device_count(grad->driver->cuda);
+    if (workers > grad->options.ensemble.trajectories)
+        workers = grad->options.ensemble.trajectories;
+    return memory / (workers > FEWEST_WORKERS ? workers : FEWEST_WORKERS);
+}
+
+/* Every lane of every thread has a tape; a thread without a trajectory has none. */
+u64
+rxn__grad_tape_bytes(const Grad *grad, u32 lanes)
+{
+    const GradOptions *o = &grad->options;
+    if (is_on_gpus(grad))
+        return tape_bytes_on_gpus(grad);
+    u64 threads = o->ensemble.threads ? o->ensemble.threads : rxn_processors();
+    threads = threads < o->ensemble.trajectories ? threads : o->ensemble.trajectories;
+    u64 tapes = threads * lanes;
+    return grad->tape_memory / (tapes ? tapes : 1);
+}
+
+/* How many lanes there will be is the target's choice, which it makes when it sees the kernel, tape included. */
+static u32
+assumed_lanes(const Grad *grad)
+{
+    if (strcmp(grad->stages.device, "interpreter") == 0)
+        return 1;
+    if (grad->options.ensemble.lanes)
+        return (u32)grad->options.ensemble.lanes;
+    if (!grad->options.tape_memory)
+        return MOST_LANES;
+    /* Those of the kernel before, or what is usual. */
+    return grad->pipeline.compiled.lanes ? grad->pipeline.compiled.lanes : MOST_LANES / 2;
+}
+
+static bool
+has_tape(const KirKernel *kernel)
+{
+    for (u32 k = 0; k < kernel->locals.count; k++)
+        if (kernel->locals.items[k].storage)
+            return true;
+    return false;
+}
+
+/* A share of the machine's memory is a lot, and how much of it is used does not matter; but a --tape-memory is meant,
+ * so where another number of lanes was assumed the kernel is made again. */
+static RxnStatus
+compile(Grad *grad, const Estimator *estimator)
+{
+    Session *session = &grad->driver->session;
+    Pipeline *pipeline = &grad->pipeline;
+    PipelineRequest stages = grad->stages;
+    u32 assumed = assumed_lanes(grad);
+    grad->request.tape_bytes = rxn__grad_tape_bytes(grad, assumed);
+    RxnStatus status =
+        rxn__pipeline_gradient(session, &stages, estimator, &grad->request, pipeline);
+    u32 lanes = pipeline->compiled.lanes;
+    bool fits = !grad->options.tape_memory || lanes == assumed || lanes == 0 || is_on_gpus(grad);
+    if (status == RXN_OK && !fits && has_tape(pipeline->kernel.kernel)) {
+        stages.target.lanes = lanes;
+        grad->request.tape_bytes = rxn__grad_tape_bytes(grad, lanes);
+        status = rxn__pipeline_gradient(session, &stages, estimator, &grad->request, pipeline);
+    }
+    grad->driver->internal_error = pipeline->internal_error;
+    return status;
 }
 
 RxnStatus
 rxn__grad_run(Grad *grad, const Estimator *estimator)
 {
-    Driver *driver = grad->driver;
     Pipeline *pipeline = &grad->pipeline;
     Pilot pilot = {0};
     RxnStatus status = RXN_OK;
@@ -203,25 +279,26 @@ rxn__grad_run(Grad *grad, const Estimator *estimator)
         status = run_pilot(grad, estimator, &pilot);
     if (status != RXN_OK)
         return status;
-    double start = now();
-    status = rxn__pipeline_gradient(&driver->session, &grad->stages, estimator, &grad->request,
-                                    pipeline);
+    double start = rxn__seconds();
+    RxnKernel kernel;
+    status = compile(grad, estimator);
     grad->request.control = NULL;
-    driver->internal_error = pipeline->internal_error;
+    if (status == RXN_OK)
+        status = rxn__describe_kernel(grad->driver, pipeline, &kernel);
     if (status != RXN_OK)
         return status;
-    double compiled = now();
+    double compiled = rxn__seconds();
     GradEstimate estimate = {
         .estimator = estimator->name,
         .unbiased = pipeline->gradient.unbiased,
         .remarks = pilot.remark ? pilot.remark : pipeline->gradient.remarks,
         .pilot = pilot.trajectories,
-        .trajectories = grad->options.trajectories,
+        .trajectories = grad->options.ensemble.trajectories,
         .one_leaf = pipeline->gradient.row.one_leaf,
         .seconds_compile = compiled - start + pilot.seconds_compile,
     };
-    status = run_and_reduce(grad, &estimate);
-    estimate.seconds = now() - compiled + pilot.seconds;
+    status = run_and_reduce(grad, &kernel, &estimate);
+    estimate.seconds = rxn__seconds() - compiled + pilot.seconds;
     estimate.events += pilot.events;
     if (status == RXN_OK)
         vec_push(&pipeline->arena, &grad->estimates, estimate);

@@ -36,8 +36,8 @@ call_interpreter(void *context, const RxnLaunch *launch, char *error, size_t siz
     return error[0] == '\0';
 }
 
-void
-rxn__describe_kernel(Pipeline *pipeline, RxnKernel *ret_kernel)
+RxnStatus
+rxn__describe_kernel(Driver *driver, Pipeline *pipeline, RxnKernel *ret_kernel)
 {
     const KirKernel *kernel = pipeline->kernel.kernel;
     RxnBuffer *buffers = NEW_ARRAY(&pipeline->arena, RxnBuffer, kernel->buffers.count + 1);
@@ -60,8 +60,11 @@ rxn__describe_kernel(Pipeline *pipeline, RxnKernel *ret_kernel)
     if (pipeline->interpreted) {
         ret_kernel->call = call_interpreter;
         ret_kernel->context = (void *)(uintptr_t)pipeline->interpreted; /* it is only read */
-    } else {
-        ret_kernel->run = pipeline->compiled.run;
-        ret_kernel->workspace_bytes = pipeline->compiled.workspace_bytes;
+        return RXN_OK;
     }
+    if (pipeline->compiled.cuda)
+        return rxn__load_on_gpus(driver, pipeline, &ret_kernel->cuda);
+    ret_kernel->run = pipeline->compiled.run;
+    ret_kernel->workspace_bytes = pipeline->compiled.workspace_bytes;
+    return RXN_OK;
 }

@@ -5,23 +5,71 @@
 
 #include "compiler/driver/driver.h"
 
-bool
-rxn__check_ensemble(Driver *driver, EnsembleFlags *flags)
+#define AT(field) offsetof(EnsembleOptions, field)
+const Option rxn__ensemble_options[ENSEMBLE_OPTION_COUNT] = {
+    {"-n", "N", OPTION_COUNT, AT(trajectories), "trajectories (default 1000)"},
+    {"--seed", "S", OPTION_COUNT, AT(seed), "which random numbers (default 1)"},
+    {"--set", "NAME=VALUE", OPTION_TEXTS, AT(sets),
+     "value of a param or input; also NAME[3]=VALUE"},
+    {"--input", "FILE.csv", OPTION_TEXT, AT(input), "values of inputs and params"},
+    {"--device", "NAME", OPTION_TEXT, AT(device), "auto (default), cpu, cuda, cuda:0,1, cuda:all"},
+    {"--threads", "K", OPTION_COUNT, AT(threads), "threads (default: one per processor)"},
+    {"--precision", "P", OPTION_TEXT, AT(precision), "f64 (default), f32: of the trajectories"},
+    {"--step-limit", "N", OPTION_COUNT, AT(step_limit),
+     "most steps of a trajectory (default 2^47)"},
+    {"--cache", "DIR", OPTION_TEXT, AT(cache),
+     "keep compiled kernels there, to start at once next time; 'none': not those of GPUs either"},
+    {"--quiet", NULL, OPTION_FLAG, AT(quiet), "no table, no progress bar"},
+    {"--lanes", "W", OPTION_COUNT, AT(lanes), NULL},
+};
+#undef AT
+
+EnsembleOptions
+rxn__ensemble_defaults(void)
 {
+    return (EnsembleOptions){.trajectories = UINT64_MAX, /* not given */
+                             .seed = 1,
+                             .step_limit = UINT64_C(1) << 47,
+                             .precision = "f64"};
+}
+
+static bool
+is_stdout(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
+bool
+rxn__takes_stdout(const EnsembleOptions *options)
+{
+    return is_stdout(options->csv) || is_stdout(options->json);
+}
+
+bool
+rxn__check_ensemble(Driver *driver, EnsembleOptions *options)
+{
+    enum { DEFAULT_TRAJECTORIES = 1000 };
     u32 errors = driver->session.diagnostics.error_count;
-    if (flags->trajectories == 0)
+    options->counted = options->trajectories != UINT64_MAX;
+    if (!options->counted)
+        options->trajectories = DEFAULT_TRAJECTORIES;
+    if (options->trajectories == 0)
         rxn__driver_error(driver, "-n is 0; at least one trajectory is needed");
-    if (flags->threads > 4096)
+    if (options->threads > 4096)
         rxn__driver_error(driver, "--threads %llu is more than 4096",
-                          (unsigned long long)flags->threads);
-    rxn__check_precision(driver, flags->precision);
-    if (strcmp(flags->device, "auto") == 0)
-        flags->device = "cpu";
-    rxn__check_lanes(driver, flags->lanes);
-    if (flags->step_limit == 0)
+                          (unsigned long long)options->threads);
+    rxn__check_precision(driver, options->precision);
+    options->chose_device = options->device != NULL;
+    if (!options->device)
+        options->device = "auto";
+    rxn__check_device(driver, options);
+    rxn__check_lanes(driver, options->lanes);
+    if (options->step_limit == 0)
         rxn__driver_error(driver, "--step-limit is 0");
-    if (flags->step_limit > UINT64_C(1) << 47)
+    if (options->step_limit > UINT64_C(1) << 47)
         rxn__driver_error(driver, "--step-limit is more than 2^47");
+    if (is_stdout(options->csv) && is_stdout(options->json))
+        rxn__driver_error(driver, "-o and --json cannot both go to standard output");
     return driver->session.diagnostics.error_count == errors;
 }
 
@@ -59,9 +107,13 @@ rxn__launch_outcome(Driver *driver, const Launch *launch, RxnOutcome outcome,
     switch (outcome) {
     case RXN_DONE: return RXN_OK;
     case RXN_FAULTED:
-        rxn__report_fault(driver,
-                          &(FaultContext){launch->pipeline, launch->values, &result->fault,
-                                          launch->precision, launch->seed, launch->step_limit});
+        rxn__report_fault(driver, &(FaultContext){.pipeline = launch->pipeline,
+                                                  .values = launch->values,
+                                                  .fault = &result->fault,
+                                                  .precision = launch->precision,
+                                                  .seed = launch->seed,
+                                                  .step_limit = launch->step_limit,
+                                                  .pair = launch->pair});
         return RXN_ERROR_INPUT;
     case RXN_STOPPED:
         rxn__driver_error(

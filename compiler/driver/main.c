@@ -162,6 +162,7 @@ main(int argc, char **argv)
             fprintf(stderr, "error: standard output cannot be written: %s\n", strerror(errno));
         status = RXN_ERROR_INPUT;
     }
+    rxn__cuda_close(driver.cuda);
     rxn__session_close(&driver.session);
     switch (status) {
     case RXN_OK: return 0;

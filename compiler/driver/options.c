@@ -94,13 +94,33 @@ rxn__check_lanes(Driver *driver, u64 lanes)
     return false;
 }
 
+/* Number k of the table's own options and, behind them, the shared ones; NULL behind the last. */
+static const Option *
+option_at(const OptionTable *table, u32 k)
+{
+    if (k < table->option_count)
+        return &table->options[k];
+    k -= table->option_count;
+    return k < table->shared_count ? &table->shared[k] : NULL;
+}
+
+/* Where in the values its value is. */
+static void *
+place_of(const OptionTable *table, const Option *option, void *values)
+{
+    bool own = false;
+    for (u32 k = 0; k < table->option_count; k++)
+        own = own || option == &table->options[k];
+    return (char *)values + option->offset + (own ? 0 : table->shared_offset);
+}
+
 static const Option *
 find_option(const OptionTable *table, const char *name, size_t length)
 {
-    for (u32 k = 0; k < table->option_count; k++)
-        if (strlen(table->options[k].name) == length &&
-            strncmp(table->options[k].name, name, length) == 0)
-            return &table->options[k];
+    const Option *option;
+    for (u32 k = 0; (option = option_at(table, k)); k++)
+        if (strlen(option->name) == length && strncmp(option->name, name, length) == 0)
+            return option;
     return NULL;
 }
 
@@ -110,9 +130,10 @@ report_unknown(Driver *driver, const OptionTable *table, const char *name)
 {
     const char *names[64];
     u32 count = 0;
-    for (u32 k = 0; k < table->option_count && count < COUNT_OF(names); k++)
-        if (table->options[k].help)
-            names[count++] = table->options[k].name;
+    const Option *option;
+    for (u32 k = 0; (option = option_at(table, k)) && count < COUNT_OF(names); k++)
+        if (option->help)
+            names[count++] = option->name;
     rxn__driver_error(driver, "unknown option '%s'", shown(driver, name));
     const char *nearest = strlen(name) > 2 ? rxn__nearest(name, count, names) : NULL;
     if (nearest)
@@ -123,9 +144,8 @@ report_unknown(Driver *driver, const OptionTable *table, const char *name)
 }
 
 static bool
-store(Driver *driver, const Option *option, const char *text, void *values)
+store(Driver *driver, const Option *option, const char *text, void *place)
 {
-    void *place = (char *)values + option->offset;
     Arena *arena = &driver->session.arena;
     const char *wanted = NULL;
     switch (option->kind) {
@@ -174,7 +194,7 @@ parse_option(Driver *driver, const OptionTable *table, int argc, char **argv, in
             rxn__driver_error(driver, "%s takes no value", option->name);
             *good = false;
         } else {
-            store(driver, option, NULL, values);
+            store(driver, option, NULL, place_of(table, option, values));
         }
         return 1;
     }
@@ -185,7 +205,7 @@ parse_option(Driver *driver, const OptionTable *table, int argc, char **argv, in
         *good = false;
         return 1;
     }
-    if (!store(driver, option, text, values))
+    if (!store(driver, option, text, place_of(table, option, values)))
         *good = false;
     return equals ? 1 : 2;
 }
@@ -231,8 +251,10 @@ void
 rxn__options_help(const OptionTable *table, FILE *file)
 {
     fprintf(file, "usage: %s\n\n%s\n\n", table->synopsis, table->summary);
-    for (u32 k = 0; k < table->option_count; k++) {
-        const Option *option = &table->options[k];
+    const Option *option;
+    for (u32 k = 0; (option = option_at(table, k)); k++) {
+        if (k == table->option_count)
+            fputc('\n', file);
         if (!option->help)
             continue;
         char head[64];

@@ -5,9 +5,9 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "runtime/philox.h"
+#include "runtime/report.h"
 
 enum {
     PILOT_LEAST = 250,
@@ -20,6 +20,7 @@ enum {
 typedef struct Fit {
     const PilotRequest *wanted;
     const ControlPlan *plan;
+    RxnKernel kernel;
     Arena arena; /* gone when the weights are found */
     u32 n;
     double *value;      /* [functional][n] */
@@ -35,14 +36,6 @@ typedef struct Fit {
     u32 grade;        /* the highest in use */
     bool has_directs; /* D gets a control variate of its own */
 } Fit;
-
-static double
-now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 u64
 rxn__pilot_size(const ControlPlan *plan, u64 trajectories)
@@ -144,12 +137,10 @@ run_ensemble(Driver *driver, Fit *fit, Pilot *pilot)
         .seed = pilot_seed(wanted->seed),
         .step_limit = wanted->step_limit,
     };
-    RxnKernel kernel;
-    rxn__describe_kernel(wanted->pipeline, &kernel);
     u32 count;
     RxnBinding *bindings = rxn__launch_bindings(&launch, &count);
     RxnEnsemble ensemble = {
-        .kernel = &kernel,
+        .kernel = &fit->kernel,
         .bindings = bindings,
         .binding_count = count,
         .trajectories = fit->n,
@@ -428,7 +419,7 @@ rxn__pilot_run(Driver *driver, const PilotRequest *wanted, Pilot *ret_pilot)
     rxn__text_init(&reason, &pipeline->arena);
     *ret_pilot = (Pilot){0};
     wanted->request->control = NULL;
-    double start = now();
+    double start = rxn__seconds();
     RxnStatus status = rxn__pipeline_gradient(&driver->session, wanted->stages,
                                               wanted->estimator->pilot, wanted->request, pipeline);
     driver->internal_error = pipeline->internal_error;
@@ -437,8 +428,11 @@ rxn__pilot_run(Driver *driver, const PilotRequest *wanted, Pilot *ret_pilot)
     Fit fit = {.wanted = wanted,
                .plan = rxn__control_plan(wanted->request, &pipeline->arena, &reason)};
     fit.n = (u32)(wanted->pilot ? wanted->pilot : rxn__pilot_size(fit.plan, wanted->trajectories));
-    ret_pilot->seconds_compile = now() - start;
-    start = now();
+    status = rxn__describe_kernel(driver, pipeline, &fit.kernel);
+    if (status != RXN_OK)
+        return status;
+    ret_pilot->seconds_compile = rxn__seconds() - start;
+    start = rxn__seconds();
     rxn__arena_init(&fit.arena, &driver->session.memory);
     Work work = {driver, &fit, ret_pilot};
     status = rxn__session_guard(&driver->session, run_and_fit, &work);
@@ -446,6 +440,6 @@ rxn__pilot_run(Driver *driver, const PilotRequest *wanted, Pilot *ret_pilot)
         ret_pilot->remark = remark_of(&fit);
     rxn__control_free(fit.control);
     rxn__arena_release(&fit.arena);
-    ret_pilot->seconds = now() - start;
+    ret_pilot->seconds = rxn__seconds() - start;
     return status;
 }

@@ -161,7 +161,9 @@ run_ensemble(Driver *driver, ControlledRun *run, Collector *collector,
         .step_limit = pilot->step_limit,
     };
     RxnKernel kernel;
-    rxn__describe_kernel(pilot->pipeline, &kernel);
+    RxnStatus described = rxn__describe_kernel(driver, pilot->pipeline, &kernel);
+    if (described != RXN_OK)
+        return described;
     u32 count;
     RxnBinding *bindings = rxn__launch_bindings(&launch, &count);
     RxnProgress progress;

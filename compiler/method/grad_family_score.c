@@ -5,9 +5,13 @@
  * reaction j is brought up to date only when a_j is about to change: since[j] is until when it has been. At a
  * sample time the rest is added for all reactions, to what is kept alone. Nothing is summed that would be
  * taken away again, so nothing drifts.
+ *
+ * Every state that lasts is met there, so that is where the score is found to be blind: a propensity was zero for
+ * some time, and a derivative of it was not.
  */
 #include "compiler/method/grad_family.h"
 #include "compiler/method/grad_record.h"
+#include "compiler/method/grad_score.h"
 
 #include <math.h>
 
@@ -21,6 +25,7 @@ typedef struct FamilyScore {
     u32 since;    /* f64[reactions] */
     u32 kept;     /* f64[times * leaves]: the score at sample times */
     u32 snapshot; /* f64[passages * leaves]: the score when a condition held first */
+    u32 unseen;   /* f64[leaves]: not 0 where a zero propensity has had a derivative */
 } FamilyScore;
 
 static KirValue
@@ -42,6 +47,7 @@ declare(SsaFrame *frame, void *context)
     score->since = rxn__kir_local(b, "since", KIR_F64, frame->network->reaction_count + 1);
     score->kept =
         rxn__kir_local(b, "kept_score", KIR_F64, score->objective->times.count * leaves + 1);
+    score->unseen = rxn__kir_local(b, "unseen", KIR_F64, leaves + !leaves);
     if (passages)
         score->snapshot = rxn__kir_local(b, "snapshot", KIR_F64, passages * leaves + 1);
 }
@@ -66,6 +72,24 @@ typedef struct Flush {
     bool moves; /* since = time */
 } Flush;
 
+/* For the member that is bound: sums up what no trajectory shows (see grad_score.h). The propensity in the table is
+ * that of the law and the state only while it lasts: behind a `when` it may be the one before. */
+static void
+look_for_blindness(const Flush *flush, KirValue flat, KirValue since)
+{
+    const Families *families = &flush->score->families;
+    SsaFrame *frame = families->frame;
+    KirBuilder *b = frame->builder;
+    KirValue propensity = rxn__ssa_table_propensity(frame, flat);
+    KirValue zero = kir_eq(b, propensity, rxn__ssa_real(frame, 0));
+    u32 mark = rxn__lower_mark(&frame->lower);
+    rxn__kir_if(b, kir_and(b, zero, kir_lt(b, since, flush->time)));
+    FamilySum sum = {flush->score->unseen, 0, rxn__kir_const(b, KIR_F64, 1), true};
+    rxn__family_add_all(families, &flush->law->leaves, &sum);
+    rxn__kir_close(b);
+    rxn__lower_forget_since(&frame->lower, mark);
+}
+
 static void
 flush_member(SsaFrame *frame, void *context)
 {
@@ -73,6 +97,7 @@ flush_member(SsaFrame *frame, void *context)
     KirBuilder *b = frame->builder;
     KirValue flat = rxn__ssa_reaction_flat(frame, &flush->law->reaction);
     KirValue since = rxn__kir_get(b, flush->score->since, flat);
+    look_for_blindness(flush, flat, since);
     FamilySum sum = {flush->to, flush->base, kir_sub(b, since, flush->time), false};
     rxn__family_add_all(&flush->score->families, &flush->law->leaves, &sum);
     if (flush->moves)
@@ -257,11 +282,60 @@ store_direct(FamilyScore *score, u32 number)
             rxn__recorder_value(&score->recorder, score->partial[(size_t)number * count + k]));
 }
 
+/* Leaves are whole arrays; of parameters those alone count that are asked for. */
+static bool *
+find_wanted(const Families *families)
+{
+    bool *wanted = NEW_ARRAY(families->arena, bool, families->leaves + 1);
+    const GradientRequest *request = families->request;
+    for (u32 k = 0; k < families->blocks.count; k++) {
+        const FamilyBlock *block = &families->blocks.items[k];
+        bool is_param = block->op == EXPR_PARAM;
+        u32 flat = is_param ? families->network->params.items[block->object].flat : 0;
+        for (u32 p = 0; is_param && p < request->wrt_count; p++)
+            if (request->wrt[p] >= flat && request->wrt[p] - flat < block->count)
+                wanted[block->first + request->wrt[p] - flat] = true;
+        for (u32 l = 0; !is_param && l < block->count; l++)
+            wanted[block->first + l] = true;
+    }
+    return wanted;
+}
+
+/* 1 if a derivative was not seen, else 0. What is wanted comes in runs; where these are many, their code would be
+ * too long, and the runs become one. */
+static void
+store_blindness(FamilyScore *score)
+{
+    enum { MOST_RUNS = 64 };
+    SsaFrame *frame = score->families.frame;
+    KirBuilder *b = frame->builder;
+    const bool *wanted = find_wanted(&score->families);
+    u32 leaves = score->families.explicit_first, runs = 0;
+    KirValue index[2] = {i32v(frame, 0), i32v(frame, rxn__row_diagnostic(&score->row, 0))};
+    rxn__kir_store(b, frame->sample, index, rxn__kir_const(b, KIR_F64, 0));
+    for (u32 l = 0; l < leaves; l++)
+        runs += wanted[l] && (l == 0 || !wanted[l - 1]);
+    for (u32 first = 0, behind; first < leaves; first = behind) {
+        for (behind = first; behind < leaves && (wanted[behind] || runs > MOST_RUNS);)
+            behind++;
+        if (behind == first) {
+            behind++;
+            continue;
+        }
+        KirValue l = rxn__kir_for(b, i32v(frame, first), i32v(frame, behind));
+        rxn__kir_if(b, kir_ne(b, rxn__kir_get(b, score->unseen, l), rxn__kir_const(b, KIR_F64, 0)));
+        rxn__kir_store(b, frame->sample, index, rxn__kir_const(b, KIR_F64, 1));
+        rxn__kir_close(b);
+        rxn__kir_close(b);
+    }
+}
+
 static void
 finish(SsaFrame *frame, void *context)
 {
     FamilyScore *score = context;
     rxn__recorder_finish(&score->recorder);
+    store_blindness(score);
     for (u32 i = 0; i < score->row.functionals; i++) {
         rxn__row_store(frame, rxn__row_value(&score->row, i),
                        rxn__recorder_functional(&score->recorder, i));
@@ -290,6 +364,8 @@ rxn__family_score_write(const GradientRequest *request, Arena *arena, NameTable 
         .leaves = score.families.leaves,
         .has_score = true,
         .has_direct = score.partial != NULL,
+        .diagnostic_count = 1,
+        .diagnostics = {{SCORE_BLIND, SUMMARY_MEAN}},
     };
     SsaExtension extension = {.context = &score,
                               .columns = rxn__row_columns(&score.row),
@@ -304,9 +380,6 @@ rxn__family_score_write(const GradientRequest *request, Arena *arena, NameTable 
     ret_kernel->row = score.row;
     ret_kernel->leaves = rxn__family_leaves(&score.families);
     ret_kernel->unbiased = true;
-    ret_kernel->remarks =
-        "unbiased if no rate is zero where its derivative is not (not looked for in the "
-        "form of loops)";
     return rxn__ssa_write_table_extended(network, &options, arena, names, &extension,
                                          &ret_kernel->kernel);
 }

@@ -150,6 +150,8 @@ typedef struct Choice {
     KirValue *chosen; /* bool */
     KirValue total;   /* a0 */
     KirValue some;    /* bool: a0 is not zero */
+    KirValue unit;    /* 1/a0; 0 where that is zero */
+    KirValue *part;   /* a_j/a0 */
     KirValue wait;    /* d: also of a wait that a stop has cut */
 } Choice;
 
@@ -203,6 +205,11 @@ make_choice(Relaxed *relaxed, const TapeStep *step, KirValue cut, Choice *choice
         choice->total = choice->total ? kir_add(b, choice->total, rate) : rate;
     }
     choice->some = kir_gt(b, choice->total, f64(relaxed, LEAST_TOTAL));
+    choice->unit = kir_div(b, f64(relaxed, 1), choice->total);
+    choice->unit = kir_select(b, choice->some, choice->unit, f64(relaxed, 0));
+    choice->part = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    for (u32 j = 0; j < reactions; j++)
+        choice->part[j] = kir_mul(b, choice->rate[j], choice->unit);
     rxn__kir_set(b, relaxed->wait, 0, kir_sub(b, step->end, step->start));
     rxn__kir_set(b, relaxed->code, 0, step->code);
     rxn__kir_if(b, cut);
@@ -244,18 +251,6 @@ draw_noise(Relaxed *relaxed, const TapeStep *step, u32 draw, KirValue *ret_expon
     }
 }
 
-static void
-relax_without_noise(Relaxed *relaxed, const Choice *choice, KirValue *ret_ratio)
-{
-    SsaFrame *frame = relaxed->tape->frame;
-    KirBuilder *b = frame->builder;
-    KirValue zero = f64(relaxed, 0);
-    KirValue inverse = kir_div(b, f64(relaxed, 1), choice->total);
-    inverse = kir_select(b, choice->some, inverse, zero);
-    for (u32 j = 0; j < frame->network->reaction_count; j++)
-        ret_ratio[j] = kir_select(b, kir_gt(b, choice->rate[j], zero), inverse, zero);
-}
-
 /* One more step, and one more that is saturated: nearly all of the share is the chosen reaction's, though others
  * were possible. */
 static void
@@ -268,8 +263,8 @@ count_saturation(Relaxed *relaxed, KirValue sum)
     add_to(relaxed, relaxed->steps, f64(relaxed, 1));
 }
 
-/* The inverses of numbers that are neither tiny nor large (exponentials of 16 bits are at least 7e-6), with one
- * division for four of them. */
+/* The inverses of numbers that are neither tiny nor large, with one division for four of them. (Exponentials of 16 bits
+ * are at least 7e-6, and what was chosen has a share of the rates that is no less than its uniform's 2^-53.) */
 static void
 invert(Relaxed *relaxed, u32 count, const KirValue *values, KirValue *ret_inverses)
 {
@@ -290,10 +285,18 @@ invert(Relaxed *relaxed, u32 count, const KirValue *values, KirValue *ret_invers
     }
 }
 
-/* ret_ratio[j] = y_j/a_j, f64: finite where a_j is tiny, and zero where it is zero. The shares are computed in
- * f32: they are between 0 and 1, and their errors of 1e-7 are noise on noise. */
+/* 1/τ over the number of draws, as f32 has it. */
+static double
+share_of_draw(const Relaxed *relaxed, u32 draws)
+{
+    return (float)(1 / relaxed->request->tau / draws);
+}
+
+/* ret_ratio[j] = y_j a0/a_j, over τ and the number of draws, f64: finite where a_j is tiny, and zero where it is zero.
+ * The shares y_j are computed in f32: they are between 0 and 1, and their errors of 1e-7 are noise on noise. */
 static void
-relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, KirValue *ret_ratio)
+relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, u32 draws,
+      KirValue *ret_ratio)
 {
     SsaFrame *frame = relaxed->tape->frame;
     KirBuilder *b = frame->builder;
@@ -305,27 +308,22 @@ relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, Ki
     for (u32 j = 0; j < reactions; j++)
         least = kir_select(b, choice->chosen[j], wait[j], least);
     /* In units of a0, so that f32 holds rates of every size. */
-    KirValue unit = kir_div(b, f64(relaxed, 1), choice->total);
-    unit = kir_select(b, choice->some, unit, f64(relaxed, 0));
     double tau = relaxed->request->tau;
     KirValue *rates = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
     KirValue *below = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
     KirValue *inverses = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
-    KirValue rate_chosen = one;
     for (u32 k = 0; k < reactions; k++) {
-        rates[k] = kir_cast(b, KIR_F32, kir_mul(b, choice->rate[k], unit));
-        below[k] = kir_fma(b, least, rates[k], wait[k]);
-        rate_chosen = kir_select(b, choice->chosen[k], rates[k], rate_chosen);
+        rates[k] = kir_cast(b, KIR_F32, choice->part[k]);
+        KirValue later = kir_select(b, choice->chosen[k], zero, wait[k]); /* than the one chosen */
+        below[k] = kir_fma(b, least, rates[k], later);
     }
     invert(relaxed, reactions, below, inverses);
-    KirValue ratio_chosen = kir_div(b, one, rate_chosen);
     KirValue sum = 0;
     for (u32 k = 0; k < reactions; k++) {
-        /* T_j/T_k = E_j a_k / (E_j a_k + E_k a0), and 1 for the one chosen. */
+        /* T_j/T_k = E_j a_k / (E_j a_k + E_k a0), and without E_k, 1, for the one chosen. */
         KirValue rate = rates[k], share;
         KirValue possible = kir_ge(b, rate, f32(relaxed, 0x1p-126)); /* a normal number */
         KirValue ratio = kir_mul(b, least, inverses[k]);
-        ratio = kir_select(b, choice->chosen[k], ratio_chosen, ratio);
         if (tau == 1) {
             share = kir_mul(b, ratio, rate);
         } else {
@@ -340,8 +338,9 @@ relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, Ki
     if (draw == 0)
         count_saturation(relaxed, sum);
     KirValue inverse = kir_select(b, kir_gt(b, sum, zero), kir_div(b, one, sum), zero);
+    inverse = kir_mul(b, inverse, f32(relaxed, share_of_draw(relaxed, draws)));
     for (u32 k = 0; k < reactions; k++)
-        ret_ratio[k] = kir_mul(b, kir_cast(b, KIR_F64, kir_mul(b, ret_ratio[k], inverse)), unit);
+        ret_ratio[k] = kir_cast(b, KIR_F64, kir_mul(b, ret_ratio[k], inverse));
 }
 
 /* ---- observations ------------------------------------------------------------------------------ */
@@ -504,13 +503,60 @@ worth(Relaxed *relaxed, const KirValue *lambda, u32 j)
     KirValue h = 0;
     for (u32 k = 0; k < relaxed->pathwise.change_counts[j]; k++) {
         Change change = relaxed->pathwise.changes[j][k];
-        KirValue term = kir_mul(b, lambda[change.species], f64(relaxed, change.delta));
-        h = h ? kir_add(b, h, term) : term;
+        KirValue term = lambda[change.species];
+        i32 delta = change.delta;
+        if (delta != 1 && delta != -1) {
+            term = kir_mul(b, term, f64(relaxed, delta));
+            delta = 1;
+        }
+        h = !h          ? (delta < 0 ? kir_neg(b, term) : term)
+            : delta < 0 ? kir_sub(b, h, term)
+                        : kir_add(b, h, term);
     }
     return h;
 }
 
-/* The adjoints of the propensities of one set, given ȳ averaged over the draws. */
+/* G_j a0/a_j, Σ over the draws, of one set. ratio: y_j a0/a_j, over τ and the number of draws. In f64: so it is linear
+ * in the adjoint to the last digits. */
+static void
+weigh_shares(Relaxed *relaxed, const KirValue *h, const Choice *choice, KirValue *const *ratio,
+             u32 draws, KirValue *ret)
+{
+    SsaFrame *frame = relaxed->tape->frame;
+    KirBuilder *b = frame->builder;
+    u32 reactions = frame->network->reaction_count;
+    for (u32 draw = 0; draw < draws; draw++) {
+        KirValue mean = f64(relaxed, 0);
+        for (u32 j = 0; j < reactions; j++)
+            if (h[j])
+                mean = kir_fma(b, kir_mul(b, ratio[draw][j], choice->part[j]), h[j], mean);
+        mean = kir_mul(b, mean, f64(relaxed, 1 / share_of_draw(relaxed, draws)));
+        for (u32 j = 0; j < reactions; j++) {
+            KirValue above = h[j] ? kir_sub(b, h[j], mean) : kir_neg(b, mean);
+            ret[j] = draw ? kir_fma(b, above, ratio[draw][j], ret[j])
+                          : kir_mul(b, above, ratio[draw][j]);
+        }
+    }
+}
+
+/* The same of shares a_j/a0, without noise. */
+static void
+weigh_propensities(Relaxed *relaxed, const KirValue *h, const Choice *choice, KirValue *ret)
+{
+    SsaFrame *frame = relaxed->tape->frame;
+    KirBuilder *b = frame->builder;
+    u32 reactions = frame->network->reaction_count;
+    KirValue zero = f64(relaxed, 0), mean = zero;
+    for (u32 j = 0; j < reactions; j++)
+        if (h[j])
+            mean = kir_fma(b, choice->part[j], h[j], mean);
+    for (u32 j = 0; j < reactions; j++) {
+        KirValue above = h[j] ? kir_sub(b, h[j], mean) : kir_neg(b, mean);
+        ret[j] = kir_select(b, kir_gt(b, choice->rate[j], zero), above, zero);
+    }
+}
+
+/* The adjoints of the propensities of one set, and what becomes of them. ratio: per draw. */
 static void
 pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *ratio, u32 draws)
 {
@@ -520,32 +566,22 @@ pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *ratio,
     const Network *network = frame->network;
     u32 species = network->species_count, reactions = network->reaction_count;
     u32 leaves = relaxed->row.leaves;
-    KirValue zero = f64(relaxed, 0);
     KirValue *lambda = NEW_ARRAY(frame->arena, KirValue, species + 1);
     KirValue *h = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
-    KirValue *total = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    KirValue *weighed = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
     for (u32 s = 0; s < species; s++)
         lambda[s] = get(relaxed, relaxed->next[m * species + s]);
     for (u32 j = 0; j < reactions; j++)
         h[j] = worth(relaxed, lambda, j);
-    double factor = 1.0 / draws / (relaxed->noisy ? relaxed->request->tau : 1);
-    for (u32 draw = 0; draw < draws; draw++) {
-        KirValue mean = zero;
-        for (u32 j = 0; j < reactions; j++)
-            if (h[j])
-                mean = kir_fma(b, kir_mul(b, ratio[draw][j], choice->rate[j]), h[j], mean);
-        for (u32 j = 0; j < reactions; j++) {
-            KirValue above = h[j] ? kir_sub(b, h[j], mean) : kir_neg(b, mean);
-            above = kir_mul(b, above, kir_mul(b, ratio[draw][j], f64(relaxed, factor)));
-            total[j] = draw ? kir_add(b, total[j], above) : above;
-        }
-    }
-    KirValue some = choice->some;
+    if (relaxed->noisy)
+        weigh_shares(relaxed, h, choice, ratio, draws, weighed);
+    else
+        weigh_propensities(relaxed, h, choice, weighed);
     KirValue late =
-        kir_div(b, kir_mul(b, get(relaxed, relaxed->next_time[m]), choice->wait), choice->total);
-    late = kir_select(b, some, late, zero);
+        kir_mul(b, kir_mul(b, get(relaxed, relaxed->next_time[m]), choice->wait), choice->unit);
+    late = kir_neg(b, kir_select(b, choice->some, late, f64(relaxed, 0)));
     for (u32 j = 0; j < reactions; j++) {
-        KirValue adjoint = kir_sub(b, total[j], late); /* zero where a0 is */
+        KirValue adjoint = kir_fma(b, weighed[j], choice->unit, late); /* zero where a0 is */
         for (u32 s = 0; s < species; s++)
             add_product_to(relaxed, relaxed->adjoint[m * species + s], adjoint,
                            relaxed->pathwise.slope[(size_t)j * species + s]);
@@ -558,10 +594,10 @@ pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *ratio,
     }
     /* t_{n+1} = t_n + d. */
     add_to(relaxed, relaxed->time[m], get(relaxed, relaxed->next_time[m]));
-    for (u32 s = 0; s < species; s++) {
-        KirValue size = kir_abs(b, get(relaxed, relaxed->adjoint[m * species + s]));
-        set(relaxed, relaxed->largest, kir_max(b, get(relaxed, relaxed->largest), size));
-    }
+    KirValue largest = get(relaxed, relaxed->largest);
+    for (u32 s = 0; s < species; s++)
+        largest = kir_max(b, largest, kir_abs(b, get(relaxed, relaxed->adjoint[m * species + s])));
+    set(relaxed, relaxed->largest, largest);
 }
 
 static void
@@ -585,9 +621,7 @@ backward(Tape *tape, void *context, const TapeStep *step)
     for (u32 draw = 0; draw < draws; draw++) {
         ratio[draw] = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
         if (relaxed->noisy)
-            relax(relaxed, step, &choice, draw, ratio[draw]);
-        else
-            relax_without_noise(relaxed, &choice, ratio[draw]);
+            relax(relaxed, step, &choice, draw, draws, ratio[draw]);
     }
     for (u32 m = 0; m < tape->sets && reactions; m++)
         pull_back(relaxed, m, &choice, ratio, draws);

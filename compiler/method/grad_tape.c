@@ -231,17 +231,18 @@ record(SsaFrame *frame, void *context, KirValue row, KirValue time)
     rxn__recorder_record(&tape->recorder, row, time);
 }
 
-/* The code is the number of reactions that did not fire before it: `below` is increasing. */
+/* The code is that of the first reaction that `below` holds for: it is increasing. */
 static void
 elapse(SsaFrame *frame, void *context, const KirValue *below)
 {
     Tape *tape = context;
     KirBuilder *b = frame->builder;
-    KirValue zero = rxn__kir_const(b, KIR_U32, 0), one = rxn__kir_const(b, KIR_U32, 1), code = zero;
+    u32 reactions = frame->network->reaction_count;
+    KirValue code = rxn__kir_const(b, KIR_U32, reactions);
     if (in_tables(tape))
         code = kir_cast(b, KIR_U32, rxn__ssa_table_fired(frame));
-    for (u32 j = 0; !in_tables(tape) && j < frame->network->reaction_count; j++)
-        code = kir_add(b, code, kir_select(b, below[j], zero, one));
+    for (u32 j = reactions; !in_tables(tape) && j-- > 0;)
+        code = kir_select(b, below[j], rxn__kir_const(b, KIR_U32, j), code);
     rxn__kir_set(b, tape->locals->code, tape->locals->step, code);
     rxn__recorder_elapse(&tape->recorder);
 }

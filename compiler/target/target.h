@@ -7,6 +7,7 @@
 
 #include "compiler/base/base.h"
 #include "compiler/kir/kir.h"
+#include "runtime/cuda_abi.h"
 
 typedef struct TargetOptions {
     u32 lanes; /* trajectories side by side: 1, 2, 4, 8, 16, 32; 0: what suits the kernel and the CPU */
@@ -15,13 +16,16 @@ typedef struct TargetOptions {
     bool fast_math;       /* hardware approximations; results then differ between targets */
     bool debug_checks;    /* verify the target's own IR after rendering (tests, debug builds) */
     const char *cache;    /* directory of the compile cache; NULL: none */
+    u32 shape; /* of a CUDA kernel: RxnCudaShape + 1; 0: what suits the kernel (tests ask for one) */
 } TargetOptions;
 
+/* Either `run` or `cuda` is set. */
 typedef struct CompiledKernel {
     RxnKernelFunction run;
     size_t workspace_bytes; /* what a launch's workspace must hold (one per concurrent launch) */
     u32 lanes;
-    const char *isa; /* "avx512", "avx2", "sse2", "neon"…: for reports */
+    const char *isa; /* "avx512", "avx2", "sse2", "neon"…; of CUDA the shape: for reports */
+    const RxnCudaKernel *cuda; /* its text and what the launcher has to know; see runtime/cuda.h */
     bool from_cache;
 } CompiledKernel;
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+extern const Target rxn__target_cuda;
 #ifdef RXN_HAVE_LLVM
 extern const Target rxn__target_llvm;
 #endif
@@ -11,6 +12,7 @@ const Target *const rxn__targets[] = {
 #ifdef RXN_HAVE_LLVM
     &rxn__target_llvm,
 #endif
+    &rxn__target_cuda,
     NULL,
 };
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Gradients by stochastix (F. Mottes et al. 2026, JAX), for tests/bench/gradients.
 
-    peer_stochastix.py MODEL -n N [--repeat R]
+    peer_stochastix.py MODEL -n N [--repeat R] [--forward]
 
 Prints JSON: for each of its estimators, per-trajectory standard deviation and mean of the gradient with
 respect to the logarithms of the rate constants, and the time of one trajectory, compiled and warm, in
@@ -12,6 +12,9 @@ double precision on the cores that the process may use. The functional is a coun
     gs-st-line   the same trajectories, the count at the end interpolated linearly between the two states
                  around it, so that time has a gradient too
     score        REINFORCE with its log_prob (which leaves out the last waiting), centred by the mean
+
+With --forward also events a second: of the simulation alone, and of the gradients, in both precisions; on the device
+that JAX takes, which is named. (An event is a reaction that fired, not a step that the solver makes for padding.)
 """
 
 import argparse
@@ -20,7 +23,7 @@ import time
 
 import jax
 
-jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_enable_x64", True)  # --forward has its single precision by its types
 
 import jax.numpy as jnp  # noqa: E402
 import stochastix as stx  # noqa: E402
@@ -53,6 +56,7 @@ def main():
     parser.add_argument("model", choices=sorted(MODELS))
     parser.add_argument("-n", type=int, default=1000)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--forward", action="store_true")
     options = parser.parse_args()
     reactions, rates, start, read, end, steps = MODELS[options.model]
     logs = jnp.log(jnp.array(rates))
@@ -92,6 +96,26 @@ def main():
         return (values - (values.sum() - values) / (n - 1))[:, None] * score
 
     keys = jax.random.split(jax.random.PRNGKey(1), options.n)
+
+    def fired(precision):
+        """Simulates all; the number of events of each."""
+
+        def one(logs, key):
+            start = x0.astype(precision)
+            result = stx.stochsimsolve(key, network_of(reactions, logs), start, T=end, max_steps=steps, solver=DirectMethod())
+            return (jnp.diff(result.x, axis=0) != 0).any(axis=1).sum(), result.time_overflow
+
+        return jax.jit(jax.vmap(one, in_axes=(None, 0)))
+
+    def timed(function, *arguments):
+        result = jax.block_until_ready(function(*arguments))
+        best = float("inf")
+        for _ in range(options.repeat):
+            began = time.perf_counter()
+            jax.block_until_ready(function(*arguments))
+            best = min(best, time.perf_counter() - began)
+        return result, best
+
     out = {"version": stx.__version__ if hasattr(stx, "__version__") else "", "parameters": list(reactions)}
     estimators = {
         "gs-st": (pathwise(final), reduce_pathwise),
@@ -103,17 +127,24 @@ def main():
         overflow = result[0][1][1] if name == "score" else result[0][1]
         if name != "gs-st-line" and bool(overflow.any()):
             raise SystemExit("%s: a trajectory needs more than %d steps" % (name, steps))
-        best = float("inf")
-        for _ in range(options.repeat):
-            began = time.perf_counter()
-            jax.block_until_ready(function(logs, keys))
-            best = min(best, time.perf_counter() - began)
+        _, best = timed(function, logs, keys)
         gradient = reduce(result)
         out[name] = {
             "mean": [float(v) for v in gradient.mean(0)],
             "sd": [float(v) for v in gradient.std(0, ddof=1)],
             "seconds": best / options.n,
         }
+    if options.forward:
+        out["device"] = str(jax.devices()[0])
+        for precision in ("float32", "float64"):
+            (events, overflow), best = timed(fired(precision), logs.astype(precision), keys)
+            if bool(overflow.any()):
+                raise SystemExit("a trajectory needs more than %d steps" % steps)
+            events = int(events.sum())
+            out["forward " + precision] = {"events": events, "seconds": best, "steps_per_second": events / best}
+        for name in estimators:  # the same trajectories, in double precision
+            seconds = out[name]["seconds"] * options.n
+            out[name].update(events=events, steps_per_second=events / seconds)
     print(json.dumps(out))
 
 

@@ -6,33 +6,14 @@
  * makes every circle of modules; `use "part"` is a small model of one gene. What is wrong ends in
  * abort(), which libFuzzer reports with the input.
  */
-#include "compiler/sema/sema.h"
+#include "tests/fuzz/front.h"
 
-#include <setjmp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum {
-    MEMORY_LIMIT = 512 << 20,
-    MAX_INPUT = 1 << 20,
-    MAX_PRINTED_MEMBERS =
-        100000 /* above, laws and edges are still found, but not every text is read back */
-};
+enum { MAX_INPUT = 1 << 20, MEMORY_LIMIT = 512 << 20 };
 
 typedef struct Model {
     const char *text;
     size_t length;
 } Model;
-
-static void
-expect(bool holds, const char *what, const char *why)
-{
-    if (holds)
-        return;
-    fprintf(stderr, "%s: %s\n", what, why ? why : "");
-    abort();
-}
 
 static bool
 load(void *context, const char *from, const char *path, Arena *arena, const char **ret_resolved,
@@ -100,42 +81,11 @@ check_expressions(const AstNode *file, Arena *arena, NameTable *names)
 /* ---- The network */
 
 static void
-check_network(const Network *network, Arena *arena, NameTable *names)
+run(FuzzSession *s, void *context)
 {
-    const char *broken = rxn__network_check(network, arena);
-    expect(!broken, "the network breaks a rule", broken);
-    if (network->species_count > MAX_PRINTED_MEMBERS ||
-        network->reaction_count > MAX_PRINTED_MEMBERS)
-        return;
-    Text first, second;
-    rxn__text_init(&first, arena);
-    rxn__text_init(&second, arena);
-    rxn__network_print(network, &first);
-    Network *again = NULL;
-    const char *error = rxn__network_read(arena, names, first.data, first.length, &again);
-    expect(!error, "a printed network does not read", error);
-    rxn__network_print(again, &second);
-    expect(first.length == second.length && memcmp(first.data, second.data, first.length) == 0,
-           "print, read, print differs", first.data);
-}
-
-typedef struct Session {
-    Memory memory;
-    jmp_buf failed;
-    Arena arena, scratch;
-    NameTable names;
-    SourceMap sources;
-    Diagnostics diagnostics;
-} Session;
-
-static void
-run(Session *s, const Model *input)
-{
-    rxn__names_init(&s->names, &s->arena);
-    rxn__sources_init(&s->sources, &s->arena);
-    rxn__diagnostics_init(&s->diagnostics, &s->arena, &s->sources);
+    const Model *input = context;
     const u32 file = rxn__sources_add(&s->sources, "self", input->text, input->length);
-    const SourceLoader loader = {.context = (void *)input, .load = load};
+    const SourceLoader loader = {.context = context, .load = load};
     const SemaInput sema = {.arena = &s->arena,
                             .names = &s->names,
                             .sources = &s->sources,
@@ -151,16 +101,8 @@ run(Session *s, const Model *input)
     rxn__diagnostics_render(&s->diagnostics, &text);
     rxn__ast_print(tree, &s->sources, &text);
     check_expressions(tree, &s->arena, &s->names);
-    if (!network)
-        return;
-    check_network(network, &s->arena, &s->names);
-    const char *internal = NULL;
-    const bool passed =
-        rxn__network_passes(network, &s->diagnostics, &s->scratch, NULL, NULL, &internal);
-    expect(!internal, "internal error in the passes", internal);
-    expect(passed == (s->diagnostics.error_count == 0), "the passes fail without an error", NULL);
-    if (passed)
-        check_network(network, &s->arena, &s->names);
+    if (network)
+        fuzz_passes(s, network);
 }
 
 int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
@@ -168,23 +110,13 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
-    static Session session; /* not on the stack: it outlives the jump */
     if (size > MAX_INPUT)
         return 0;
     char *text = malloc(size + 1); /* exactly as long as it is, so that reading on is seen */
     memcpy(text, data, size);
     text[size] = 0;
-    const Model input = {.text = text, .length = size};
-    memset(&session, 0, sizeof session);
-    session.memory.limit = MEMORY_LIMIT;
-    session.memory.on_failure = &session.failed;
-    rxn__arena_init(&session.arena, &session.memory);
-    rxn__arena_init(&session.scratch, &session.memory);
-    if (setjmp(session.failed) == 0)
-        run(&session, &input);
-    rxn__arena_release(&session.scratch);
-    rxn__arena_release(&session.arena);
-    expect(session.memory.used == 0, "memory is left", NULL);
+    Model input = {.text = text, .length = size};
+    fuzz_session(MEMORY_LIMIT, run, &input);
     free(text);
     return 0;
 }

@@ -3,8 +3,8 @@
 
     faults.py --rxn PATH [--device NAME] [--promote]
 
-A case is faults/NAME.rxn, whose first line holds the flags (`# run: -n 4 --seed 3`), and
-faults/NAME.expected, all that standard error has to hold. --promote writes what the program says now.
+A case is faults/NAME.rxn, whose first line holds the command and its flags (`# run: -n 4 --seed 3`, `# grad: --of X
+--at 2`), and faults/NAME.expected, all that standard error has to hold. --promote writes what the program says now.
 Every fault is looked for with several numbers of threads and lanes: it has to be the same one.
 """
 
@@ -20,19 +20,20 @@ def names():
     return sorted(f[: -len(".rxn")] for f in os.listdir(FOLDER) if f.endswith(".rxn"))
 
 
-def flags_of(name):
+def command_of(name):
     with open(os.path.join(FOLDER, name + ".rxn")) as f:
-        first = f.readline()
-    assert first.startswith("# run:"), "%s.rxn does not begin with its flags" % name
-    flags = first[len("# run:") :].split()
-    return flags if "--until" in flags else flags + ["--until", "10"]
+        mark, command, *flags = f.readline().split()
+    assert mark == "#" and command in ("run:", "grad:"), "%s.rxn does not begin with its command" % name
+    if command == "run:" and "--until" not in flags:
+        flags += ["--until", "10"]
+    return [command[:-1], name + ".rxn", "-o", "-"] + flags
 
 
 def fault_test(name):
     def test(program):
-        model = name + ".rxn"
-        command = ["run", model, "-o", "-"] + flags_of(name)
-        run = program.bad(1, *command, "--threads", "1", cwd=FOLDER)
+        command = command_of(name)
+        device = ["--device", program.device] if program.device else []
+        run = program.bad(1, *command, *device, "--threads", "1", cwd=FOLDER)
         path = os.path.join(FOLDER, name + ".expected")
         if program.arguments.promote:
             with open(path, "w") as f:
@@ -41,7 +42,7 @@ def fault_test(name):
         with open(path) as f:
             check_equal(run.err, f.read(), "message")
         for variant in (["--threads", "3"], ["--lanes", "1"], ["--lanes", "4"], ["--device", "interpreter"]):
-            again = program.bad(1, *command, *variant, cwd=FOLDER)
+            again = program.bad(1, *command, *device, *variant, cwd=FOLDER)
             check_equal(again.err, run.err, "message with %s" % " ".join(variant))
 
     test.__name__ = name

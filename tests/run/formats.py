@@ -2,6 +2,7 @@
 """What `rxn run` writes: CSV, JSON, tables; where it writes it; when it records."""
 
 import json
+import math
 import os
 import re
 import sys
@@ -125,6 +126,24 @@ def test_json(program):
     # Every event moves one A to B.
     _, rows = program.table(model, "-n", "128", "--seed", "5")
     check_equal(figures["events"], round(float(rows[-1][1]) * 128), "events")
+
+
+def test_json_of_the_master_equation(program):
+    """Exact figures: no trajectory and no event is claimed. X is binomial: sd sqrt(10 p (1 - p)), p = exp(-1)."""
+    model = program.file("decay.rxn", "model decay\nspecies X = 10\nX -> 0 @ 1\nsimulate until 1 every 1\n")
+    run = program.good("run", model, "--method", "cme", "--device", "cpu", "--json", "-", "-o", program.file("x.csv"))
+    figures = json.loads(run.out)
+    check_equal([figures[key] for key in ("exact", "method", "trajectories", "events", "states")], [True, "cme", 0, 0, 11])
+    assert 0 <= figures["lost_mass"] <= 1e-10 and figures["seconds_run"] > 0, figures
+    sampled = json.loads(program.good("run", model, "-n", "3", "--json", "-").out)
+    assert "exact" not in sampled and set(sampled) < set(figures), (sampled, figures)
+    with open(program.file("x.csv")) as f:
+        last = f.read().splitlines()[-1].split(",")
+    p = math.exp(-1)
+    assert abs(float(last[1]) - 10 * p) < 1e-8 and abs(float(last[2]) - math.sqrt(10 * p * (1 - p))) < 1e-8, last
+    table = program.good("run", model, "--method", "cme", "--device", "cpu").out
+    assert "3.68 ± 1.52" in table and "trajector" not in table, table
+    check_in("master equation on 11 states, 10 transitions, in ", table)
 
 
 def test_json_to_standard_output(program):

@@ -327,6 +327,65 @@ def test_faults(program):
     check_in("propensity", err)
 
 
+def test_names_that_cannot(program):
+    """Of a list, all that cannot do it are named before any runs, and what to write instead."""
+    model = birth(program)
+    flags = ["--of", "passage(X > 5)", "--of", "exp(X*at(X, 1))", "--at", "20", "-n", "1000000000"]
+    err = refused(program, 1, model, *flags, "--estimator", "path,score,gumbel,exact,gk")
+    lines = err.splitlines()
+    for line, name in zip(lines, ("path", "gumbel", "exact")):
+        check_in("error: the estimator '%s' cannot differentiate this: " % name, line)
+    check_equal(lines[3:], ["note: the others can: --estimator score,gk"], "way out")
+    err = refused(program, 1, model, *flags, "--estimator", "path,gumbel")
+    check_equal(err.splitlines()[2:], ["note: --estimator all takes those that can, and says why the others cannot"], "way out")
+    err = refused(program, 1, model, *flags, "--estimator", "path")
+    check_equal(len(err.splitlines()), 1, "lines about a single one")
+
+
+def test_failures(program):
+    """One estimator that cannot go on is shown as failed, with its reason; the others as ever; the status is 1."""
+    small = ["--of", "X", "--of", "X^2", "--at", "20", "-n", "50", "--threads", "1", "--lanes", "4", "--tape-memory", "100"]
+    flags = flags_of(program, small + ["--estimator", "path-adjoint,score,gumbel,gk"])
+    run = program.call("grad", birth(program), *flags)
+    check_equal(run.status, 1, "status")
+    reason = re.search(r"^error: (in trajectory 0 at time \S+: the memory for the backward pass is full)$", run.err, re.M).group(1)
+    check_in("note: that was the estimator 'path-adjoint', number 1 of 4\n", run.err)
+    check_equal(run.err.count(reason), 1, "times that the same fault is told")
+    check_in("error: the estimator 'gumbel' failed as 'path-adjoint' did\n", run.err)
+    rows = [line.split() for line in run.out.splitlines()]
+    check_equal(rows[1][:2], ["value", "score"], "the first row of figures")
+    for name in ("path-adjoint", "gumbel"):
+        check_equal(rows.count([name, "failed"]), 2, "rows that say so: one for each output")
+        check_in("\n%s: failed: %s\n" % (name, reason), run.out)
+    check_in("\ngk: 50 trajectories for each parameter", run.out)
+    run = program.call("grad", birth(program), *flags, "--json", "-", "-o", program.file("out.csv"))
+    check_equal(run.status, 1, "status with --json")
+    result = json.loads(run.out)
+    check_equal([(e["estimator"], e.get("output")) for e in result],
+                [("score", "X"), ("gk", "X"), ("score", "X^2"), ("gk", "X^2"), ("path-adjoint", None), ("gumbel", None)], "entries")
+    for failure in result[4:]:
+        check_equal(failure, {"estimator": failure["estimator"], "error": reason}, "failure")
+    alone = without_times(grad(program, birth(program), *small, "--estimator", "score,gk"))
+    check_equal(without_times(result[:4]), alone, "figures of the others")
+    check_equal(len(list(csv.reader(open(program.file("out.csv"))))), 1 + 2 * 2 * 2, "lines of CSV")
+
+
+def test_failures_with_all(program):
+    """The same where nobody chose; and where all fail nothing is printed as a result, nor written."""
+    flags = flags_of(program, ["--of", "exp(-X*at(X, 1)/100)", "--at", "20", "-n", "50", "--estimator", "all", "--json", "-"])
+    run = program.call("grad", birth(program), "--threads", "1", "--lanes", "4", "--tape-memory", "100", *flags)
+    check_equal(run.status, 1, "status")
+    entries = {e["estimator"]: e for e in json.loads(run.out)}
+    assert "error" in entries["path"] and "parameters" in entries["score"] and "exact" not in entries, entries
+    check_in("note: exact is left out: exact takes sums and products of what reads several times", run.err)
+    model = program.file("fault.rxn", "model fault\nspecies X = 5\nparam k = 1\nX => 0 @ k * (X - 2.5)\n")
+    out = program.file("out.json", "old\n")
+    err = refused(program, 1, model, "--of", "X", "--at", "50", "--estimator", "score,coupled,path", "--json", out)
+    check_in("number 1 of 3", err)
+    check_in("the estimator 'path' failed as 'score' did", err)
+    check_equal(open(out).read(), "old\n", "the old file")
+
+
 def test_interrupt(program):
     model = program.file("endless.rxn", BIRTH)
     command = [program.path, "grad", model, "--of", "X", "--at", "2", "--estimator", "score,gk", "-n", "1000000000", "--quiet"]
@@ -415,6 +474,29 @@ def test_tape_in_blocks(program):
         check_in("--tape-memory", err)
 
 
+def peak_of(program, *arguments):
+    """MiB of the process at its largest."""
+    code = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+    )
+    command = [sys.executable, "-c", code, program.path, *[str(a) for a in arguments]]
+    return int(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=200).stdout) / 1024
+
+
+def test_tape_memory_is_used_and_kept(program):
+    """The limit is that of all lanes that there are, however many. A million steps of a lane are more than one block, which
+    is half of the memory (the other half is for checkpoints, of which few are needed here)."""
+    if program.device:
+        raise Skipped("lanes need a target")
+    flags = ["grad", birth(program), "--set", "k=1000", "--of", "X", "--estimator", "path-adjoint", "-n", 16, "--threads", 1, "--quiet"]
+    memory = 64
+    for more in ([], ["--precision", "f32"], ["--lanes", 8]):
+        base, peak = (peak_of(program, *flags, *more, "--at", end, "--tape-memory", "%dM" % memory) for end in (1, 500))
+        assert 0.38 * memory < peak - base < memory, (more, base, peak)
+
+
 def test_extreme_numbers(program):
     """Nothing is infinite or no number where a rate is tiny, huge or zero, and time is short; at 0 nothing has happened."""
     every = "score,martingale,path-adjoint,path-forward,gk,gumbel,propensity"
@@ -430,8 +512,9 @@ def test_extreme_numbers(program):
 
 def test_too_stiff_for_an_adjoint(program):
     """A wait that would take a million substeps and more is a fault, in bounded time."""
+    model = os.path.join(HERE, "faults", "grad_stiff.rxn")
     for form in ("unrolled", "table"):
-        run = program.bad(1, "grad", birth(program), "--set", "g=1e9", "--of", "X", "--at", "2", "--estimator", "path-adjoint",
+        run = program.bad(1, "grad", model, "--of", "X", "--at", "2", "--estimator", "path-adjoint",
                           "-n", "3", "--quiet", "--form", form)
         check_in("a million times faster", run.err)
         check_in("note: score, martingale and gk need not follow them", run.err)

@@ -70,10 +70,14 @@ observe total = sum(g in gene: H[g])
 """
 
 
+def device_of(program):
+    return ["--device", program.device] if program.device else []
+
+
 def grad(program, model, *flags):
     flags = [str(f) for f in flags]
-    if program.device and "--device" not in flags:
-        flags += ["--device", program.device]
+    if "--device" not in flags:
+        flags += device_of(program)
     return json.loads(program.good("grad", model, "--json", "-", "--quiet", *flags).out)
 
 
@@ -86,6 +90,8 @@ def check_forms(program, model, *flags, tolerance=1e-7):
         what = (a["estimator"], a["output"], a["time"])
         check_equal((b["estimator"], b["output"], b["time"]), what, "order")
         check_equal((b["events"], b["unbiased"]), (a["events"], a["unbiased"]), what)
+        blind = "blind fraction"
+        check_equal(b["diagnostics"].get(blind), a["diagnostics"].get(blind), what + (blind,))
         assert abs(a["value"] - b["value"]) <= 1e-12 * abs(a["value"]), (what, a["value"], b["value"])
         scale = max(abs(p["gradient"]) for p in a["parameters"])
         spread = max(p["sd"] for p in a["parameters"])
@@ -118,6 +124,56 @@ def test_when_and_passages(program):
     of = ["--of", "sum(i in gene: H[i]^2)", "--of", "total(H[1], 0, 3, 0.25)", "--of", "passage(H[3] > 6)"]
     of += ["--of", "passage(H[3] > 3, 2)"]
     check_forms(program, model, *of, "--at", 3, "--estimator", "score", "-n", 300, tolerance=1e-11)
+
+
+# P[g] leaks at a rate that may be 0; where A[g] is gone that is the whole rate of a reaction.
+LEAKS = """model leaks
+const N = %d
+index gene = N
+param leak[gene] = 0
+param v = 5
+species A[gene] = 1, P[gene] = 0
+for g in gene {
+  A[g] -> 0 @ 1
+  0 => P[g] @ leak[g] + v*A[g]
+  P[g] -> 0 @ 1
+}
+%s
+"""
+
+
+def test_where_scores_are_blind(program):
+    """A reaction of rate zero leaves no trace, in loops as elsewhere: noticed in the states where that is so, told in
+    the same words. Of 3 genes each is without A at 2 with probability 1 - exp(-2)."""
+    flags = ["--of", "sum(g in gene: P[g])", "--at", 2, "--estimator", "score", "-n", 2000]
+    dead = 1 - math.exp(-2)
+    model = program.file("leaks.rxn", LEAKS % (3, ""))
+    leaky = ["--set", "leak=0.2"]
+    one_leak = leaky + ["--set", "leak[1]=0"]
+    cases = [([], 1 - (1 - dead) ** 3), (leaky, 0), (one_leak + ["--wrt", "leak[1]"], dead), (one_leak + ["--wrt", "leak[0],v"], 0)]
+    for sets, expected in cases:
+        estimate = check_forms(program, model, *flags, *sets, tolerance=1e-11)[0]
+        check_equal(estimate["unbiased"], expected == 0, sets)
+        assert abs(estimate["diagnostics"]["blind fraction"] - expected) < 0.05, (sets, estimate["diagnostics"])
+    # Events that bring A back.
+    revived = program.file("revived.rxn", LEAKS % (3, "every 0.5: A[0] = 1, A[1] = 1, A[2] = 1"))
+    check_forms(program, revived, *flags, tolerance=1e-11)
+    words = program.good("grad", model, *[str(f) for f in flags], "--form", "table", "--quiet", *device_of(program)).err
+    check_in("warning: score: where a propensity is zero and another value of a parameter would make it positive", words)
+    check_in("warning: biased here: score", words)
+    # With loops over the members, and a sum in the law.
+    wide = program.file("wide.rxn", (LEAKS % (20, "")).replace("v*A[g]", "v*sum(q in gene: A[q])"))
+    flags[-1] = 300
+    for sets, expected in (([], dead**20), (["--set", "v=0", *leaky, "--set", "leak[3]=0"], 1), (["--set", "v=0", *leaky], 0)):
+        estimate = check_forms(program, wide, "--of", "P[7]", *flags[2:], *sets, "--wrt", "leak[3],v", tolerance=1e-11)[0]
+        assert abs(estimate["diagnostics"]["blind fraction"] - expected) < 0.07, (sets, estimate["diagnostics"])
+
+
+def test_states_that_a_when_passes_over(program):
+    """No state is seen with the propensities of the one before: H[0] is 1 for no time at all."""
+    model = program.file("whens.rxn", WHENS.replace("when H[0] > 4", "when H[0] > 0"))
+    estimate = check_forms(program, model, "--of", "H[1] + H[3]", "--at", 3, "--estimator", "score", "-n", 300, tolerance=1e-11)[0]
+    check_equal([estimate["unbiased"], estimate["diagnostics"]["blind fraction"]], [True, 0], "not blind")
 
 
 def test_loops_over_bound_variables(program):

@@ -86,12 +86,8 @@ def test_full_standard_output(program):
     check_equal((done.returncode, done.stderr), (1, "error: standard output cannot be written: No space left on device\n"))
 
 
-def test_progress_only_on_a_terminal(program):
-    """No bar where standard error is no terminal, one where it is."""
-    model = program.file("slow.rxn", ENDLESS % (40, 1))
-    command = [program.path, "run", model, "-n", "3000", "-o", program.file("x.csv"), "--threads", "1"]
-    run = program.good(*command[1:])
-    check_equal(run.err, "", "messages")
+def on_a_terminal(command):
+    """What a run that goes well writes to standard error where that is a terminal."""
     import pty
 
     parent, terminal = pty.openpty()
@@ -108,9 +104,29 @@ def test_progress_only_on_a_terminal(program):
         seen += part
     os.close(parent)
     check_equal(child.wait(timeout=120), 0, "exit status")
-    text = seen.decode()
+    return seen.decode()
+
+
+def test_progress_only_on_a_terminal(program):
+    """No bar where standard error is no terminal, one where it is."""
+    model = program.file("slow.rxn", ENDLESS % (40, 1))
+    command = [program.path, "run", model, "-n", "3000", "-o", program.file("x.csv"), "--threads", "1"]
+    run = program.good(*command[1:])
+    check_equal(run.err, "", "messages")
+    text = on_a_terminal(command)
     assert re.search(r"\[[= ]{30}\] +\d+ %  [\d,]+ of 3,000 trajectories, .* left", text), repr(text[:500])
     assert text.endswith("\r\x1b[K"), "the bar is left on the screen: %r" % text[-100:]
+
+
+def test_progress_without_trajectories(program):
+    """The master equation has steps of time, which are nobody's trajectories."""
+    model = os.path.join(STDLIB, "schlogl.rxn")
+    for command in (["run", model, "--method", "cme", "--device", "cpu", "--until", "12", "--every", "1", "-o", program.file("x.csv")],
+                    ["grad", model, "--of", "X", "--at", "8", "--estimator", "exact"]):
+        text = on_a_terminal([program.path] + command)
+        assert re.search(r"\r\[[= ]{30}\] +\d+ %  [^\[]* left", text), (command, text[:500])
+        assert "trajector" not in text, (command, text[:500])
+        assert text.endswith("\r\x1b[K"), "the bar is left on the screen: %r" % text[-100:]
 
 
 if __name__ == "__main__":

@@ -65,10 +65,10 @@ def test_methods_and_devices(program):
     model = os.path.join(STDLIB, "sir.rxn")
     err = message(program, "run", model, "--method", "fast")
     assert err.startswith("error: there is no method 'fast'\nnote: methods: auto, cme, direct"), err
-    check_equal(message(program, "run", model, "--device", "gpu"), "error: there is no device 'gpu'\nnote: devices: auto, cpu, cuda\n")
+    check_equal(message(program, "run", model, "--device", "gpu"), "error: there is no device 'gpu'\nnote: devices: auto, cpu, cuda, cuda:0,1\n")
     check_equal(
-        message(program, "run", model, "--device", "cuda"),
-        "error: this build has no target for the device 'cuda'\nnote: --device cpu runs the model on the processor\n",
+        message(program, "run", model, "--device", "cuda:x"),
+        "error: --device cuda: takes numbers of GPUs, as in 'cuda:0,1', or 'all', not 'x'\n",
     )
     program.good("run", model, "-n", "2", "--method", "direct")
 

@@ -2,6 +2,7 @@
 """Plots: they are made, they are whole, they say what they leave out; and what happens without gnuplot."""
 
 import os
+import re
 import shutil
 import struct
 import sys
@@ -73,7 +74,25 @@ def test_odd_names(program):
 
 
 def test_one_sample_time(program):
-    draw(program, "svg", "sir", "-n", "5", "--until", "2", "--at", "1")
+    """No lines and no bands: bars of one standard deviation on both sides of the mean."""
+    path, _ = draw(program, "svg", "dimerisation", "--method", "cme", "--device", "cpu", "--until", "10", "--at", "10")
+    bars = []
+    for element in ElementTree.parse(path).getroot().iter():
+        if "0, 114, 178" in element.get("stroke", ""):  # the first observable
+            bars += re.findall(r"M(\S+),(\S+) L\1,(\S+) ", element.get("d"))
+    heights = [abs(float(low) - float(high)) for _, low, high in bars]
+    check_equal(len([h for h in heights if h > 50]), 1, "bars: %r" % bars)
+    draw(program, "svg", "dimerisation", "-n", "5", "--until", "2", "--at", "1")
+
+
+def test_svg_of_the_master_equation(program):
+    path, run = draw(program, "svg", "dimerisation", "--method", "cme", "--device", "cpu", "--quiet")
+    texts = texts_of_svg(path)
+    for expected in ("time", "count", "P", "P2", "dimerisation: mean ± sd, exact (master equation)"):
+        assert expected in texts, (expected, texts)
+    check_equal((run.out, run.err), ("", ""), "what is printed")
+    run = program.call("run", os.path.join(STDLIB, "dimerisation.rxn"), "--method", "cme", "--device", "cpu", "--plot", "x.svg", env={"PATH": program.folder})
+    check_in("note: the solution itself is good; -o FILE.csv keeps its results", run.err)
 
 
 def test_without_gnuplot(program):

@@ -23,7 +23,7 @@ def trace_test(name):
         assert "kernel.kir" in stems and any(s.startswith("network-") for s in stems), files
         assert any(re.fullmatch(r"kernel-.*\.kir", s) for s in stems), files
         if "kernel.ll" in stems:
-            assert "kernel-optimized.ll" in stems and stems[-1] == "kernel.s", files
+            assert "kernel-optimized.ll" in stems and stems[-2:] == ["kernel.s", "kernel.cu"], files
         # No stage is written that says what the one before it said.
         texts = [open(os.path.join(folder, f)).read() for f in files]
         for before, after, file in zip(texts, texts[1:], files[1:]):

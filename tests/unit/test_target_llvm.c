@@ -492,8 +492,8 @@ spoil_entries(const char *directory, bool cut)
 {
     char command[512];
     snprintf(command, sizeof command,
-             cut ? "for f in %s/*.o; do truncate -s 300 $f; done"
-                 : "for f in %s/*.o; do printf X | dd of=$f bs=1 seek=1500 conv=notrunc "
+             cut ? "for f in %s/*.code; do truncate -s 300 $f; done"
+                 : "for f in %s/*.code; do printf X | dd of=$f bs=1 seek=1500 conv=notrunc "
                    "2>/dev/null; done",
              directory);
     assert_int_equal(system(command), 0);

@@ -481,6 +481,7 @@ rxn__llvm_emit_function(Emit *e)
     e->code_slot = rxn__llvm_stack_slot(e, e->vector[KIR_U32], "code");
     e->detail_slot = rxn__llvm_stack_slot(e, e->vector[KIR_U32], "detail");
     e->saved_slot = rxn__llvm_stack_slot(e, e->mask_type, "saved");
+    rxn__llvm_emit_liveness(e);
     rxn__llvm_emit_locals(e);
     emit_witness_area(e);
     LLVMSetVolatile(LLVMBuildStore(b, LLVMConstNull(e->mask_type), e->saved_slot), true);

@@ -1,7 +1,10 @@
 /* llvm.c: the LLVM target as the rest of the compiler sees it. */
 #include "compiler/target/llvm/llvm.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#include "runtime/cache.h"
 
 static bool
 lanes_are_possible(u32 lanes)
@@ -50,10 +53,12 @@ compile(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
         void *object = NULL;
         size_t size = 0;
         key = rxn__llvm_cache_key(kernel, &plan.host, plan.layout->lanes, arena, &key_length);
-        if (rxn__llvm_cache_find(options->cache, key, key_length, arena, &object, &size) &&
-            rxn__llvm_link(object, size, symbol, arena, &ret_kernel->run, ret_error) == RXN_OK) {
-            ret_kernel->from_cache = true;
-            return RXN_OK;
+        if (rxn__cache_find(options->cache, key, key_length, &object, &size)) {
+            rxn__arena_on_release(arena, free, object);
+            status = rxn__llvm_link(object, size, symbol, arena, &ret_kernel->run, ret_error);
+            ret_kernel->from_cache = status == RXN_OK;
+            if (status == RXN_OK)
+                return RXN_OK;
         }
     }
     LlvmModule *module = NULL;
@@ -68,7 +73,7 @@ compile(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
     size_t size = LLVMGetBufferSize(module->output);
     status = rxn__llvm_link(object, size, symbol, arena, &ret_kernel->run, ret_error);
     if (status == RXN_OK && options->cache != NULL)
-        rxn__llvm_cache_store(options->cache, key, key_length, object, size, arena);
+        rxn__cache_store(options->cache, key, key_length, object, size);
     rxn__llvm_module_release(module);
     return status;
 }

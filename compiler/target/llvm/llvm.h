@@ -21,6 +21,7 @@
  * The files, in reading order:
  *
  *     layout.c    what is one for all lanes ("uniform") and where each local lives
+ *     liveness.c  which locals are still read, so that lanes that are off must keep them
  *     emit.c      LLVM types, constants, small things
  *     memory.c    one element per lane: gather, scatter, bools as bytes
  *     locals.c    reading and writing locals
@@ -28,11 +29,13 @@
  *     buffers.c   loads and stores
  *     emit_ops.c  one function per KIR op
  *     control.c   statements and masks
+ *     loops.c     loops
+ *     exits.c     the locals of lanes that have left a loop, or not entered it yet
  *     lanes.c     the loop around the regions: takes rows, refills lanes, records faults
  *     module.c    a whole module: rendering, LLVM's passes, object code
  *     host.c      which processor, how many lanes
  *     jit.c       object code into this process
- *     cache.c     object code on disk
+ *     cache.c     what object code depends on
  *     llvm.c      the target's table
  */
 #ifndef RXN_TARGET_LLVM_H
@@ -89,6 +92,20 @@ typedef struct Layout {
 /* Depends on the kernel and the number of lanes alone, so it can be had without compiling. */
 Layout *rxn__llvm_layout(const KirKernel *kernel, u32 lanes, Arena *arena);
 
+/* ---- liveness.c ------------------------------------------------------------------------------- */
+
+/* A unit is a local that is kept in registers: a scalar, or one element of a LOCAL_SPLIT. Sets of units are
+ * arrays of bits. None of these is had where all is scalar. */
+typedef struct Liveness Liveness;
+
+/* Of an `if`, `for` or `loop`. */
+typedef struct LiveAround {
+    const KirStatement *statement;
+    u64 *after;  /* the units that are live behind it */
+    u64 *inside; /* loops: at the head; if: at the begin of its `otherwise` */
+    u64 *sets;   /* loops: those that the body sets */
+} LiveAround;
+
 /* ---- emission --------------------------------------------------------------------------------- */
 
 /* The state of one local: `slots` has one entry, or one per element of a LOCAL_SPLIT. */
@@ -102,14 +119,23 @@ typedef struct Live {
     struct Live *outer;
     LLVMValueRef alive;
     bool is_loop; /* a break ends here */
+    bool is_for;
     bool uniform; /* all lanes leave together, by a branch to `leave` */
     LLVMBasicBlockRef leave;
+    struct LoopExits *exits; /* where lanes that leave put their locals; NULL: sets are blends */
 } Live;
 
 typedef enum AfterTrap {
     LANES_TRAPPED = 1, /* lanes may have trapped */
     WITNESS_OPEN = 2,  /* and the scalar witnesses of some of them are saved nowhere */
 } AfterTrap;
+
+/* Who executes, and what the others keep: see Emit. */
+typedef struct Standing {
+    LLVMValueRef mask;
+    bool blend, open;
+    const u64 *parked;
+} Standing;
 
 /* Where a region's traps that take all its lanes come together; see control.c. */
 typedef struct SharedTrap {
@@ -152,13 +178,19 @@ typedef struct Emit {
     u32 scope_count;
 
     LocalSlots *locals;
-    LLVMValueRef *buffers, *strides; /* per buffer */
+    Liveness *liveness;
+    u32 unit_count;
+    const u64 *witness_units, *step_units; /* of traps; live in front of step */
+    VEC(LLVMValueRef *) exit_slots;        /* per depth and unit; see exits.c */
+    LLVMValueRef *buffers, *strides;       /* per buffer */
     LLVMValueRef workspace, fault, cancel, first, count;
 
     /* Where emission stands. mask: the lanes that execute, NULL where all values are scalars.
-     * blend: whether the lanes outside the mask must keep their locals. */
+     * blend: whether the lanes outside the mask must keep their arrays in memory. parked: of the units,
+     * those that they must keep. open: no trap leaves its lanes' witnesses to the code behind it. */
     LLVMValueRef mask;
-    bool blend;
+    bool blend, open;
+    const u64 *parked;
     u8 after_trap;  /* AfterTrap: of the code before */
     u32 divergence; /* how many blocks around that not all lanes of the region have entered */
     u32 loop_depth; /* how many fors and loops around */
@@ -173,7 +205,7 @@ typedef struct Emit {
     /* Per lane: row of the launch; the trajectory's fault, and its witness where that is kept: number
      * k of lane l at witness_area[k*W + l]. saved_slot: the lanes for which that has been done. */
     LLVMValueRef row_slot, code_slot, detail_slot, witness_area, saved_slot;
-    bool saves_witness; /* traps at the top of step do so at once; see control.c */
+    bool saves_witness; /* traps where `open` do so at once; see control.c */
 
     LLVMValueRef polls;          /* i32 slot: turns to the next look at *cancel */
     LLVMBasicBlockRef cancelled; /* where a cancelled run goes */
@@ -239,6 +271,22 @@ LLVMValueRef rxn__llvm_gather_raw(Emit *e, LLVMTypeRef vector, LLVMValueRef addr
 
 void rxn__llvm_scatter_raw(Emit *e, LLVMValueRef value, LLVMValueRef addresses, u32 bytes);
 
+/* liveness.c */
+void rxn__llvm_emit_liveness(Emit *e);
+
+/* UINT32_MAX for what is no unit. */
+u32 rxn__llvm_unit(const Liveness *liveness, u32 local, u32 index_count, KirValue index);
+
+/* A new set: empty, or as `initial`. */
+u64 *rxn__llvm_units(const Liveness *liveness, const u64 *initial);
+
+void rxn__llvm_add_units(const Liveness *liveness, u64 *to, const u64 *from);
+
+/* Of a set, those that are in `these` and not in `without`. */
+void rxn__llvm_keep_units(const Liveness *liveness, u64 *of, const u64 *these, const u64 *without);
+
+const LiveAround *rxn__llvm_live_around(const Liveness *liveness, const KirStatement *statement);
+
 /* locals.c */
 void rxn__llvm_emit_locals(Emit *e);
 
@@ -252,7 +300,7 @@ void rxn__llvm_emit_set(Emit *e, const KirStatement *statement);
 /* Address of element `index` (an i32 or i64 scalar) of a local array that lives in memory. */
 LLVMValueRef rxn__llvm_element_address(Emit *e, u32 local, LLVMValueRef index);
 
-/* Whether a set has to leave the other lanes' elements of the local as they are. */
+/* Whether a set has to leave the other lanes' elements of an array in memory as they are. */
 bool rxn__llvm_must_blend(const Emit *e, u32 local);
 
 /* tapes.c */
@@ -283,6 +331,44 @@ void rxn__llvm_emit_region(Emit *e, KirRegion region, LLVMValueRef mask, LLVMVal
                            bool blend);
 
 bool rxn__llvm_has_trap(const KirBlock *block);
+
+Standing rxn__llvm_standing(const Emit *e);
+
+void rxn__llvm_stand(Emit *e, Standing at);
+
+/* The lanes that have left neither the loop around nor the region. */
+LLVMValueRef rxn__llvm_alive_mask(Emit *e);
+
+/* After a block that lanes may have left: who is still here of those in `before`? If nobody, the
+ * enclosing block is over too. */
+void rxn__llvm_reform_mask(Emit *e, LLVMValueRef before);
+
+/* Emits a block that begins at `begin`. Who comes to its end goes on `through`, with a mask that is not
+ * empty; a block whose last lane has left before goes to `end`. */
+void rxn__llvm_emit_body(Emit *e, const KirBlock *block, LLVMBasicBlockRef begin,
+                         LLVMBasicBlockRef through, LLVMBasicBlockRef end);
+
+/* loops.c: a `for` or `loop`. */
+void rxn__llvm_emit_loop(Emit *e, const KirStatement *statement);
+
+/* exits.c */
+
+/* In front of a loop that lanes leave, or enter, one by one: how they keep their locals. Sets what is
+ * parked in the body. `own_start`: they enter one by one; `own_turns`: some may take no turn at all. */
+struct LoopExits *rxn__llvm_begin_exits(Emit *e, const KirStatement *loop, bool own_start,
+                                        bool own_turns, LLVMBasicBlockRef leave);
+
+/* The locals of the lanes in the mask, as the loop leaves them. */
+void rxn__llvm_save_exits(Emit *e, const struct LoopExits *exits, LLVMValueRef mask);
+
+/* At a break of the lanes that execute. */
+void rxn__llvm_leave_by_break(Emit *e, const Live *loop);
+
+/* The lanes in the mask begin now: with the locals that they had in front of the loop. */
+void rxn__llvm_join_loop(Emit *e, const struct LoopExits *exits, LLVMValueRef mask);
+
+/* Behind the loop: the locals of all lanes but those in `stayed` (NULL: of all) are what was saved. */
+void rxn__llvm_restore_exits(Emit *e, const struct LoopExits *exits, LLVMValueRef stayed);
 
 /* lanes.c: looks at *cancel once in many calls, and if it is set goes to e->cancelled, else on to
  * `next`. Ends the block. */
@@ -330,13 +416,5 @@ RxnStatus rxn__llvm_link(const void *object, size_t size, const char *symbol, Ar
 /* All that the object code depends on, as text. */
 const char *rxn__llvm_cache_key(const KirKernel *kernel, const LlvmHost *host, u32 lanes,
                                 Arena *arena, size_t *ret_length);
-
-/* True and the object's bytes (in the arena) if the directory holds a sound entry of this key. */
-bool rxn__llvm_cache_find(const char *directory, const char *key, size_t key_length, Arena *arena,
-                          void **ret_object, size_t *ret_size);
-
-/* A cache that cannot be written is no error: the next run compiles again. */
-void rxn__llvm_cache_store(const char *directory, const char *key, size_t key_length,
-                           const void *object, size_t size, Arena *arena);
 
 #endif

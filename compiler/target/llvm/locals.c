@@ -128,14 +128,26 @@ rxn__llvm_must_blend(const Emit *e, u32 local)
 {
     if (e->lanes == 1 || e->layout->locals[local].uniform)
         return false;
-    u8 matters = e->layout->locals[local].place <= LOCAL_SPLIT ? WITNESS_OPEN : LANES_TRAPPED;
-    if (e->blend || !(e->after_trap & matters))
+    if (e->blend || !(e->after_trap & LANES_TRAPPED))
         return e->blend;
     /* A lane that has trapped runs on as garbage, but what its fault will show must stay. */
     for (u32 i = 0; i < e->kernel->witness.count; i++)
         if (e->kernel->witness.items[i] == local)
             return true;
     return false;
+}
+
+/* The same for a scalar or a constant element. */
+static bool
+must_blend_unit(const Emit *e, const KirStatement *s)
+{
+    if (e->lanes == 1 || e->parked == NULL || e->layout->locals[s->object].uniform)
+        return false;
+    u32 unit = rxn__llvm_unit(e->liveness, s->object, s->index_count, s->index[0]);
+    u64 keeps = e->parked[unit / 64];
+    if (e->after_trap & WITNESS_OPEN)
+        keeps |= e->witness_units[unit / 64];
+    return keeps >> unit % 64 & 1;
 }
 
 static void
@@ -165,7 +177,7 @@ rxn__llvm_emit_set(Emit *e, const KirStatement *s)
     LLVMValueRef value = rxn__llvm_value(e, s->value, place->uniform);
     if (place->place <= LOCAL_SPLIT) {
         LLVMValueRef slot = scalar_slot(e, s->object, s->index_count, s->index[0]);
-        if (rxn__llvm_must_blend(e, s->object)) {
+        if (must_blend_unit(e, s)) {
             LLVMValueRef old = rxn__llvm_load(e, e->vector[type], slot);
             value = LLVMBuildSelect(e->builder, e->mask, value, old, "");
         }
