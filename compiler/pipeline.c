@@ -117,10 +117,26 @@ internal_error(Stages *stages, const char *stage, const char *what)
     return RXN_ERROR_INTERNAL;
 }
 
+/* As TargetOptions.locate; context: the session. */
+static const char *
+locate(void *context, u32 origin, u32 *ret_line)
+{
+    Session *session = context;
+    SourcePlace place = rxn__sources_locate(&session->sources, origin);
+    if (!place.file)
+        return NULL;
+    *ret_line = place.line;
+    const char *folder = strrchr(place.file->path, '/');
+    return folder ? folder + 1 : place.file->path;
+}
+
 /* The kernel for the CPU, where this build has LLVM, and for GPUs, which needs nothing. */
 static RxnStatus
 trace_targets(Stages *stages)
 {
+    TargetOptions options = stages->request->target;
+    options.locate = locate;
+    options.locate_context = stages->session;
     static const struct {
         const char *target, *stage, *suffix;
         TargetForm form;
@@ -137,8 +153,8 @@ trace_targets(Stages *stages)
         Text text;
         const char *error = NULL;
         rxn__text_init(&text, &stages->scratch);
-        RxnStatus status = target->emit(stages->pipeline->kernel.kernel, &stages->request->target,
-                                        forms[k].form, &stages->scratch, &text, &error);
+        RxnStatus status = target->emit(stages->pipeline->kernel.kernel, &options, forms[k].form,
+                                        &stages->scratch, &text, &error);
         if (status != RXN_OK)
             return internal_error(stages, target->name, error ? error : "no message");
         stages->request->trace(stages->request->trace_context, forms[k].stage, forms[k].suffix,
@@ -221,6 +237,8 @@ static TargetOptions
 target_options(const Stages *stages)
 {
     TargetOptions options = stages->request->target;
+    options.locate = locate;
+    options.locate_context = stages->session;
     u64 trajectories = stages->request->trajectories;
     bool few = trajectories > 0 && trajectories <= 4;
     if (few && options.lanes == 0 && stages->pipeline->kernel.kernel->lanes == 0)

@@ -348,6 +348,14 @@ rxn__kir_trap(KirBuilder *builder, RxnFaultCode code, KirValue detail)
 
 /* ---- Values */
 
+u32
+rxn__kir_origin(KirBuilder *builder, u32 position)
+{
+    u32 before = builder->origin;
+    builder->origin = position;
+    return before;
+}
+
 KirType
 rxn__kir_type(const KirBuilder *builder, KirValue value)
 {
@@ -361,6 +369,8 @@ append_value(KirBuilder *builder, const KirNode *node)
     KirKernel *kernel = builder->kernel;
     vec_push(kernel->arena, &kernel->values, *node);
     KirValue value = kernel->values.count - 1;
+    if (!(rxn__kir_ops[node->op].flags & KIR_FLAG_LEAF)) /* what is read belongs to nobody */
+        kernel->values.items[value].origin = builder->origin;
     append_statement(builder, (KirStatement){.kind = KIR_DEFINE, .value = value});
     return value;
 }

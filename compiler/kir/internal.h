@@ -90,6 +90,7 @@ struct KirBuilder {
     KirKernel *kernel;
     bool raw; /* append what is asked for: no folding, no sharing (readers, some passes) */
     KirRegion region;
+    u32 origin;           /* of new values */
     VEC(KirFrame) frames; /* [0] is the region's top block */
     VEC(KirEntry) entries;
     u32 *buckets; /* number + 1 of the newest entry, or 0 */

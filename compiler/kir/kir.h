@@ -100,6 +100,8 @@ typedef struct KirNode {
     u32 object;     /* GET: local; LOAD: buffer; otherwise 0 */
     u8 index_count; /* GET: 0 or 1; LOAD: rank */
     KirValue index[3];
+    u32 origin; /* the position in the model's text that it was written for (source map); 0: none. Not part of
+                 * the text form, and no difference between nodes: it is for what compilers say of the code */
 } KirNode;
 
 enum { KIR_MAX_RANK = 3 };
@@ -240,6 +242,9 @@ void rxn__kir_close(KirBuilder *builder); /* ends the innermost if, for or loop 
 void rxn__kir_trap(KirBuilder *builder, RxnFaultCode code, KirValue detail);
 
 KirType rxn__kir_type(const KirBuilder *builder, KirValue value);
+
+/* New values are written for this position of the model's text (0: none). Returns what it was before. */
+u32 rxn__kir_origin(KirBuilder *builder, u32 position);
 
 /* Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011, Random123), all u32: key[2], counter[4] -> out[4].
  * Expands to mul and mulhi; with a uniform key the key schedule is hoisted to launch. */

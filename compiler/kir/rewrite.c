@@ -20,6 +20,7 @@ static void
 rewrite_value(KirRewriter *rewriter, KirValue value)
 {
     KirNode node = rewriter->from->values.items[value];
+    rewriter->to->origin = node.origin;
     for (u32 i = 0; i < rxn__kir_ops[node.op].arity; i++)
         node.args[i] = rewriter->map[node.args[i]];
     for (u32 i = 0; i < node.index_count; i++)

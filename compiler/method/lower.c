@@ -387,8 +387,8 @@ rxn__lower(Lowering *lowering, Expr expr)
     return rxn__lower_as(lowering, expr, lowering->real);
 }
 
-KirValue
-rxn__lower_propensity(Lowering *lowering, const Reaction *reaction, Expr propensity, Expr rate)
+static KirValue
+lower_propensity(Lowering *lowering, const Reaction *reaction, Expr propensity, Expr rate)
 {
     KirBuilder *b = lowering->builder;
     if (!reaction->mass_action)
@@ -412,5 +412,14 @@ rxn__lower_propensity(Lowering *lowering, const Reaction *reaction, Expr propens
         KirValue x = rxn__lower_species(lowering, flat);
         value = kir_mul(b, value, falling_factorial(b, lowering->real, x, term->coefficient));
     }
+    return value;
+}
+
+KirValue
+rxn__lower_propensity(Lowering *lowering, const Reaction *reaction, Expr propensity, Expr rate)
+{
+    u32 before = rxn__kir_origin(lowering->builder, reaction->span.begin);
+    KirValue value = lower_propensity(lowering, reaction, propensity, rate);
+    rxn__kir_origin(lowering->builder, before);
     return value;
 }

@@ -572,6 +572,19 @@ draw_uniforms(SsaFrame *frame, KirValue *ret_u, KirValue *ret_v)
     *ret_v = half_open_uniform_f32(frame, frame->words[2 + frame->turn]);
 }
 
+/* A wait of more pieces than anyone would want to sit through. */
+static void
+refuse_stiffness(SsaFrame *frame, KirValue t, KirValue arrival, KirValue limit)
+{
+    const double most_pieces = 1e6;
+    KirBuilder *b = frame->builder;
+    KirValue end = kir_min(b, arrival, rxn__kir_load(b, frame->end_time, NULL));
+    KirValue most = kir_mul(b, limit, rxn__kir_const(b, KIR_F64, most_pieces));
+    rxn__kir_if(b, kir_gt(b, kir_sub(b, end, t), most));
+    rxn__kir_trap(b, RXN_FAULT_STIFF, rxn__kir_const(b, KIR_U32, 0));
+    rxn__kir_close(b);
+}
+
 void
 rxn__ssa_draw(SsaFrame *frame, KirValue total, KirValue limit)
 {
@@ -592,6 +605,7 @@ rxn__ssa_draw(SsaFrame *frame, KirValue total, KirValue limit)
         rxn__kir_set(b, frame->drawn_arrival, 0, arrival);
         rxn__kir_set(b, frame->drawn_threshold, 0, threshold);
         KirValue reach = kir_add(b, t, limit);
+        refuse_stiffness(frame, t, arrival, limit);
         /* Not where the limit is too short to move the time. */
         KirValue cut = kir_and(b, kir_lt(b, reach, arrival), kir_gt(b, reach, t));
         arrival = kir_select(b, cut, reach, arrival);

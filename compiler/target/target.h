@@ -16,6 +16,9 @@ typedef struct TargetOptions {
     bool fast_math;       /* hardware approximations; results then differ between targets */
     bool debug_checks;    /* verify the target's own IR after rendering (tests, debug builds) */
     const char *cache;    /* directory of the compile cache; NULL: none */
+    /* Or NULL: file (a name, without its folders) and line of a KirNode.origin; NULL where there is none. */
+    const char *(*locate)(void *context, u32 origin, u32 *ret_line);
+    void *locate_context;
     u32 shape; /* of a CUDA kernel: RxnCudaShape + 1; 0: what suits the kernel (tests ask for one) */
 } TargetOptions;
 

@@ -9,6 +9,25 @@ import time
 from harness import NEEDS, ROOT, STDLIB, check_equal, check_in, main, models
 
 
+def check_places(path, name):
+    """Directives of CUDA C: those that lead back to the text itself are right, the others name lines with a reaction."""
+    model = open(os.path.join(STDLIB, name + ".rxn")).read().split("\n")
+    lines, named = open(path).read().split("\n"), 0
+    assert lines[0].startswith("#line 2 "), lines[0]
+    for k, line in enumerate(lines):
+        found = re.fullmatch(r'#line (\d+) "(.*)"', line)
+        assert found or not line.startswith("#line"), line
+        if not found:
+            continue
+        number, file = int(found.group(1)), found.group(2)
+        if file.endswith(".cu"):
+            check_equal(number, k + 2, "the line behind '%s'" % line)
+        elif file == name + ".rxn":
+            named += 1
+            assert re.search("->|=>", model[number - 1]), "%s: %s" % (line, model[number - 1])
+    assert named or name == "antisense", "no line of the model is named"
+
+
 def trace_test(name):
     def test(program):
         folder = program.file("trace")
@@ -24,6 +43,7 @@ def trace_test(name):
         assert any(re.fullmatch(r"kernel-.*\.kir", s) for s in stems), files
         if "kernel.ll" in stems:
             assert "kernel-optimized.ll" in stems and stems[-2:] == ["kernel.s", "kernel.cu"], files
+        check_places(os.path.join(folder, [f for f in files if f.endswith("kernel.cu")][0]), name)
         # No stage is written that says what the one before it said.
         texts = [open(os.path.join(folder, f)).read() for f in files]
         for before, after, file in zip(texts, texts[1:], files[1:]):

@@ -21,7 +21,7 @@ compile(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
     CudaPlan *plan = rxn__cuda_plan(kernel, options->shape, arena);
     Text text;
     rxn__text_init(&text, arena);
-    rxn__cuda_render(kernel, plan, arena, &text);
+    rxn__cuda_render(kernel, plan, options, arena, &text);
     RxnCudaKernel *cuda = NEW(arena, RxnCudaKernel);
     *cuda = (RxnCudaKernel){.name = kernel->name->text,
                             .source = text.data,
@@ -48,7 +48,7 @@ emit(const KirKernel *kernel, const TargetOptions *options, TargetForm form, Are
         *ret_error = "the cuda target writes CUDA C only; machine code is NVRTC's";
         return RXN_ERROR_USAGE;
     }
-    rxn__cuda_render(kernel, rxn__cuda_plan(kernel, options->shape, arena), arena, out);
+    rxn__cuda_render(kernel, rxn__cuda_plan(kernel, options->shape, arena), options, arena, out);
     return RXN_OK;
 }
 

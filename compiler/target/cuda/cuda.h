@@ -111,6 +111,8 @@ void rxn__cuda_reduce(Text *out);
 
 /* ---- values.c, statements.c, kernel.c, module.c --------------------------------------------------------- */
 
+enum { CUDA_MARK = 1 }; /* begins a line of the body that stands for a #line */
+
 enum { TOUCHED_READ = 1, TOUCHED_BY_ONE = 2, TOUCHED_BY_ALL = 4 };
 
 /* What is being written. */
@@ -122,6 +124,8 @@ typedef struct CudaText {
     CudaNames names;
     Text body;
     u32 indent;
+    u32 origin,
+        marked; /* of the lines that are being written, and what was said of the one before */
 
     KirRegion region;
     bool team;             /* several threads execute this together (not so in shape thread) */
@@ -133,7 +137,8 @@ typedef struct CudaText {
 
     const char **expression; /* per value; NULL: not defined so far */
     bool *compound;          /* per value: it needs parentheses as an operand */
-    const char **constant;   /* per value of plan->is_constant: what it is called */
+    u32 *stands_for;       /* per value that stands where it is used: its origin, or an operand's */
+    const char **constant; /* per value of plan->is_constant: what it is called */
     const char **local, **buffer;
     const char ***element;              /* per local of CUDA_SPLIT: per element */
     u8 *touched_local, *touched_buffer; /* TOUCHED_…: since the last barrier */
@@ -184,6 +189,7 @@ void rxn__cuda_write_kernel(CudaText *c, Text *out);
 bool rxn__cuda_is_constant_local(const CudaText *c, u32 local);
 
 /* The whole text. */
-void rxn__cuda_render(const KirKernel *kernel, const CudaPlan *plan, Arena *arena, Text *out);
+void rxn__cuda_render(const KirKernel *kernel, const CudaPlan *plan, const TargetOptions *options,
+                      Arena *arena, Text *out);
 
 #endif

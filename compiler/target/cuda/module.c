@@ -2,6 +2,8 @@
 #include "compiler/target/cuda/cuda.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 bool
 rxn__cuda_is_constant_local(const CudaText *c, u32 local)
@@ -148,15 +150,64 @@ static const char stopped[] =
     "           *(const volatile u64 *)launch.fault < trajectory;\n"
     "}\n\n";
 
+/* ---- where the code comes from ---- */
+
+static void
+write_directive(Text *out, u32 line, const char *file)
+{
+    rxn__text_printf(out, "#line %u \"", line);
+    for (const char *c = file; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            rxn__text_append(out, "\\", 1);
+        rxn__text_append(out, (u8)*c < ' ' ? "?" : c, 1);
+    }
+    rxn__text_append(out, "\"\n", 2);
+}
+
+/* The marks of rxn__cuda_line become directives, so that what a compiler says of a rate law names the model's
+ * line; behind them the text counts its own lines again. */
+static void
+write_with_places(const Text *marked, const KirKernel *kernel, const TargetOptions *options,
+                  Arena *arena, Text *out)
+{
+    Text own;
+    rxn__text_init(&own, arena);
+    rxn__text_printf(&own, "%s.cu", kernel->name->text);
+    u32 line = 2;
+    bool elsewhere = false;
+    write_directive(out, line, own.data);
+    for (const char *at = marked->data; *at;) {
+        const char *end = strchr(at, '\n');
+        size_t length = end ? (size_t)(end - at) + 1 : strlen(at);
+        if (*at == CUDA_MARK) {
+            u32 place = 0, origin = (u32)strtoul(at + 1, NULL, 10);
+            const char *file = origin && options->locate
+                                   ? options->locate(options->locate_context, origin, &place)
+                                   : NULL;
+            if (file || elsewhere) {
+                line++;
+                write_directive(out, file ? place : line, file ? file : own.data);
+            }
+            elsewhere = file != NULL;
+        } else {
+            rxn__text_append(out, at, length);
+            line++;
+        }
+        at += length;
+    }
+}
+
 /* ---- the text ---- */
 
 void
-rxn__cuda_render(const KirKernel *kernel, const CudaPlan *plan, Arena *arena, Text *out)
+rxn__cuda_render(const KirKernel *kernel, const CudaPlan *plan, const TargetOptions *options,
+                 Arena *arena, Text *out)
 {
     CudaText c = {.arena = arena, .kernel = kernel, .plan = plan};
     c.uses = rxn__cuda_uses(kernel, arena);
     c.expression = NEW_ARRAY(arena, const char *, kernel->values.count + 1);
     c.compound = NEW_ARRAY(arena, bool, kernel->values.count + 1);
+    c.stands_for = NEW_ARRAY(arena, u32, kernel->values.count + 1);
     c.constant = NEW_ARRAY(arena, const char *, kernel->values.count + 1);
     c.local = NEW_ARRAY(arena, const char *, kernel->locals.count + 1);
     c.element = NEW_ARRAY(arena, const char **, kernel->locals.count + 1);
@@ -174,8 +225,11 @@ rxn__cuda_render(const KirKernel *kernel, const CudaPlan *plan, Arena *arena, Te
         rxn__cuda_write_uniform(&c, &functions);
     rxn__text_append(&functions, stopped, sizeof stopped - 1);
     rxn__cuda_write_kernel(&c, &functions);
-    write_head(&c, out);
-    rxn__cuda_prelude(out, functions.data, arena);
-    rxn__text_append(out, functions.data, functions.length);
-    rxn__cuda_reduce(out);
+    Text marked;
+    rxn__text_init(&marked, arena);
+    write_head(&c, &marked);
+    rxn__cuda_prelude(&marked, functions.data, arena);
+    rxn__text_append(&marked, functions.data, functions.length);
+    rxn__cuda_reduce(&marked);
+    write_with_places(&marked, kernel, options, arena, out);
 }

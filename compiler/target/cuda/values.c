@@ -18,6 +18,9 @@ void
 rxn__cuda_line(CudaText *c, const char *format, ...)
 {
     va_list arguments;
+    if (c->origin != c->marked) /* becomes a #line: see module.c */
+        rxn__text_printf(&c->body, "%c%u\n", CUDA_MARK, c->origin);
+    c->marked = c->origin;
     if (*format != '\0' && *format != '#')
         for (u32 i = 0; i < c->indent; i++)
             rxn__text_append(&c->body, "    ", 4);
@@ -276,6 +279,17 @@ read_buffer(CudaText *c, const KirNode *node)
 
 /* ---- definitions ---- */
 
+/* A sum, say, has none, but what is added in it may. */
+static u32
+origin_of(const CudaText *c, KirValue value)
+{
+    const KirNode *node = &c->kernel->values.items[value];
+    u32 origin = node->origin;
+    for (u32 i = 0; origin == 0 && i < rxn__kir_ops[node->op].arity; i++)
+        origin = c->stands_for[node->args[i]];
+    return origin;
+}
+
 static void
 write_line(CudaText *c, KirValue value, const char *expression)
 {
@@ -290,7 +304,9 @@ write_line(CudaText *c, KirValue value, const char *expression)
                              value));
     else
         name = rxn__cuda_identifier(&c->names, rxn__cuda_format(c, "v%u", value));
+    c->origin = origin_of(c, value);
     rxn__cuda_line(c, "const %s %s = %s;", rxn__cuda_type((KirType)node->type), name, expression);
+    c->origin = 0;
     c->expression[value] = name;
     c->compound[value] = false;
 }
@@ -348,6 +364,7 @@ rxn__cuda_define(CudaText *c, KirValue value)
     if (stays && !keep) {
         c->expression[value] = expression;
         c->compound[value] = compound;
+        c->stands_for[value] = origin_of(c, value);
     } else {
         write_line(c, value, expression);
     }
