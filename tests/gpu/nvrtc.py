@@ -36,34 +36,34 @@ def find(build=None):
 class Nvrtc:
     def __init__(self, path):
         self.path = path
-        self.library = ctypes.CDLL(path)
+        self.dll = ctypes.CDLL(path)
         major, minor, count = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
-        self.library.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+        self.dll.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
         self.version = (major.value, minor.value)
-        self.library.nvrtcGetNumSupportedArchs(ctypes.byref(count))
+        self.dll.nvrtcGetNumSupportedArchs(ctypes.byref(count))
         known = (ctypes.c_int * count.value)()
-        self.library.nvrtcGetSupportedArchs(known)
+        self.dll.nvrtcGetSupportedArchs(known)
         self.architectures = list(known)
 
     def compile(self, source, architecture, name="kernel.cu"):
         """(the cubin, or None where it does not compile; the log; seconds)"""
         program, size = ctypes.c_void_p(), ctypes.c_size_t()
-        self.library.nvrtcCreateProgram(ctypes.byref(program), source.encode(), name.encode(), 0, None, None)
+        self.dll.nvrtcCreateProgram(ctypes.byref(program), source.encode(), name.encode(), 0, None, None)
         options = ["--gpu-architecture=sm_%d" % architecture, "--ptxas-options=-v"] + OPTIONS
         words = (ctypes.c_char_p * len(options))(*[o.encode() for o in options])
         began = time.perf_counter()
-        result = self.library.nvrtcCompileProgram(program, len(options), words)
+        result = self.dll.nvrtcCompileProgram(program, len(options), words)
         seconds = time.perf_counter() - began
-        self.library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+        self.dll.nvrtcGetProgramLogSize(program, ctypes.byref(size))
         log = ctypes.create_string_buffer(size.value + 1)
-        self.library.nvrtcGetProgramLog(program, log)
+        self.dll.nvrtcGetProgramLog(program, log)
         code = None
         if result == 0:
-            self.library.nvrtcGetCUBINSize(program, ctypes.byref(size))
+            self.dll.nvrtcGetCUBINSize(program, ctypes.byref(size))
             code = ctypes.create_string_buffer(size.value)
-            self.library.nvrtcGetCUBIN(program, code)
+            self.dll.nvrtcGetCUBIN(program, code)
             code = code.raw
-        self.library.nvrtcDestroyProgram(ctypes.byref(program))
+        self.dll.nvrtcDestroyProgram(ctypes.byref(program))
         return code, log.value.decode(errors="replace"), seconds
 
 

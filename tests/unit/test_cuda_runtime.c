@@ -896,108 +896,22 @@ test_too_large_kernels(void **state)
     assert_non_null(strstr(loaded.error, "no block of 'test' fits GPU 0"));
 }
 
-/* ---- NVIDIA's own NVRTC ------------------------------------------------------------------------ */
-
-static const char *real_nvrtc; /* RXN_NVRTC before this test set it; or NULL */
-
-static RxnNvrtcOutput
-compile(RxnNvrtc *nvrtc, const char *source, uint32_t architecture, bool ptx, bool fast_math)
-{
-    RxnNvrtcOutput output;
-    char error[300] = "";
-    RxnOutcome outcome = rxn__nvrtc_compile(nvrtc, source, "test.cu", architecture, ptx, fast_math,
-                                            false, &output, error, sizeof error);
-    if (outcome != RXN_DONE)
-        fail_msg("%s\n%s", error, output.log ? output.log : "");
-    return output;
-}
-
-static void
-test_real_nvrtc(void **state)
-{
-    (void)state;
-    RxnNvrtc *nvrtc;
-    char error[512] = "";
-    if (real_nvrtc)
-        setenv("RXN_NVRTC", real_nvrtc, 1);
-    else
-        unsetenv("RXN_NVRTC");
-    RxnOutcome outcome = rxn__nvrtc_open(&nvrtc, error, sizeof error);
-    setenv("RXN_NVRTC", FAKE_CUDA_DRIVER, 1);
-    if (outcome != RXN_DONE) {
-        print_message("# not tried: %s\n", error);
-        skip();
-    }
-    static const char source[] = "extern \"C\" __global__ void f(double *x, double a)\n"
-                                 "{ x[threadIdx.x] = x[threadIdx.x] * a + 1.0; }\n";
-    static const uint32_t architectures[] = {75, 80, 90, 100, 120};
-    for (size_t k = 0; k < sizeof architectures / sizeof architectures[0]; k++) {
-        uint32_t architecture = architectures[k];
-        if (!rxn__nvrtc_knows(nvrtc, architecture)) {
-            print_message("# NVRTC %u does not know sm_%u\n", rxn__nvrtc_version(nvrtc),
-                          architecture);
-            continue;
-        }
-        assert_int_equal(rxn__nvrtc_nearest(nvrtc, architecture), architecture);
-        RxnNvrtcOutput output = compile(nvrtc, source, architecture, false, false);
-        assert_true(output.size > 4 && memcmp(output.code, "\177ELF", 4) == 0);
-        free(output.code);
-        free(output.log);
-        char target[32];
-        snprintf(target, sizeof target, ".target sm_%u", architecture);
-        output = compile(nvrtc, source, architecture, true, false);
-        assert_int_equal(((char *)output.code)[output.size - 1], 0);
-        assert_non_null(strstr(output.code, target));
-        assert_non_null(strstr(output.code, "mul.rn.f64")); /* not contracted, unless asked for */
-        assert_null(strstr(output.code, "fma.rn.f64"));
-        free(output.code);
-        free(output.log);
-        output = compile(nvrtc, source, architecture, true, true);
-        assert_non_null(strstr(output.code, "fma.rn.f64"));
-        free(output.code);
-        free(output.log);
-    }
-    RxnNvrtcOutput output;
-    outcome = rxn__nvrtc_compile(nvrtc, "#line 7 \"model.rxn\"\n__device__ int x = y;\n", "test.cu",
-                                 rxn__nvrtc_nearest(nvrtc, UINT32_MAX), false, false, false,
-                                 &output, error, sizeof error);
-    assert_int_equal(outcome, RXN_BROKEN);
-    assert_ptr_equal(strstr(output.log, "model.rxn(7): error: identifier \"y\" is undefined"),
-                     output.log);
-    free(output.log);
-    assert_int_equal(rxn__nvrtc_compile(nvrtc, source, "test.cu", 10, false, false, false, &output,
-                                        error, sizeof error),
-                     RXN_REFUSED);
-    rxn__nvrtc_close(nvrtc);
-}
-
 int
 main(void)
 {
-    real_nvrtc = getenv("RXN_NVRTC") ? strdup(getenv("RXN_NVRTC")) : NULL;
     fault_at[0] = fault_at[1] = UINT64_MAX;
     setenv("RXN_CUDA_DRIVER", FAKE_CUDA_DRIVER, 1);
     setenv("RXN_NVRTC", FAKE_CUDA_DRIVER, 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_refused_drivers),
-        cmocka_unit_test(test_refused_files),
-        cmocka_unit_test(test_real_nvrtc),
-        cmocka_unit_test(test_load_from_cache),
-        cmocka_unit_test(test_ptx),
-        cmocka_unit_test(test_broken_source),
-        cmocka_unit_test(test_binaries),
-        cmocka_unit_test(test_too_large_kernels),
-        cmocka_unit_test(test_same_as_host),
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_unequal_gpus),
-        cmocka_unit_test(test_bounded_memory),
-        cmocka_unit_test(test_workspace),
-        cmocka_unit_test(test_lowest_fault),
-        cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_reject),
-        cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_cache),         cmocka_unit_test(test_refused_drivers),
+        cmocka_unit_test(test_refused_files), cmocka_unit_test(test_load_from_cache),
+        cmocka_unit_test(test_ptx),           cmocka_unit_test(test_broken_source),
+        cmocka_unit_test(test_binaries),      cmocka_unit_test(test_too_large_kernels),
+        cmocka_unit_test(test_same_as_host),  cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_unequal_gpus),  cmocka_unit_test(test_bounded_memory),
+        cmocka_unit_test(test_workspace),     cmocka_unit_test(test_lowest_fault),
+        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_reject),        cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
