@@ -305,6 +305,7 @@ run_stages(void *context)
                        .diagnostics = &session->diagnostics,
                        .loader = request->loader,
                        .objective = request->objective,
+                       .fit = request->fit,
                        .objective_is_wrong = &objective_is_wrong};
     pipeline->network = rxn__elaborate(&input, request->file, &pipeline->ast);
     if (is_traced(stages) && pipeline->ast)

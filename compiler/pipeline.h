@@ -52,6 +52,7 @@ typedef struct PipelineRequest {
     TargetOptions target;
     u64 trajectories; /* that will run; 0: many. A few need fewer lanes than the target's own choice */
     const ObjectiveRequest *objective; /* what to differentiate (sema.h); NULL: nothing */
+    const FitRequest *fit; /* or for which experiment of its fit the model is meant; NULL: none */
 
     /* Or NULL: called with the text of every stage that changed something, in order: `stage` is
      * "ast", "network", "network-share", "kernel", "kernel-cse", "kernel-optimized"…; `suffix` the

@@ -205,6 +205,15 @@ in_round_or_square(const Parser *parser)
     return bracket && bracket->kind != '{';
 }
 
+/* The brace of `fit {`, or of a block in it. */
+static bool
+opens_entries(const Parser *parser, Token token)
+{
+    const Bracket *outer = innermost(parser);
+    return token.kind == '{' && ((parser->last.kind == FIT && parser->statement_tokens == 2) ||
+                                 (outer && outer->of_fit));
+}
+
 static Token
 give(Parser *parser, Token token)
 {
@@ -220,10 +229,8 @@ give(Parser *parser, Token token)
         vec_push(parser->arena, &parser->words, token);
     parser->statement_has_rate |= token.kind == '@';
     if (token.kind == '(' || token.kind == '[' || token.kind == '{') {
-        const Bracket bracket = {.kind = token.kind,
-                                 .span = token.span,
-                                 .of_fit =
-                                     parser->last.kind == FIT && parser->statement_tokens == 2};
+        const Bracket bracket = {
+            .kind = token.kind, .span = token.span, .of_fit = opens_entries(parser, token)};
         vec_push(parser->arena, &parser->brackets, bracket);
     } else if (token.kind == ')' || token.kind == ']' || token.kind == '}') {
         parser->brackets.count--;
@@ -493,12 +500,15 @@ lay_out(Parser *parser, Token token, Token *ret_token)
         return true;
 
     default:
-        if (is_name(token.kind) && at_statement_start(parser) && !(bracket && bracket->of_fit)) {
+        if (is_name(token.kind) && at_statement_start(parser)) {
+            const bool of_fit = bracket && bracket->of_fit;
             const int next = peek(parser)->kind;
             const int keyword = rxn__statement_keyword(token.name->text, token.name->length);
+            const bool is_event = keyword == AT || keyword == EVERY || keyword == WHEN;
             const bool reacts = next == ARROW || next == ARROW_BOTH || next == ARROW_LAW ||
                                 next == '+' || next == ':' || next == '[';
-            token.kind = keyword && !reacts ? keyword : NAME;
+            const bool is_entry = of_fit && (!is_event || next == '=' || next == '{');
+            token.kind = keyword && !reacts && !is_entry ? keyword : NAME;
         }
         break;
     }

@@ -131,7 +131,7 @@ yyerror(Span *span, Parser *parser, const char *message);
 %type <node> const_list const let_list let index_list index parameters parameter_list
 %type <node> bindings binding_list binding side terms term rates rate every event
 %type <node> assign_list assign observe_list observable simulate entries entry entry_values
-%type <node> entry_value dimensions reference expression expression_list argument argument_list range
+%type <node> entry_value text dimensions reference expression expression_list argument argument_list range
 
 %%
 
@@ -358,18 +358,54 @@ simulate:
 
 entries:
     %empty             { $$ = LEAF(AST_FILE, @$, NULL); }
-  | entries entry END  { $$ = append(parser, $1, $2); }
+  | entries entry END  { $$ = append_all(parser, $1, $2); }
   | entries error END  { $$ = $1; yyerrok; }
 
+ /* What stands in front of the values is the key; `experiment fed { }` and `A = 100` are told by what follows.
+  * At the start of an entry the layout makes a NAME of every word that begins no event. */
 entry:
-    name               { $$ = named(parser, AST_ENTRY, $1, NULL, @$); }
-  | name entry_values  { $$ = append_all(parser, named(parser, AST_ENTRY, $1, NULL, @$), $2); }
+    NAME               { $$ = LIST(named(parser, AST_ENTRY, $1, NULL, @$)); }
+  | NAME entry_values  { $$ = LIST(append_all(parser, named(parser, AST_ENTRY, $1, NULL, @$), $2)); }
+  | NAME '{' entries '}'
+        {
+            AstNode *block = named(parser, AST_BLOCK, $1, NULL, @$);
+            $$ = LIST(append_all(parser, block, $3));
+        }
+  | NAME name '{' entries '}'
+        {
+            AstNode *block = named(parser, AST_BLOCK, $1, NULL, @$);
+            block->name2 = $2.name;
+            $$ = LIST(append_all(parser, block, $4));
+        }
+  | assign_list
+  | event ':' assign_list
+        {
+            $1->span = @$;
+            $$ = LIST(append_all(parser, $1, $3));
+        }
 
 entry_values:
     entry_value                   { $$ = LIST($1); }
   | entry_values ',' entry_value  { $$ = append(parser, $1, $3); }
 
-entry_value: expression | STRING { $$ = LEAF(AST_STRING, @$, $1.name); }
+entry_value:
+    expression
+  | text
+  | name '=' expression           { $$ = named(parser, AST_NAMED, $1, $3, @$); }
+  | name '=' text                 { $$ = named(parser, AST_NAMED, $1, $3, @$); }
+  | expression DOTDOT expression  { $$ = range_of(parser, $1, $3, @$); }
+  | reference '~' expression
+        {
+            AstNode *distribution = $3;
+            if (distribution->kind != AST_CALL && distribution->kind != AST_POISON) {
+                rxn__error(parser->diagnostics, distribution->span,
+                           "expected a distribution after '~', as in 'normal(mean, sd)'");
+                distribution = LEAF(AST_POISON, distribution->span, NULL);
+            }
+            $$ = NODE(AST_PRIOR, @$, NULL, $1, distribution);
+        }
+
+text: STRING { $$ = LEAF(AST_STRING, @$, $1.name); }
 
  /* ---- Expressions. */
 
@@ -430,7 +466,15 @@ argument_list:
     argument                    { $$ = LIST($1); }
   | argument_list ',' argument  { $$ = append(parser, $1, $3); }
 
-argument: expression | name '=' expression { $$ = named(parser, AST_NAMED, $1, $3, @$); }
+argument:
+    expression
+  | name '=' expression           { $$ = named(parser, AST_NAMED, $1, $3, @$); }
+  | name IN range ':' expression
+        {
+            $$ = NODE(AST_EACH, @$, $1.name, $3, $5);
+            $$->name_span = @1;
+            declared(parser, $1);
+        }
 
 range:
     expression                    { $$ = range_of(parser, $1, NULL, @$); }

@@ -46,7 +46,7 @@ launch_kernel(CudaLane *lane, CudaSlot *slot)
     uint64_t of_block = rxn__cuda_block_workers(lane->kernel);
     uint64_t blocks = rxn__cuda_least((group->rows + of_block - 1) / of_block, lane->blocks);
     RxnCudaLaunch launch = {
-        .first = group->first,
+        .first = lane->job->ensemble->first + group->first,
         .count = group->rows,
         .uniform = lane->uniform,
         .workspace = slot->workspace,
@@ -68,6 +68,20 @@ launch_kernel(CudaLane *lane, CudaSlot *slot)
         result = driver->event_record(slot->ran, slot->stream);
         lane->last = slot->ran;
     }
+    return result;
+}
+
+/* The rows that the group's trajectories read. */
+static CudaResult
+launch_inputs(CudaLane *lane, CudaSlot *slot)
+{
+    const RxnKernel *kernel = lane->job->ensemble->kernel;
+    CudaResult result = CUDA_SUCCESS;
+    for (uint32_t b = 0; b < kernel->buffer_count && result == CUDA_SUCCESS; b++)
+        if (kernel->buffers[b].is_input && lane->row_bytes[b] > 0)
+            result = lane->cuda->driver.copy_in_async(
+                slot->buffers[b], rxn__job_rows(lane->job, b, slot->group.first),
+                lane->row_bytes[b] * slot->group.rows, slot->stream);
     return result;
 }
 
@@ -121,6 +135,8 @@ rxn__cuda_slot_launch(CudaLane *lane, CudaSlot *slot, char *error, size_t error_
     const CudaDriver *driver = &lane->cuda->driver;
     CudaResult result = driver->copy_in_async(slot->results, slot->start,
                                               rxn__cuda_result_bytes(lane, 0), slot->stream);
+    if (result == CUDA_SUCCESS)
+        result = launch_inputs(lane, slot);
     if (result == CUDA_SUCCESS)
         result = launch_kernel(lane, slot);
     if (result == CUDA_SUCCESS)
@@ -182,7 +198,7 @@ rxn__cuda_slot_chunk(const CudaLane *lane, const CudaSlot *slot, uint64_t index,
     char *figures = (char *)slot->ret + rxn__cuda_result_bytes(lane, 0);
     uint64_t *events = (uint64_t *)figures;
     *ret_chunk = (DeviceChunk){
-        .first = rxn__chunk_first(job, chunk),
+        .first = job->ensemble->first + rxn__chunk_first(job, chunk),
         .rows = rxn__chunk_rows(job, chunk),
         .events = slot->events ? events[index] : 0,
     };

@@ -12,7 +12,9 @@
 
 typedef struct DeviceJob {
     const RxnEnsemble *ensemble;
-    void *const *buffers; /* per kernel buffer: the data bound; NULL where it is per trajectory */
+    void *const
+        *buffers; /* per kernel buffer: the data bound, all rows where it is per trajectory and only
+                           * read; NULL where it is per trajectory and written */
     const size_t
         *buffer_elements;    /* per kernel buffer: elements, of one row where per trajectory */
     uint32_t sample, events; /* numbers of these buffers; UINT32_MAX: the kernel has no such */
@@ -34,13 +36,22 @@ typedef struct DeviceChunk {
 /* Returns false to stop the run (RXN_REJECTED). */
 typedef bool (*DeviceConsume)(void *context, const DeviceChunk *chunk);
 
-/* Number of the chunk's first trajectory. */
+/* The chunk's first trajectory, counted from that of the run (ensemble->first). */
 static inline uint64_t
 rxn__chunk_first(const DeviceJob *job, uint64_t chunk)
 {
     if (chunk <= job->head_chunks)
         return chunk * job->head_rows;
     return job->head_chunks * job->head_rows + (chunk - job->head_chunks) * job->tail_rows;
+}
+
+/* Where the rows from trajectory `first` of the run on begin, of a buffer that is per trajectory and bound. */
+static inline const void *
+rxn__job_rows(const DeviceJob *job, uint32_t buffer, uint64_t first)
+{
+    size_t bytes =
+        job->buffer_elements[buffer] * job->ensemble->kernel->buffers[buffer].element_bytes;
+    return (const char *)job->buffers[buffer] + first * bytes;
 }
 
 static inline uint64_t

@@ -94,12 +94,13 @@ note_fault(Pool *pool, const CudaSlot *slot)
     if (pool->outcome != RXN_DONE && pool->outcome != RXN_FAULTED)
         return;
     const CudaGroup *group = &slot->group;
-    if (fault->trajectory < group->first || fault->trajectory >= group->first + group->rows) {
+    uint64_t trajectory = fault->trajectory - pool->job->ensemble->first;
+    if (trajectory < group->first || trajectory >= group->first + group->rows) {
         stop(pool, RXN_BROKEN, "the kernel reported a fault of a trajectory that it was not given");
         return;
     }
     pool->outcome = RXN_FAULTED;
-    uint64_t chunk = group->first_chunk + (fault->trajectory - group->first) / group->chunk_rows;
+    uint64_t chunk = group->first_chunk + (trajectory - group->first) / group->chunk_rows;
     if (chunk < pool->limit)
         pool->limit = chunk;
     if (fault->trajectory < pool->fault->trajectory) {

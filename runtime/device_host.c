@@ -148,7 +148,10 @@ run_chunk(Worker *worker, uint64_t chunk, RxnFault *fault, char *error, size_t e
     Slot *slot = &pool->slots[chunk % pool->slot_count];
     double *samples = slot->samples ? slot->samples : worker->samples;
     uint64_t *row_events = slot->row_events ? slot->row_events : worker->row_events;
-    uint64_t rows = rxn__chunk_rows(job, chunk);
+    uint64_t rows = rxn__chunk_rows(job, chunk), first = rxn__chunk_first(job, chunk);
+    for (uint32_t b = 0; b < kernel->buffer_count; b++)
+        if (kernel->buffers[b].is_input) /* the kernel's buffers are one type for all */
+            worker->buffers[b] = (void *)(uintptr_t)rxn__job_rows(job, b, first);
     if (job->sample != UINT32_MAX)
         worker->buffers[job->sample] = samples;
     if (job->events != UINT32_MAX)
@@ -156,7 +159,7 @@ run_chunk(Worker *worker, uint64_t chunk, RxnFault *fault, char *error, size_t e
     else
         memset(row_events, 0, rows * sizeof *row_events);
     RxnLaunch launch = {
-        .first = rxn__chunk_first(job, chunk),
+        .first = ensemble->first + first,
         .count = rows,
         .buffers = worker->buffers,
         .strides = pool->strides,
@@ -300,7 +303,8 @@ prepare_worker(Pool *pool, Worker *worker)
     }
     for (uint32_t b = 0; b < kernel->buffer_count; b++) {
         worker->buffers[b] = job->buffers[b];
-        if (!kernel->buffers[b].per_trajectory || b == job->sample || b == job->events)
+        if (!kernel->buffers[b].per_trajectory || kernel->buffers[b].is_input || b == job->sample ||
+            b == job->events)
             continue;
         worker->scratch[b] =
             allocate(job->head_rows, (size_t)pool->strides[b] * kernel->buffers[b].element_bytes);

@@ -63,8 +63,9 @@ divide(const RxnEnsemble *ensemble, DeviceJob *job)
 {
     uint64_t n = ensemble->trajectories;
     uint64_t row_bytes = (uint64_t)ensemble->sample_count * ensemble->columns * sizeof(double);
-    job->head_rows = rows_of_chunk(row_bytes, n);
-    job->tail_rows = job->head_rows > 1 ? job->head_rows / 2 : 1;
+    bool chosen = ensemble->chunk_rows == 0 || ensemble->statistics;
+    job->head_rows = chosen ? rows_of_chunk(row_bytes, n) : ensemble->chunk_rows;
+    job->tail_rows = chosen ? job->head_rows / 2 + (job->head_rows == 1) : job->head_rows;
     job->head_chunks = n / job->head_rows * 3 / 4;
     uint64_t tail = n - job->head_chunks * job->head_rows;
     job->chunk_count = job->head_chunks + (tail + job->tail_rows - 1) / job->tail_rows;
@@ -90,7 +91,24 @@ elements_of(const RxnBuffer *buffer, uint64_t first_extent)
     return elements;
 }
 
-/* Data for all per-launch buffers; finds the two that each trajectory writes. */
+static bool
+bind_rows(const RxnEnsemble *ensemble, const RxnBuffer *buffer, void **ret_data,
+          RxnEnsembleResult *result)
+{
+    const RxnRowBinding *binding = NULL;
+    for (uint32_t k = 0; k < ensemble->row_binding_count && !binding; k++)
+        if (strcmp(ensemble->row_bindings[k].name, buffer->name) == 0)
+            binding = &ensemble->row_bindings[k];
+    if (binding && binding->data && binding->rows >= ensemble->trajectories) {
+        *ret_data = (void *)(uintptr_t)binding->data;
+        return true;
+    }
+    snprintf(result->error, sizeof result->error,
+             "no row for each trajectory for the kernel's buffer '%s'", buffer->name);
+    return false;
+}
+
+/* Data for all buffers that are only read; finds the two that each trajectory writes. */
 static bool
 bind_buffers(const RxnEnsemble *ensemble, DeviceJob *job, void **buffers, size_t *elements,
              RxnEnsembleResult *result)
@@ -101,6 +119,8 @@ bind_buffers(const RxnEnsemble *ensemble, DeviceJob *job, void **buffers, size_t
         const RxnBuffer *buffer = &kernel->buffers[b];
         if (buffer->per_trajectory) {
             elements[b] = elements_of(buffer, ensemble->sample_count);
+            if (buffer->is_input && !bind_rows(ensemble, buffer, &buffers[b], result))
+                return false;
             if (strcmp(buffer->name, "sample") == 0)
                 job->sample = b;
             else if (strcmp(buffer->name, "events") == 0)

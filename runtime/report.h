@@ -91,6 +91,29 @@ bool rxn__plot_knows(const char *path);
 /* The script that rxn__plot_run gives to gnuplot: for tests, and for those who want to change it. */
 void rxn__plot_script(FILE *script, const RxnReport *report, const char *path);
 
+/* ---- plots of fits (plot_fit.c) ----------------------------------------------------------------- */
+
+typedef struct RxnFitCurve {
+    const char *experiment, *model, *data, *axis; /* experiment: "" where there is one alone */
+    double r2;
+    uint32_t count;
+    const double *x, *measured, *measured_sd, *modelled; /* [count]; an sd may be NaN */
+} RxnFitCurve;
+
+/* The loss of each step, with a band of two standard errors, then data against model, one panel a curve. */
+typedef struct RxnFitPicture {
+    const char *model;
+    uint64_t steps;
+    const double *loss, *loss_se, *validation; /* [steps]; NaN: not there */
+    uint32_t curve_count;
+    const RxnFitCurve *curves;
+} RxnFitPicture;
+
+enum { RXN_FIT_PANELS = 11 }; /* curves that are drawn */
+
+/* As rxn__plot_run. */
+bool rxn__plot_fit(const RxnFitPicture *picture, const char *path, char *message, size_t size);
+
 /* ---- progress (progress.c) ---------------------------------------------------------------------- */
 
 /* Of a clock that only goes forward. */

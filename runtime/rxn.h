@@ -37,6 +37,7 @@ typedef struct RxnBuffer {
     uint32_t rank; /* 0: a scalar */
     uint32_t extent[3];
     bool per_trajectory; /* a row for each trajectory, else one for the launch */
+    bool is_input; /* per trajectory and only read: its rows have to be bound (RxnRowBinding) */
 } RxnBuffer;
 
 /* A kernel: compiled for the host (run), interpreted (call) or loaded on GPUs (cuda); exactly one of the
@@ -61,6 +62,14 @@ typedef struct RxnBinding {
     uint64_t elements; /* of a buffer whose first extent the launch gives; else not looked at */
 } RxnBinding;
 
+/* The data of a buffer that has a row for each trajectory and is only read: row k is that of the k-th trajectory of the
+ * run. One that the kernel lacks is ignored. */
+typedef struct RxnRowBinding {
+    const char *name;
+    const void *data;
+    uint64_t rows; /* at least as many as trajectories */
+} RxnRowBinding;
+
 /* Trajectories first … first + count - 1, in order. samples: count rows of sample_count * columns
  * doubles, the columns of one time next to each other; events: the reactions that fired, per row.
  * Called for one block after another, never twice at a time. Returns false to stop the run. */
@@ -71,12 +80,18 @@ typedef struct RxnEnsemble {
     const RxnKernel *kernel;
     const RxnBinding *bindings;
     uint32_t binding_count;
+    const RxnRowBinding *row_bindings;
+    uint32_t row_binding_count;
+    uint64_t first;        /* number of the first trajectory: a run may be made in pieces */
     uint64_t trajectories; /* at least 1 */
     uint32_t sample_count; /* sample times, at least 1 */
     uint32_t columns;      /* observables, at least 1 */
     uint32_t threads;      /* 0: one per processor */
     bool statistics;       /* mean and variance are wanted */
-    RxnRows rows;          /* or NULL */
+    uint64_t
+        chunk_rows; /* most trajectories that a thread takes at a time; 0: chosen. Without statistics no
+                            * result depends on it */
+    RxnRows rows; /* or NULL */
     void *rows_context;
     const volatile int *cancel; /* or NULL; once it is not 0 the run ends soon */
     /* Or NULL: called about ten times a second, from the calling thread. */

@@ -135,6 +135,36 @@ print_list(AstNode *const *kids, u32 count, Text *out)
     }
 }
 
+/* An event of an experiment: the first kids say when, the others are assignments. */
+static void
+print_event(const AstNode *node, Text *out)
+{
+    static const char *const every[] = {"every ", " from ", " until "};
+    const u32 first = node->kind == AST_EVERY ? 3 : 1;
+    for (u32 i = 0; i < first && i < node->kid_count; i++) {
+        if (!node->kids[i])
+            continue;
+        const char *word = node->kind == AST_AT ? "at " : "when ";
+        rxn__text_printf(out, "%s", node->kind == AST_EVERY ? every[i] : word);
+        print_source(node->kids[i], out);
+    }
+    rxn__text_printf(out, ": ");
+    if (node->kid_count > first)
+        print_list(node->kids + first, node->kid_count - first, out);
+}
+
+static void
+print_block(const AstNode *node, const char *name, Text *out)
+{
+    rxn__text_printf(out, "%s %s%s{", name, node->name2 ? node->name2->text : "",
+                     node->name2 ? " " : "");
+    for (u32 i = 0; i < node->kid_count; i++) {
+        rxn__text_printf(out, "%s", i ? "; " : " ");
+        print_source(node->kids[i], out);
+    }
+    rxn__text_printf(out, " }");
+}
+
 static void
 print_source(const AstNode *node, Text *out)
 {
@@ -184,6 +214,26 @@ print_source(const AstNode *node, Text *out)
         print_source(node->kids[1], out);
         rxn__text_append(out, ")", 1);
         break;
+    case AST_EACH:
+        rxn__text_printf(out, "%s in ", name);
+        print_source(node->kids[0], out);
+        rxn__text_printf(out, ": ");
+        print_source(node->kids[1], out);
+        break;
+    case AST_PRIOR:
+        print_source(node->kids[0], out);
+        rxn__text_printf(out, " ~ ");
+        print_source(node->kids[1], out);
+        break;
+    case AST_ASSIGN:
+        print_source(node->kids[0], out);
+        rxn__text_printf(out, " = ");
+        print_source(node->kids[1], out);
+        break;
+    case AST_AT:
+    case AST_EVERY:
+    case AST_WHEN: print_event(node, out); break;
+    case AST_BLOCK: print_block(node, name, out); break;
     case AST_RANGE:
         print_source(node->kids[0], out);
         rxn__text_printf(out, " .. ");

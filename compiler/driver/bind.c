@@ -1,5 +1,5 @@
 /* bind.c: values for the params and inputs of a model: what the user gives (--set, --input), what the
- * model says, what is drawn at random.
+ * model says, what is drawn at random; what a fit found (--params), what an experiment of a fit fixes.
  *
  * An input file is CSV, in one of two forms:
  *
@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "compiler/driver/driver.h"
+#include "compiler/driver/params.h"
 #include "runtime/philox.h"
 
 typedef struct Binder {
@@ -410,6 +411,68 @@ read_input(Binder *binder, const char *path)
         read_columns(binder, path, &header, at);
 }
 
+/* ---- what a fit found, what an experiment fixes ------------------------------------------------ */
+
+static void
+apply_entry(Binder *binder, const char *path, const ParamsEntry *entry)
+{
+    Place place;
+    u64 first, count;
+    if (!parse_reference(binder, entry->name, strlen(entry->name), &place, &first, &count)) {
+        rxn__driver_note(binder->driver, "'%s' has it: is it of another model?", path);
+        return;
+    }
+    if (strcmp(place.kind, "param") != 0 || entry->count != count) {
+        fail(binder, "%s: '%s' has %llu %s, that of the model %llu", path, entry->name,
+             (unsigned long long)entry->count, entry->count == 1 ? "value" : "values",
+             (unsigned long long)count);
+        return;
+    }
+    for (u64 k = 0; k < count; k++) {
+        double value = entry->values[k];
+        if (place.has_bounds && !(value >= place.low && value <= place.high)) {
+            report_bounds(binder, entry->name, value, place.low, place.high);
+            rxn__driver_note(binder->driver, "that is in '%s'", path);
+            return;
+        }
+        place.values[first + k] = value;
+        place.given[first + k] = true;
+    }
+}
+
+static void
+read_params(Binder *binder, const char *path)
+{
+    ParamsFile file;
+    const char *reason;
+    if (!rxn__params_read(path, binder->arena, &file, &reason)) {
+        fail(binder, "'%s' cannot be read: %s", path, reason);
+        return;
+    }
+    for (u32 k = 0; k < file.entries.count && !binder->failed; k++)
+        apply_entry(binder, path, &file.entries.items[k]);
+}
+
+static void
+apply_settings(Binder *binder, const BindRequest *request)
+{
+    for (u32 k = 0; k < request->setting_count; k++) {
+        const FitSetting *setting = &request->settings[k];
+        double *values = setting->is_input ? binder->inputs : binder->params;
+        bool *given = setting->is_input ? binder->input_given : binder->param_given;
+        for (u32 m = setting->first; m < setting->first + setting->count; m++) {
+            values[m] = setting->value;
+            given[m] = true;
+        }
+    }
+    for (u32 k = 0; k < request->sample_count; k++) {
+        const Input *input = &binder->network->inputs.items[request->samples[k].input];
+        u64 count = rxn__shape_count(&input->shape);
+        for (u64 m = 0; m < count; m++)
+            binder->input_given[input->flat + m] = true;
+    }
+}
+
 /* ---- what was not given ------------------------------------------------------------------------ */
 
 static double
@@ -511,7 +574,7 @@ prepare(Binder *binder, Pipeline *pipeline, ModelValues *ret_values)
     binder->inputs = NEW_ARRAY(&pipeline->arena, double, (size_t)network->input_count + 1);
     binder->param_given = NEW_ARRAY(&pipeline->arena, bool, (size_t)network->param_count + 1);
     binder->input_given = NEW_ARRAY(&pipeline->arena, bool, (size_t)network->input_count + 1);
-    *ret_values = (ModelValues){binder->params, binder->inputs};
+    *ret_values = (ModelValues){binder->params, binder->inputs, binder->param_given};
 }
 
 bool
@@ -519,10 +582,13 @@ rxn__bind(Driver *driver, Pipeline *pipeline, const BindRequest *request, ModelV
 {
     Binder binder = {.driver = driver};
     prepare(&binder, pipeline, ret_values);
+    if (request->params)
+        read_params(&binder, request->params);
     if (request->input)
         read_input(&binder, request->input);
     for (u32 k = 0; k < request->sets->count; k++)
         apply_set(&binder, request->sets->items[k]);
+    apply_settings(&binder, request);
     if (binder.failed)
         return false;
     report_missing_inputs(&binder);
@@ -533,23 +599,28 @@ rxn__bind(Driver *driver, Pipeline *pipeline, const BindRequest *request, ModelV
     return !binder.failed;
 }
 
-void
-rxn__bind_defaults(Pipeline *pipeline, ModelValues *ret_values)
+bool
+rxn__bind_defaults(Driver *driver, Pipeline *pipeline, const char *params, ModelValues *ret_values)
 {
-    Binder binder = {0};
+    Binder binder = {.driver = driver};
     prepare(&binder, pipeline, ret_values);
+    if (params)
+        read_params(&binder, params);
+    if (binder.failed)
+        return false;
+    binder.driver = NULL;
     Network *network = pipeline->network;
     for (u32 k = 0; k < network->input_count; k++)
         binder.inputs[k] = NAN;
     i64 *variables = NEW_ARRAY(&pipeline->arena, i64, network->variables.count + 1);
     for (u32 k = 0; k < network->params.count; k++) {
         const Param *param = &network->params.items[k];
-        if (param->distribution != DISTRIBUTION_NONE) {
-            u64 count = rxn__shape_count(&param->shape);
-            for (u64 m = 0; m < count; m++)
-                binder.params[param->flat + m] = NAN;
-        } else {
+        u64 count = rxn__shape_count(&param->shape);
+        if (param->distribution == DISTRIBUTION_NONE)
             complete_param(&binder, param, 0, variables);
-        }
+        for (u64 m = 0; param->distribution != DISTRIBUTION_NONE && m < count; m++)
+            if (!binder.param_given[param->flat + m])
+                binder.params[param->flat + m] = NAN;
     }
+    return true;
 }

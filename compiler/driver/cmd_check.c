@@ -9,12 +9,14 @@
 
 typedef struct CheckOptions {
     bool quiet;
-    TextList sets;
+    const char *params;
 } CheckOptions;
 
 static const Option options[] = {
     {"--quiet", NULL, OPTION_FLAG, offsetof(CheckOptions, quiet),
      "only errors and warnings, no summary"},
+    {"--params", "FILE.json", OPTION_TEXT, offsetof(CheckOptions, params),
+     "values of params as 'rxn fit -o' wrote them: whether they suit the model"},
 };
 
 static const OptionTable table = {
@@ -82,6 +84,29 @@ print_sizes(const Network *network)
                plural(network->observables.count, "declaration", "declarations"));
 }
 
+/* What `rxn fit` would do: the loss of the block, and the experiments in it. */
+static void
+print_fit(const Network *network)
+{
+    const char *loss = NULL;
+    u32 experiments = 0;
+    for (u32 i = 0; i < network->fit.count; i++) {
+        const FitEntry *entry = &network->fit.items[i];
+        if (strcmp(entry->key->text, "loss") == 0)
+            loss = entry->text;
+        experiments += strcmp(entry->key->text, "experiment") == 0;
+    }
+    if (!loss && experiments == 0)
+        return;
+    printf("  %-12s ", "loss");
+    if (loss)
+        printf("%s", loss);
+    if (experiments > 0)
+        printf("%s%u %s", loss ? ", " : "of ", experiments,
+               plural(experiments, "experiment", "experiments"));
+    putchar('\n');
+}
+
 static void
 print_traits(const Network *network)
 {
@@ -121,14 +146,12 @@ law_total(const Network *network, const ConservationLaw *law, const double *init
 
 /* Initial values of all species from the params' defaults. */
 static double *
-initial_values(Pipeline *pipeline)
+initial_values(Pipeline *pipeline, const ModelValues *values)
 {
     const Network *network = pipeline->network;
-    ModelValues values;
-    rxn__bind_defaults(pipeline, &values);
     i64 *variables = NEW_ARRAY(&pipeline->arena, i64, network->variables.count + 1);
     double *initial = NEW_ARRAY(&pipeline->arena, double, (size_t)network->species_count + 1);
-    ExprValues given = {.params = values.params, .inputs = values.inputs, .variables = variables};
+    ExprValues given = {.params = values->params, .inputs = values->inputs, .variables = variables};
     for (u32 s = 0; s < network->species.count; s++) {
         const Species *species = &network->species.items[s];
         u64 count = rxn__shape_count(&species->shape);
@@ -145,7 +168,7 @@ initial_values(Pipeline *pipeline)
 }
 
 static void
-print_laws(Pipeline *pipeline)
+print_laws(Pipeline *pipeline, const ModelValues *values)
 {
     const Network *network = pipeline->network;
     if (network->laws_skipped) {
@@ -156,7 +179,7 @@ print_laws(Pipeline *pipeline)
         printf("  %-12s nothing\n", "conserved");
         return;
     }
-    const double *initial = initial_values(pipeline);
+    const double *initial = initial_values(pipeline, values);
     for (u32 l = 0; l < network->laws.count && l < MOST_LAWS; l++) {
         const ConservationLaw *law = &network->laws.items[l];
         Text text;
@@ -204,13 +227,17 @@ check_model(void *context)
     if (status != RXN_OK)
         return status;
     rxn__driver_flush(driver);
+    ModelValues values;
+    if (!rxn__bind_defaults(driver, pipeline, check->options.params, &values))
+        return RXN_ERROR_INPUT;
     if (check->options.quiet)
         return RXN_OK;
     const Network *network = pipeline->network;
     printf("%s: no errors\n\n", network->name ? network->name->text : "model");
     print_sizes(network);
+    print_fit(network);
     print_traits(network);
-    print_laws(pipeline);
+    print_laws(pipeline, &values);
     printf("  %-12s %s: %s\n", "method", pipeline->method->name,
            pipeline->method_why ? pipeline->method_why : pipeline->method->summary);
     printf("  %-12s %s\n", "form", pipeline->kernel.form);

@@ -103,8 +103,8 @@ memory_of_machine(void)
     return pages > 0 && size > 0 ? (u64)pages * (u64)size : UINT64_C(1) << 30;
 }
 
-static bool
-find_tape_memory(Grad *grad)
+bool
+rxn__grad_tape_memory(Grad *grad)
 {
     const GradOptions *o = &grad->options;
     grad->tape_memory = memory_of_machine() / 4;
@@ -164,16 +164,17 @@ check_options(Grad *grad)
         rxn__driver_error(driver, "--degree takes 1 .. %d", (int)RXN_MAX_GRADES);
     if (o->pilot == 1 || o->pilot > 1000000)
         rxn__driver_error(driver, "--pilot takes 2 .. 1000000");
-    if (o->form && strcmp(o->form, "unrolled") != 0 && strcmp(o->form, "table") != 0)
-        rxn__driver_error(driver, "--form takes unrolled and table");
-    find_tape_memory(grad);
+    if (o->form && strcmp(o->form, "unrolled") != 0 && strcmp(o->form, "table") != 0 &&
+        strcmp(o->form, "dense") != 0)
+        rxn__driver_error(driver, "--form takes unrolled, table and dense");
+    rxn__grad_tape_memory(grad);
     return driver->session.diagnostics.error_count == errors;
 }
 
 /* ---- the way of a request ---------------------------------------------------------------------- */
 
-static void
-find_times(Grad *grad)
+void
+rxn__grad_times(Grad *grad)
 {
     const Objective *objective = grad->pipeline.network->objective;
     u32 count = objective->times.count;
@@ -189,7 +190,7 @@ rxn__grad_network(Grad *grad)
 {
     const GradOptions *o = &grad->options;
     grad->objective = (ObjectiveRequest){o->of.items, o->of.count, o->at.items, o->at.count};
-    grad->stages.objective = &grad->objective;
+    grad->stages.objective = grad->stages.fit ? NULL : &grad->objective;
     grad->stages.goal = PIPELINE_NETWORK;
     RxnStatus status = rxn__pipeline_run(&grad->driver->session, &grad->stages, &grad->pipeline);
     grad->driver->internal_error = grad->pipeline.internal_error;
@@ -198,6 +199,7 @@ rxn__grad_network(Grad *grad)
         .precision = grad->stages.precision,
         .form = !o->form                        ? GRADIENT_FORM_AUTO
                 : strcmp(o->form, "table") == 0 ? GRADIENT_FORM_TABLE
+                : strcmp(o->form, "dense") == 0 ? GRADIENT_FORM_DENSE
                                                 : GRADIENT_FORM_UNROLLED,
         .tape_bytes =
             rxn__grad_tape_bytes(grad, o->ensemble.lanes ? (u32)o->ensemble.lanes : MOST_LANES),
@@ -321,10 +323,13 @@ differentiate(void *context)
         return status;
     rxn__driver_flush(driver);
     grad->stages.goal = PIPELINE_COMPILED;
-    BindRequest bind = {&o->ensemble.sets, o->ensemble.input, o->ensemble.seed};
+    BindRequest bind = {.sets = &o->ensemble.sets,
+                        .input = o->ensemble.input,
+                        .seed = o->ensemble.seed,
+                        .params = o->ensemble.params};
     if (!rxn__bind(driver, &grad->pipeline, &bind, &grad->values))
         return RXN_ERROR_INPUT;
-    find_times(grad);
+    rxn__grad_times(grad);
     if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
         return RXN_ERROR_INPUT;
     rxn__grad_outputs(grad);
@@ -362,7 +367,7 @@ rxn__cmd_grad(Driver *driver, int argc, char **argv)
     status = rxn__session_guard(&driver->session, differentiate, &grad);
     rxn__output_drop(&grad.csv);
     rxn__output_drop(&grad.json);
-    rxn__gradient_free(grad.reducer);
+    rxn__grad_runner_close(grad.runner);
     rxn__driver_close(driver, &grad.pipeline);
     return status;
 }

@@ -346,7 +346,10 @@ run_model(void *context)
     if (status != RXN_OK)
         return status;
     rxn__driver_flush(driver); /* warnings come before the work that may take long */
-    BindRequest bind = {&run->options.ensemble.sets, o->ensemble.input, o->ensemble.seed};
+    BindRequest bind = {.sets = &run->options.ensemble.sets,
+                        .input = o->ensemble.input,
+                        .seed = o->ensemble.seed,
+                        .params = o->ensemble.params};
     TimesRequest times = {o->until, o->every, &run->options.at};
     bool good = rxn__bind(driver, &run->pipeline, &bind, &run->values);
     good = rxn__sample_times(driver, &run->pipeline, &times, &run->times) && good;

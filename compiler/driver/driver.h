@@ -28,6 +28,8 @@ RxnStatus rxn__cmd_run(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_check(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_trace(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_grad(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_fit(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_import(Driver *driver, int argc, char **argv);
 
 /* An error or a note about no place in a file. */
 void rxn__driver_error(Driver *driver, const char *format, ...) RXN_PRINTF(2, 3);
@@ -98,8 +100,12 @@ void rxn__files_init(Driver *driver);
 char *rxn__read_file(const char *path, Arena *arena, size_t *ret_length, const char **ret_reason);
 
 /* Adds the model named on the command line to the sources: a file, "-", or the name of a model that
- * `use` could name. False after an error. */
+ * `use` could name. A BioNetGen network is added twice: as it is, and as the model that it is imported as, whose
+ * number is given. False after an error. */
 bool rxn__load_model(Driver *driver, const char *path, u32 *ret_file);
+
+/* Whether a file of the sources was made by importing the one before it. */
+bool rxn__is_imported(const Driver *driver, u32 file);
 
 /* A file that is being written: it gets its name only when it is whole. */
 typedef struct OutputFile {
@@ -123,14 +129,22 @@ bool rxn__is_a_source(Driver *driver, const char *path);
 /* ---- bind.c ------------------------------------------------------------------------------------ */
 
 typedef struct ModelValues {
-    double *params; /* [network->param_count + 1] */
-    double *inputs; /* [network->input_count + 1] */
+    double *params;           /* [network->param_count + 1] */
+    double *inputs;           /* [network->input_count + 1] */
+    const bool *params_given; /* [network->param_count + 1]: by the request, not by the model */
 } ModelValues;
 
+/* What is given later overrides what is given before: file of params, input file, --set, settings. */
 typedef struct BindRequest {
     const TextList *sets; /* "name=value" */
     const char *input;    /* a CSV file, or NULL */
     u64 seed;             /* of what is drawn */
+    const char *params;   /* what a fit wrote, or NULL */
+    /* Of an experiment: */
+    const FitSetting *settings;
+    u32 setting_count;
+    const FitSample *samples; /* inputs that every trajectory has its own value of */
+    u32 sample_count;
 } BindRequest;
 
 /* Values for all params and inputs, in the pipeline's arena. False after errors. */
@@ -141,8 +155,10 @@ bool rxn__bind(Driver *driver, Pipeline *pipeline, const BindRequest *request,
 bool rxn__param_reference(Driver *driver, Pipeline *pipeline, const char *text, size_t length,
                           u32 *ret_first, u32 *ret_count);
 
-/* As bind, but what has no value is NaN and nothing is reported: for `rxn check`. */
-void rxn__bind_defaults(Pipeline *pipeline, ModelValues *ret_values);
+/* As bind, but what has no value is NaN, and nothing is reported but what is wrong with the file of params (or NULL): for
+ * `rxn check`. */
+bool rxn__bind_defaults(Driver *driver, Pipeline *pipeline, const char *params,
+                        ModelValues *ret_values);
 
 /* ---- times.c ----------------------------------------------------------------------------------- */
 
@@ -201,12 +217,23 @@ bool rxn__fault_of_pair(const FaultContext *context, Arena *arena, NameTable *na
 /* The pipeline's kernel as the runtime sees it: compiled, interpreted, or loaded on the GPUs, which may fail. */
 RxnStatus rxn__describe_kernel(Driver *driver, Pipeline *pipeline, RxnKernel *ret_kernel);
 
+/* launch.c: the kernel that a pipeline has, kept aside while it gets another, so that both can be run by turns. */
+typedef struct KeptKernel {
+    MethodKernel kernel;
+    GradientKernel gradient;
+    CompiledKernel compiled;
+    const KirKernel *interpreted;
+} KeptKernel;
+
+KeptKernel rxn__kernel_keep(const Pipeline *pipeline);
+void rxn__kernel_put(Pipeline *pipeline, const KeptKernel *kept);
+
 /* ---- launch.c: what all commands that run an ensemble share ------------------------------------ */
 
 typedef struct EnsembleOptions {
     u64 trajectories, seed, threads, lanes, step_limit;
     TextList sets;
-    const char *input, *device, *precision, *cache;
+    const char *input, *params, *device, *precision, *cache;
     const char *csv, *json;
     bool quiet;
     bool counted;            /* -n was given */
@@ -214,7 +241,7 @@ typedef struct EnsembleOptions {
     const char *device_wish; /* as it was given; `device` is "cpu", "cuda" or "interpreter" */
 } EnsembleOptions;
 
-enum { ENSEMBLE_OPTION_COUNT = 11 };
+enum { ENSEMBLE_OPTION_COUNT = 12 };
 extern const Option rxn__ensemble_options[ENSEMBLE_OPTION_COUNT];
 
 /* What holds where nothing is said. */
@@ -259,7 +286,8 @@ RxnStatus rxn__launch_outcome(Driver *driver, const Launch *launch, RxnOutcome o
 
 /* ---- interrupt.c ------------------------------------------------------------------------------- */
 
-/* From here on Ctrl-C sets the flag that is returned; a second one ends the program at once. */
+/* From here on Ctrl-C sets the flag that is returned; a second one ends the program at once. Inside of another begin and
+ * its end it changes nothing. */
 const volatile int *rxn__interrupt_begin(void);
 void rxn__interrupt_end(void);
 

@@ -12,6 +12,7 @@
 
 #include "compiler/driver/driver.h"
 #include "compiler/driver/paths.h"
+#include "compiler/import/bionetgen.h"
 
 enum { READ_STEP = 64 << 10 };
 
@@ -164,6 +165,31 @@ rxn__files_init(Driver *driver)
     driver->loader = (SourceLoader){.context = driver, .load = load_used};
 }
 
+/* A network of BioNetGen's becomes a file of the language, which messages are about from then on. */
+static bool
+import_network(Driver *driver, u32 *file)
+{
+    Session *session = &driver->session;
+    const SourceFile source = session->sources.files.items[*file];
+    if (!rxn__is_bionetgen(source.text, source.length))
+        return true;
+    Text text, path;
+    rxn__text_init(&text, &session->arena);
+    rxn__text_init(&path, &session->arena);
+    if (!rxn__import_bionetgen(&session->sources, &session->diagnostics, *file, &text))
+        return false;
+    rxn__text_printf(&path, "%s (imported)", source.path);
+    *file = rxn__sources_add(&session->sources, path.data, text.data, text.length);
+    return *file != UINT32_MAX;
+}
+
+bool
+rxn__is_imported(const Driver *driver, u32 file)
+{
+    const SourceFile *files = driver->session.sources.files.items;
+    return file > 0 && rxn__is_bionetgen(files[file - 1].text, files[file - 1].length);
+}
+
 bool
 rxn__load_model(Driver *driver, const char *path, u32 *ret_file)
 {
@@ -183,7 +209,7 @@ rxn__load_model(Driver *driver, const char *path, u32 *ret_file)
         return false;
     }
     *ret_file = rxn__sources_add(&session->sources, shown_path, text, length);
-    return *ret_file != UINT32_MAX;
+    return *ret_file != UINT32_MAX && import_network(driver, ret_file);
 }
 
 /* ---- writing ----------------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #define RXN_DRIVER_GRAD_H
 
 #include "compiler/driver/driver.h"
+#include "compiler/driver/pilot.h"
 #include "compiler/network/objective.h"
 #include "runtime/gradient.h"
 
@@ -68,13 +69,14 @@ typedef struct Grad {
     OutputDerivatives *derivatives;
     u32 output_count;
 
+    bool fits;          /* a part of a fit: a trained param may be without a use in it */
     bool all;           /* estimators that cannot do it are left out, not an error */
     const char *choice; /* why auto took what it took; NULL: the user chose */
     VEC(const char *) estimators;
     u32 running; /* number of the estimator */
     VEC(GradEstimate) estimates;
     VEC(GradFailure) failures;
-    RxnGradient *reducer; /* of the estimator that is running */
+    struct GradRunner *runner; /* of the estimator that is running, or NULL */
     OutputFile csv, json;
 } Grad;
 
@@ -83,6 +85,10 @@ typedef struct Grad {
 void rxn__grad_defaults(GradOptions *options);
 bool rxn__grad_check_objective(Driver *driver, const GradOptions *options);
 RxnStatus rxn__grad_network(Grad *grad);
+
+/* cmd_grad.c: sets tape_memory, by --tape-memory; false after an error. Sets times, by the network's objective. */
+bool rxn__grad_tape_memory(Grad *grad);
+void rxn__grad_times(Grad *grad);
 
 /* grad_parameters.c: what is differentiated by: --wrt, else what is marked `fit`, else everything that
  * acts on trajectories. Fills request.wrt and labels; false after errors. */
@@ -105,8 +111,59 @@ bool rxn__grad_leaf_map(Grad *grad, RxnLeafMap *ret_map);
 /* grad_run.c: what the tape of one trajectory may take where each thread has so many lanes. */
 u64 rxn__grad_tape_bytes(const Grad *grad, u32 lanes);
 
+/* The kernel of one estimator, by grad->request, in the pipeline. May be called again for another. */
+RxnStatus rxn__grad_compile(Grad *grad, const Estimator *estimator);
+
+/* The row as the reducer sees it; is_max: room for RXN_MAX_DIAGNOSTICS. */
+RxnGradientLayout rxn__grad_layout(const GradientRow *row, bool *is_max);
+
 /* Runs one estimator and appends what it found. */
 RxnStatus rxn__grad_run(Grad *grad, const Estimator *estimator);
+
+/* grad_runner.c: one estimator, compiled once, to be run at many values of the parameters (those of grad->values). */
+typedef struct GradRunner {
+    Grad *grad;
+    const Estimator *estimator;
+    KeptKernel kept;
+    RxnKernel kernel;
+    bool is_max[RXN_MAX_DIAGNOSTICS];
+    RxnGradientSpec spec;
+    bool weights_move; /* those of the leaf map depend on parameters */
+    SampleTimes times; /* that the kernel wants */
+    PairRun pair;
+    Launch launch;
+    RxnBinding *bindings;
+    u32 binding_count;
+    double *means; /* [functionals]: their expectations, of the last evaluation */
+    bool has_pilot;
+    PilotRequest pilot_request;
+    PilotProgram pilot_program;
+    Pilot pilot; /* the last one */
+    double seconds_compile;
+    RxnGradient *reducer; /* of the evaluation that is running, or whose result is looked at */
+} GradRunner;
+
+typedef struct GradEvaluation {
+    u64 seed, trajectories;
+    const char *name; /* of what is going on, for an interruption; or NULL */
+    bool progress;    /* shows how far it is, where standard error is a terminal */
+    /* What comes of it: */
+    const RxnGradientResult *result; /* until the next evaluation */
+    u64 rows, events;
+    u64 not_finite; /* the first trajectory with a value or a derivative that is not finite; UINT64_MAX: none */
+    bool cancelled;
+} GradEvaluation;
+
+/* Compiles (and runs the first pilot, with its seed, where the estimator wants one). grad->options.ensemble.trajectories
+ * are the most that will run. */
+RxnStatus rxn__grad_runner_open(Grad *grad, const Estimator *estimator, u64 seed,
+                                GradRunner *ret_runner);
+void rxn__grad_runner_close(GradRunner *runner);
+
+/* Where there is a pilot: again, at the present values. */
+RxnStatus rxn__grad_runner_refresh(GradRunner *runner, u64 seed);
+
+RxnStatus rxn__grad_runner_evaluate(GradRunner *runner, GradEvaluation *evaluation);
 
 /* What to do where an estimator cannot do it, and why: an error, or nothing. */
 typedef RxnStatus (*GradRefuse)(Grad *grad, const char *name, const char *reason);

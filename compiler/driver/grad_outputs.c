@@ -220,12 +220,13 @@ emit(Mapping *mapping, u32 param, u32 leaf, double weight)
     mapping->weight[at] = weight;
 }
 
-/* The values of a shape's variables at one element. */
+/* The values of a shape's variables, each from its low bound on, at one element. */
 static void
 set_element(Mapping *mapping, const Shape *shape, const u32 *variables, u64 element)
 {
     for (u32 d = shape->rank; d-- > 0;) {
-        mapping->variables[variables[d]] = (i64)(element % shape->extent[d]);
+        const Variable *variable = &mapping->network->variables.items[variables[d]];
+        mapping->variables[variables[d]] = variable->low + (i64)(element % shape->extent[d]);
         element /= shape->extent[d];
     }
 }

@@ -212,6 +212,8 @@ take_default(Selection *selection)
         u32 count = (u32)rxn__shape_count(&param->shape);
         if (fit && !param->fit)
             continue;
+        if (selection->grad->fits && selection->uses->of_param[k] == 0)
+            continue;
         if (fit && !check(selection, "the trained param", k))
             good = false;
         else if (!obstacle(selection, k))
@@ -257,7 +259,7 @@ rxn__grad_parameters(Grad *grad)
     bool named = grad->options.wrt.count > 0;
     if (!(named ? take_named(&selection) : take_default(&selection)))
         return false;
-    if (selection.wrt.count == 0) {
+    if (selection.wrt.count == 0 && !grad->fits) {
         rxn__driver_error(grad->driver, "the model has no param to differentiate by");
         for (u32 k = 0; k < network->params.count; k++)
             rxn__driver_note(grad->driver, "param '%s': %s", network->params.items[k].name->text,
@@ -267,7 +269,7 @@ rxn__grad_parameters(Grad *grad)
     note_omitted(&selection);
     grad->request.wrt = selection.wrt.items;
     grad->request.wrt_count = selection.wrt.count;
-    grad->labels = NEW_ARRAY(arena, const char *, selection.wrt.count);
+    grad->labels = NEW_ARRAY(arena, const char *, (size_t)selection.wrt.count + 1);
     for (u32 p = 0; p < selection.wrt.count; p++)
         grad->labels[p] = rxn__param_label(network, selection.wrt.items[p], arena);
     return true;

@@ -1,11 +1,12 @@
-/* interrupt.c: Ctrl-C. A signal handler can reach nothing but a global, so here is the program's only
- * one: a flag that the runtime looks at.
+/* interrupt.c: Ctrl-C. A signal handler can reach nothing but a global, so here are the program's only
+ * ones: a flag that the runtime looks at, and how many want it.
  */
 #include <signal.h>
 
 #include "compiler/driver/driver.h"
 
 static volatile int interrupted;
+static int depth; /* of begins without their end: the outermost counts */
 
 static void
 on_interrupt(int signal)
@@ -17,6 +18,8 @@ on_interrupt(int signal)
 const volatile int *
 rxn__interrupt_begin(void)
 {
+    if (depth++ > 0)
+        return &interrupted;
     interrupted = 0;
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
@@ -31,6 +34,8 @@ rxn__interrupt_begin(void)
 void
 rxn__interrupt_end(void)
 {
+    if (--depth > 0)
+        return;
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigemptyset(&action.sa_mask);
     struct sigaction before;

@@ -48,6 +48,7 @@ rxn__describe_kernel(Driver *driver, Pipeline *pipeline, RxnKernel *ret_kernel)
             .element_bytes = rxn__kir_type_bytes[buffer->type],
             .rank = buffer->rank,
             .per_trajectory = buffer->scope == KIR_PER_TRAJECTORY,
+            .is_input = buffer->scope == KIR_PER_TRAJECTORY && !buffer->writable,
         };
         for (u32 k = 0; k < buffer->rank; k++)
             buffers[b].extent[k] = buffer->extent[k];

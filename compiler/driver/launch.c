@@ -12,6 +12,8 @@ const Option rxn__ensemble_options[ENSEMBLE_OPTION_COUNT] = {
     {"--set", "NAME=VALUE", OPTION_TEXTS, AT(sets),
      "value of a param or input; also NAME[3]=VALUE"},
     {"--input", "FILE.csv", OPTION_TEXT, AT(input), "values of inputs and params"},
+    {"--params", "FILE.json", OPTION_TEXT, AT(params),
+     "values of params as 'rxn fit -o' wrote them"},
     {"--device", "NAME", OPTION_TEXT, AT(device), "auto (default), cpu, cuda, cuda:0,1, cuda:all"},
     {"--threads", "K", OPTION_COUNT, AT(threads), "threads (default: one per processor)"},
     {"--precision", "P", OPTION_TEXT, AT(precision), "f64 (default), f32: of the trajectories"},
@@ -71,6 +73,22 @@ rxn__check_ensemble(Driver *driver, EnsembleOptions *options)
     if (is_stdout(options->csv) && is_stdout(options->json))
         rxn__driver_error(driver, "-o and --json cannot both go to standard output");
     return driver->session.diagnostics.error_count == errors;
+}
+
+KeptKernel
+rxn__kernel_keep(const Pipeline *pipeline)
+{
+    return (KeptKernel){pipeline->kernel, pipeline->gradient, pipeline->compiled,
+                        pipeline->interpreted};
+}
+
+void
+rxn__kernel_put(Pipeline *pipeline, const KeptKernel *kept)
+{
+    pipeline->kernel = kept->kernel;
+    pipeline->gradient = kept->gradient;
+    pipeline->compiled = kept->compiled;
+    pipeline->interpreted = kept->interpreted;
 }
 
 RxnBinding *

@@ -17,10 +17,10 @@ enum {
     MOST_DIRECT = 2000,      /* fits of D: some milliseconds each */
 };
 
-typedef struct Fit {
+typedef struct PilotFit {
     const PilotRequest *wanted;
     const ControlPlan *plan;
-    RxnKernel kernel;
+    PilotProgram *program;
     Arena arena; /* gone when the weights are found */
     u32 n;
     double *value;      /* [functional][n] */
@@ -35,7 +35,7 @@ typedef struct Fit {
     double *gains;    /* [functional] */
     u32 grade;        /* the highest in use */
     bool has_directs; /* D gets a control variate of its own */
-} Fit;
+} PilotFit;
 
 u64
 rxn__pilot_size(const ControlPlan *plan, u64 trajectories)
@@ -52,7 +52,7 @@ rxn__pilot_size(const ControlPlan *plan, u64 trajectories)
 /* ---- the ensemble ------------------------------------------------------------------------------ */
 
 static void
-take_time(Fit *fit, u32 time, u64 i, const double *row)
+take_time(PilotFit *fit, u32 time, u64 i, const double *row)
 {
     const ControlPlan *plan = fit->plan;
     u32 features = plan->features.count, pairs = plan->pairs.count, n = fit->n;
@@ -73,7 +73,7 @@ take_time(Fit *fit, u32 time, u64 i, const double *row)
 static bool
 take_rows(void *context, uint64_t first, uint64_t count, const double *rows, const uint64_t *events)
 {
-    Fit *fit = context;
+    PilotFit *fit = context;
     const ControlPlan *plan = fit->plan;
     const Objective *objective = plan->request->network->objective;
     u32 columns = rxn__pilot_columns(plan), functionals = objective->functionals.count;
@@ -104,7 +104,7 @@ pilot_seed(u64 seed)
 }
 
 static void
-make_room(Fit *fit)
+make_room(PilotFit *fit)
 {
     const ControlPlan *plan = fit->plan;
     const Network *network = plan->request->network;
@@ -123,7 +123,7 @@ make_room(Fit *fit)
 }
 
 static RxnStatus
-run_ensemble(Driver *driver, Fit *fit, Pilot *pilot)
+run_ensemble(Driver *driver, PilotFit *fit, Pilot *pilot)
 {
     const PilotRequest *wanted = fit->wanted;
     const ControlPlan *plan = fit->plan;
@@ -140,7 +140,7 @@ run_ensemble(Driver *driver, Fit *fit, Pilot *pilot)
     u32 count;
     RxnBinding *bindings = rxn__launch_bindings(&launch, &count);
     RxnEnsemble ensemble = {
-        .kernel = &fit->kernel,
+        .kernel = &fit->program->kernel,
         .bindings = bindings,
         .binding_count = count,
         .trajectories = fit->n,
@@ -184,7 +184,7 @@ row_of(const ControlPlan *plan, double time)
 }
 
 static double
-accrued(const Fit *fit, const AtomState *state, u32 row, u32 i)
+accrued(const PilotFit *fit, const AtomState *state, u32 row, u32 i)
 {
     u32 integrals = fit->plan->integrals;
     if (row <= state->from)
@@ -197,7 +197,7 @@ accrued(const Fit *fit, const AtomState *state, u32 row, u32 i)
 }
 
 static double
-settled(const Fit *fit, const AtomState *state, u32 number, u32 row, bool before, u32 i)
+settled(const PilotFit *fit, const AtomState *state, u32 number, u32 row, bool before, u32 i)
 {
     if (state->atom->kind == ATOM_INTEGRAL)
         return accrued(fit, state, row, i);
@@ -208,7 +208,7 @@ settled(const Fit *fit, const AtomState *state, u32 number, u32 row, bool before
 /* Of atoms at one row: for each trajectory what is settled, plus the mean of the rest; then the functional of
  * that. */
 static void
-known_at(Fit *fit, u32 functional, const FunctionalFacts *facts, AtomState *states, u32 row,
+known_at(PilotFit *fit, u32 functional, const FunctionalFacts *facts, AtomState *states, u32 row,
          bool before, double *quantities, double *ret_known)
 {
     const GradientRequest *request = fit->plan->request;
@@ -236,7 +236,7 @@ known_at(Fit *fit, u32 functional, const FunctionalFacts *facts, AtomState *stat
 
 /* Fills known and known_before of a target that is settled bit by bit. */
 static void
-find_known(Fit *fit, u32 functional, RxnTarget *target)
+find_known(PilotFit *fit, u32 functional, RxnTarget *target)
 {
     const ControlPlan *plan = fit->plan;
     const Network *network = plan->request->network;
@@ -275,7 +275,7 @@ find_known(Fit *fit, u32 functional, RxnTarget *target)
 
 /* D of one leaf as a functional of the path, given the weights of M: it accrues from bin to bin. */
 static void
-direct_target(Fit *fit, u32 functional, u32 leaf, const double *weight, double *value,
+direct_target(PilotFit *fit, u32 functional, u32 leaf, const double *weight, double *value,
               double *known)
 {
     const ControlPlan *plan = fit->plan;
@@ -308,7 +308,7 @@ direct_target(Fit *fit, u32 functional, u32 leaf, const double *weight, double *
 }
 
 static bool
-fit_functional(Fit *fit, u32 i, double *values, double *directs)
+fit_functional(PilotFit *fit, u32 i, double *values, double *directs)
 {
     const ControlPlan *plan = fit->plan;
     u32 leaves = plan->request->wrt_count;
@@ -335,7 +335,7 @@ fit_functional(Fit *fit, u32 i, double *values, double *directs)
 }
 
 static const char *
-remark_of(const Fit *fit)
+remark_of(const PilotFit *fit)
 {
     Text text;
     rxn__text_init(&text, &fit->wanted->pipeline->arena);
@@ -360,16 +360,14 @@ remark_of(const Fit *fit)
 static RxnStatus
 fit_weights(void *context)
 {
-    Fit *fit = context;
+    PilotFit *fit = context;
     const ControlPlan *plan = fit->plan;
-    Arena *kept = &fit->wanted->pipeline->arena;
     u32 functionals = plan->request->network->objective->functionals.count;
     u32 leaves = plan->request->wrt_count;
     size_t size = rxn__control_size(plan);
-    double *values = NEW_ARRAY(kept, double, functionals *size + 1);
-    double *directs = NEW_ARRAY(kept, double, functionals *leaves *size + 1);
-    ControlWeights *weights = NEW_ARRAY(kept, ControlWeights, 1);
-    *weights = (ControlWeights){values, directs};
+    double *values = fit->program->values, *directs = fit->program->directs;
+    memset(values, 0, functionals * size * sizeof *values);
+    memset(directs, 0, functionals * leaves * size * sizeof *directs);
     u32 *edges = NEW_ARRAY(&fit->arena, u32, plan->edge_count + 1);
     for (u32 e = 0; e < plan->edge_count; e++)
         edges[e] = (u32)plan->edge[e];
@@ -391,13 +389,13 @@ fit_weights(void *context)
     for (u32 i = 0; i < functionals; i++)
         if (!fit_functional(fit, i, values, directs))
             return RXN_ERROR_MEMORY;
-    fit->wanted->request->control = weights;
+    fit->wanted->request->control = fit->program->weights;
     return RXN_OK;
 }
 
 typedef struct Work {
     Driver *driver;
-    Fit *fit;
+    PilotFit *fit;
     Pilot *pilot;
 } Work;
 
@@ -405,41 +403,73 @@ static RxnStatus
 run_and_fit(void *context)
 {
     Work *work = context;
-    Fit *fit = work->fit;
+    PilotFit *fit = work->fit;
     make_room(fit);
     RxnStatus status = run_ensemble(work->driver, fit, work->pilot);
     return status == RXN_OK ? fit_weights(fit) : status;
 }
 
+static void
+make_weights(PilotProgram *program, const PilotRequest *wanted)
+{
+    Arena *arena = &wanted->pipeline->arena;
+    size_t functionals = wanted->request->network->objective->functionals.count;
+    size_t size = rxn__control_size(program->plan), leaves = wanted->request->wrt_count;
+    program->values = NEW_ARRAY(arena, double, functionals *size + 1);
+    program->directs = NEW_ARRAY(arena, double, functionals *leaves *size + 1);
+    program->weights = NEW_ARRAY(arena, ControlWeights, 1);
+    *program->weights = (ControlWeights){program->values, program->directs};
+}
+
 RxnStatus
-rxn__pilot_run(Driver *driver, const PilotRequest *wanted, Pilot *ret_pilot)
+rxn__pilot_compile(Driver *driver, const PilotRequest *wanted, PilotProgram *ret_program)
 {
     Pipeline *pipeline = wanted->pipeline;
     Text reason;
     rxn__text_init(&reason, &pipeline->arena);
-    *ret_pilot = (Pilot){0};
     wanted->request->control = NULL;
-    double start = rxn__seconds();
     RxnStatus status = rxn__pipeline_gradient(&driver->session, wanted->stages,
                                               wanted->estimator->pilot, wanted->request, pipeline);
     driver->internal_error = pipeline->internal_error;
     if (status != RXN_OK)
         return status;
-    Fit fit = {.wanted = wanted,
-               .plan = rxn__control_plan(wanted->request, &pipeline->arena, &reason)};
-    fit.n = (u32)(wanted->pilot ? wanted->pilot : rxn__pilot_size(fit.plan, wanted->trajectories));
-    status = rxn__describe_kernel(driver, pipeline, &fit.kernel);
-    if (status != RXN_OK)
-        return status;
-    ret_pilot->seconds_compile = rxn__seconds() - start;
-    start = rxn__seconds();
+    const ControlPlan *plan = rxn__control_plan(wanted->request, &pipeline->arena, &reason);
+    u64 n = wanted->pilot ? wanted->pilot : rxn__pilot_size(plan, wanted->trajectories);
+    *ret_program =
+        (PilotProgram){.kept = rxn__kernel_keep(pipeline), .plan = plan, .trajectories = (u32)n};
+    make_weights(ret_program, wanted);
+    return rxn__describe_kernel(driver, pipeline, &ret_program->kernel);
+}
+
+RxnStatus
+rxn__pilot_fit(Driver *driver, const PilotRequest *wanted, PilotProgram *program, Pilot *ret_pilot)
+{
+    PilotFit fit = {
+        .wanted = wanted, .plan = program->plan, .program = program, .n = program->trajectories};
+    double start = rxn__seconds();
+    *ret_pilot = (Pilot){0};
+    rxn__kernel_put(wanted->pipeline, &program->kept);
     rxn__arena_init(&fit.arena, &driver->session.memory);
     Work work = {driver, &fit, ret_pilot};
-    status = rxn__session_guard(&driver->session, run_and_fit, &work);
+    RxnStatus status = rxn__session_guard(&driver->session, run_and_fit, &work);
     if (status == RXN_OK)
         ret_pilot->remark = remark_of(&fit);
     rxn__control_free(fit.control);
     rxn__arena_release(&fit.arena);
     ret_pilot->seconds = rxn__seconds() - start;
+    return status;
+}
+
+RxnStatus
+rxn__pilot_run(Driver *driver, const PilotRequest *wanted, Pilot *ret_pilot)
+{
+    PilotProgram program;
+    double start = rxn__seconds();
+    *ret_pilot = (Pilot){0};
+    RxnStatus status = rxn__pilot_compile(driver, wanted, &program);
+    double seconds_compile = rxn__seconds() - start;
+    if (status == RXN_OK)
+        status = rxn__pilot_fit(driver, wanted, &program, ret_pilot);
+    ret_pilot->seconds_compile = seconds_compile;
     return status;
 }

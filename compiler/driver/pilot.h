@@ -33,6 +33,21 @@ u64 rxn__pilot_size(const ControlPlan *plan, u64 trajectories);
  * Philox4x32 with the seed as key and the counter (0, RXN_STREAM_PILOT << 16, 0, 0), the first two words. */
 RxnStatus rxn__pilot_run(Driver *driver, const PilotRequest *pilot, Pilot *ret_pilot);
 
+/* The same in two parts, for who needs weights at several values of the parameters. Each run takes the place of the one
+ * before: its weights are written over those that request->control points to, and the main kernel's tables with it. */
+typedef struct PilotProgram {
+    KeptKernel kept;
+    RxnKernel kernel;
+    const ControlPlan *plan;
+    u32 trajectories;
+    double *values, *directs; /* the weights */
+    ControlWeights *weights;
+} PilotProgram;
+
+RxnStatus rxn__pilot_compile(Driver *driver, const PilotRequest *pilot, PilotProgram *ret_program);
+RxnStatus rxn__pilot_fit(Driver *driver, const PilotRequest *pilot, PilotProgram *program,
+                         Pilot *ret_pilot);
+
 /* ---- run_control.c: `rxn run --control-variates` ------------------------------------------------ */
 
 typedef struct ControlledRun {

@@ -208,16 +208,19 @@ rxn__family_leaves(const Families *families)
 
 void
 rxn__family_derive(const Families *families, Expr expr, LeafDerivatives *species,
-                   LeafDerivatives *leaves)
+                   LeafDerivatives *leaves, LeafDerivatives *sums)
 {
     LeafDerivatives all = {0};
     rxn__expr_derivatives(families->network, expr, families->arena, &all);
     for (u32 k = 0; k < all.count; k++) {
         const ExprNode *node = expr_node(families->network, all.items[k].leaf);
-        if (node->op == EXPR_SPECIES)
-            vec_push(families->arena, species, all.items[k]);
-        else if (leaves && block_of(families, (ExprOp)node->op, node->object))
-            vec_push(families->arena, leaves, all.items[k]);
+        bool is_leaf = block_of(families, (ExprOp)node->op, node->object) != NULL;
+        LeafDerivatives *list = node->op == EXPR_SPECIES    ? species
+                                : node->op == EXPR_QUANTITY ? sums
+                                : is_leaf                   ? leaves
+                                                            : NULL;
+        if (list)
+            vec_push(families->arena, list, all.items[k]);
     }
 }
 
@@ -278,7 +281,7 @@ rxn__family_begin(Families *families, const GradientRequest *request, Arena *are
         *law = (FamilyLaw){.reaction = network->reactions.items[r]};
         if (law->reaction.count == 0)
             continue;
-        rxn__family_derive(families, law->reaction.propensity, &law->species, &law->leaves);
+        rxn__family_derive(families, law->reaction.propensity, &law->species, &law->leaves, NULL);
         find_changes(families, law);
         families->law_count++;
     }
@@ -310,24 +313,30 @@ rxn__family_each(const Families *families, const FamilyLaw *law, const MemberVis
     rxn__lower_forget(&families->frame->lower);
 }
 
+static u32
+first_place(const Families *families, u32 species)
+{
+    return families->places ? families->places[species]
+                            : families->network->species.items[species].flat;
+}
+
 static KirValue
 place_of(const Families *families, const LeafDerivative *entry)
 {
     const Network *network = families->network;
     const ExprNode node = *expr_node(network, entry->leaf);
     ExprOp op = (ExprOp)node.op;
-    u32 first = op == EXPR_SPECIES ? network->species.items[node.object].flat
+    u32 first = op == EXPR_SPECIES ? first_place(families, node.object)
                                    : block_of(families, op, node.object)->first;
     return rxn__lower_flat(&families->frame->lower, shape_of(network, op, node.object), first,
                            node.args);
 }
 
-static void
-add_one(const Families *families, const LeafDerivative *entry, const FamilySum *sum)
+void
+rxn__family_add_value(const Families *families, const LeafDerivative *entry, const FamilySum *sum,
+                      KirValue slope)
 {
-    SsaFrame *frame = families->frame;
-    KirBuilder *b = frame->builder;
-    KirValue slope = rxn__lower_as(&frame->lower, entry->derivative, KIR_F64);
+    KirBuilder *b = families->frame->builder;
     if (sum->absolute)
         slope = kir_abs(b, slope);
     KirValue place = place_of(families, entry);
@@ -345,7 +354,8 @@ add_over(const Families *families, const LeafDerivative *entry, const FamilySum 
     Lowering *lower = &families->frame->lower;
     KirBuilder *b = families->frame->builder;
     if (depth == entry->bound_count) {
-        add_one(families, entry, sum);
+        KirValue slope = rxn__lower_as(&families->frame->lower, entry->derivative, KIR_F64);
+        rxn__family_add_value(families, entry, sum, slope);
         return;
     }
     u32 variable = entry->bound[depth], mark = rxn__lower_mark(lower);
@@ -432,28 +442,11 @@ rxn__family_close(const Families *families)
 }
 
 KirValue
-rxn__family_worth(const Families *families, const FamilyLaw *law, u32 local, KirValue base)
+rxn__family_change_place(const Families *families, const FamilyChange *change)
 {
-    SsaFrame *frame = families->frame;
-    KirBuilder *b = frame->builder;
-    KirValue worth = 0;
-    for (u32 k = 0; k < law->change_count; k++) {
-        const FamilyChange *change = &law->changes[k];
-        const Species *species = &families->network->species.items[change->term->species];
-        KirValue place =
-            rxn__lower_flat(&frame->lower, &species->shape, species->flat, change->term->index);
-        if (base)
-            place = kir_add(b, place, base);
-        KirValue value = rxn__kir_get(b, local, place);
-        if (change->delta == -1 && worth) {
-            worth = kir_sub(b, worth, value);
-            continue;
-        }
-        if (change->delta != 1)
-            value = kir_mul(b, value, rxn__kir_const(b, KIR_F64, change->delta));
-        worth = worth ? kir_add(b, worth, value) : value;
-    }
-    return worth ? worth : rxn__kir_const(b, KIR_F64, 0);
+    const Species *species = &families->network->species.items[change->term->species];
+    return rxn__lower_flat(&families->frame->lower, &species->shape,
+                           first_place(families, change->term->species), change->term->index);
 }
 
 void

@@ -40,8 +40,10 @@ typedef struct FamilyLaw {
     Reaction reaction;
     LeafDerivatives species; /* the entries by species */
     LeafDerivatives leaves;  /* those by leaves of the gradient */
+    LeafDerivatives sums;    /* those by sums that are carried as one number each (grad_layer.h) */
     u32 change_count;
     FamilyChange *changes;
+    bool decays; /* of a compressed array, and dealt with there */
 } FamilyLaw;
 
 typedef struct Families {
@@ -53,6 +55,8 @@ typedef struct Families {
     u32 leaves; /* in all */
     u32 law_count;
     FamilyLaw *laws;
+    const u32 *
+        places; /* per species array: where its members begin in arrays over species; NULL: at their flat number */
 
     /* What functionals depend on themselves: a request by those parameters; leaf explicit_first + k is its k-th. */
     GradientRequest explicit_request;
@@ -72,9 +76,9 @@ void rxn__family_begin(Families *families, const GradientRequest *request, Arena
 /* The leaves, for the reducer. */
 GradientLeaf *rxn__family_leaves(const Families *families);
 
-/* The entries of an expression, by species and by leaves. */
+/* The entries of an expression, by species, by leaves and by quantities; any may be NULL. */
 void rxn__family_derive(const Families *families, Expr expr, LeafDerivatives *species,
-                        LeafDerivatives *leaves);
+                        LeafDerivatives *leaves, LeafDerivatives *sums);
 
 /* ---- In the kernel --------------------------------------------------------------------------------- */
 
@@ -90,6 +94,9 @@ typedef struct FamilySum {
 } FamilySum;
 
 void rxn__family_add(const Families *families, const LeafDerivative *entry, const FamilySum *sum);
+/* The same where the caller has the derivative's value (f64); for entries without variables of their own. */
+void rxn__family_add_value(const Families *families, const LeafDerivative *entry,
+                           const FamilySum *sum, KirValue slope);
 void rxn__family_add_all(const Families *families, const LeafDerivatives *entries,
                          const FamilySum *sum);
 
@@ -98,9 +105,8 @@ void rxn__family_add_all(const Families *families, const LeafDerivatives *entrie
 void rxn__family_if_member(const Families *families, const FamilyLaw *law, KirValue flat);
 void rxn__family_close(const Families *families);
 
-/* Σ of the changes times local[base + species]: f64, for the member that is bound. */
-KirValue rxn__family_worth(const Families *families, const FamilyLaw *law, u32 local,
-                           KirValue base);
+/* Where the member that the change is of stands in arrays over species: i32, for the variables that are bound. */
+KirValue rxn__family_change_place(const Families *families, const FamilyChange *change);
 
 /* Stores local[from …] in `count` columns of the row, from `column` on. */
 void rxn__family_store(const Families *families, u32 column, u32 count, u32 local, KirValue from);

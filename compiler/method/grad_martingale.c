@@ -19,11 +19,11 @@ typedef struct MartingaleKernel {
     GradientRow row;
     Recorder recorder;
     Score score;
-    Accumulator *martingales; /* [features]: W, less phi_f(x) unless the plan is by jumps */
-    Accumulator *covariances; /* [pairs]: G */
-    Expr *values;             /* [features]: phi_f */
-    u32 width;                /* features + pairs + leaves */
-    u32 kept;                 /* local f64[times * width]: W, G, S */
+    TimeIntegral *martingales; /* [features]: W, less phi_f(x) unless the plan is by jumps */
+    TimeIntegral *covariances; /* [pairs]: G */
+    Expr *values;              /* [features]: phi_f */
+    u32 width;                 /* features + pairs + leaves */
+    u32 kept;                  /* local f64[times * width]: W, G, S */
     u32 edge, last, edges_before, value_weight, direct_weight, place; /* buffers */
     u32 *sums; /* locals: M, then D of each leaf */
 } MartingaleKernel;
@@ -52,21 +52,21 @@ declare_integrals(SsaFrame *frame, MartingaleKernel *kernel)
 {
     const ControlPlan *plan = kernel->plan;
     u32 features = plan->features.count, pairs = plan->pairs.count;
-    kernel->martingales = NEW_ARRAY(frame->arena, Accumulator, features + 1);
-    kernel->covariances = NEW_ARRAY(frame->arena, Accumulator, pairs + 1);
+    kernel->martingales = NEW_ARRAY(frame->arena, TimeIntegral, features + 1);
+    kernel->covariances = NEW_ARRAY(frame->arena, TimeIntegral, pairs + 1);
     kernel->values = NEW_ARRAY(frame->arena, Expr, features + 1);
     char name[32];
     for (u32 f = 0; f < features; f++) {
         if (plan->generator[f])
             kernel->martingales[f].slope = expr_unary(frame->network, EXPR_NEG, plan->generator[f]);
         snprintf(name, sizeof name, "martingale%u", f);
-        rxn__accumulator_declare(frame, &kernel->martingales[f], name);
+        rxn__time_integral_declare(frame, &kernel->martingales[f], name);
         kernel->values[f] = value_of(frame->network, plan, &plan->features.items[f]);
     }
     for (u32 k = 0; k < pairs; k++) {
         kernel->covariances[k].slope = plan->pairs.items[k].slope;
         snprintf(name, sizeof name, "covariance%u", k);
-        rxn__accumulator_declare(frame, &kernel->covariances[k], name);
+        rxn__time_integral_declare(frame, &kernel->covariances[k], name);
     }
 }
 
@@ -83,9 +83,9 @@ integrate(SsaFrame *frame, MartingaleKernel *kernel, KirValue span)
 {
     rxn__recorder_rates(&kernel->recorder, span);
     for (u32 f = 0; f < kernel->plan->features.count; f++)
-        rxn__accumulator_rates(frame, &kernel->martingales[f], span);
+        rxn__time_integral_rates(frame, &kernel->martingales[f], span);
     for (u32 k = 0; k < kernel->plan->pairs.count; k++)
-        rxn__accumulator_rates(frame, &kernel->covariances[k], span);
+        rxn__time_integral_rates(frame, &kernel->covariances[k], span);
 }
 
 /* What the reaction that fires adds to a feature; 0: nothing ever. */
@@ -112,16 +112,16 @@ elapse_integrals(SsaFrame *frame, MartingaleKernel *kernel, const KirValue *belo
     const ControlPlan *plan = kernel->plan;
     rxn__recorder_elapse(&kernel->recorder);
     for (u32 f = 0; f < plan->features.count; f++)
-        rxn__accumulator_elapse(frame, &kernel->martingales[f],
-                                plan->by_jumps ? jump_of(frame, plan, f, below) : 0);
+        rxn__time_integral_elapse(frame, &kernel->martingales[f],
+                                  plan->by_jumps ? jump_of(frame, plan, f, below) : 0);
     for (u32 k = 0; k < plan->pairs.count; k++)
-        rxn__accumulator_elapse(frame, &kernel->covariances[k], 0);
+        rxn__time_integral_elapse(frame, &kernel->covariances[k], 0);
 }
 
 static KirValue
 martingale_at(SsaFrame *frame, MartingaleKernel *kernel, u32 feature, KirValue time)
 {
-    KirValue value = rxn__accumulator_at(frame, &kernel->martingales[feature], time);
+    KirValue value = rxn__time_integral_at(frame, &kernel->martingales[feature], time);
     if (kernel->plan->by_jumps)
         return value;
     return kir_add(frame->builder, value,
@@ -218,10 +218,11 @@ record(SsaFrame *frame, void *context, KirValue row, KirValue time)
     rxn__recorder_record(&kernel->recorder, row, time);
     KirValue first = kir_mul(b, row, i32_const(frame, kernel->width));
     for (u32 k = 0; k < kernel->width; k++) {
-        KirValue value = k < features ? martingale_at(frame, kernel, k, time)
-                         : k < features + pairs
-                             ? rxn__accumulator_at(frame, &kernel->covariances[k - features], time)
-                             : rxn__score_at(&kernel->score, k - features - pairs, time);
+        KirValue value =
+            k < features ? martingale_at(frame, kernel, k, time)
+            : k < features + pairs
+                ? rxn__time_integral_at(frame, &kernel->covariances[k - features], time)
+                : rxn__score_at(&kernel->score, k - features - pairs, time);
         rxn__kir_set(b, kernel->kept, kir_add(b, first, i32_const(frame, k)), value);
     }
 }
@@ -427,14 +428,14 @@ record_pilot(SsaFrame *frame, void *context, KirValue row, KirValue time)
               martingale_at(frame, kernel, f, time));
     for (u32 k = 0; k < plan->pairs.count; k++)
         store(frame, kir_add(b, first, i32_const(frame, column++)),
-              rxn__accumulator_at(frame, &kernel->covariances[k], time));
+              rxn__time_integral_at(frame, &kernel->covariances[k], time));
     for (u32 k = 0; k < objective->atoms.count; k++) {
         if (objective->atoms.items[k].kind != ATOM_INTEGRAL)
             continue;
         u32 integral = rxn__recorder_column(&kernel->recorder, &objective->atoms.items[k]) -
                        kernel->recorder.columns.count;
         store(frame, kir_add(b, first, i32_const(frame, column++)),
-              rxn__accumulator_at(frame, &kernel->recorder.integrals.items[integral], time));
+              rxn__time_integral_at(frame, &kernel->recorder.integrals.items[integral], time));
     }
 }
 

@@ -21,7 +21,7 @@ named_local(SsaFrame *frame, const char *prefix, const char *kind, u32 number, u
 /* ---- accumulators ------------------------------------------------------------------------------ */
 
 void
-rxn__accumulator_declare(SsaFrame *frame, Accumulator *accumulator, const char *name)
+rxn__time_integral_declare(SsaFrame *frame, TimeIntegral *accumulator, const char *name)
 {
     accumulator->local = rxn__kir_local(frame->builder, name, KIR_F64, 0);
 }
@@ -68,7 +68,7 @@ quadrature(SsaFrame *frame, Expr expr, KirValue from, KirValue span)
 }
 
 void
-rxn__accumulator_rates(SsaFrame *frame, Accumulator *accumulator, KirValue span)
+rxn__time_integral_rates(SsaFrame *frame, TimeIntegral *accumulator, KirValue span)
 {
     KirBuilder *b = frame->builder;
     accumulator->rate = accumulator->increase = 0;
@@ -85,7 +85,7 @@ rxn__accumulator_rates(SsaFrame *frame, Accumulator *accumulator, KirValue span)
 }
 
 KirValue
-rxn__accumulator_at(SsaFrame *frame, const Accumulator *accumulator, KirValue time)
+rxn__time_integral_at(SsaFrame *frame, const TimeIntegral *accumulator, KirValue time)
 {
     KirBuilder *b = frame->builder;
     KirValue so_far = rxn__kir_get(b, accumulator->local, 0);
@@ -99,7 +99,7 @@ rxn__accumulator_at(SsaFrame *frame, const Accumulator *accumulator, KirValue ti
 }
 
 void
-rxn__accumulator_elapse(SsaFrame *frame, Accumulator *accumulator, KirValue jump)
+rxn__time_integral_elapse(SsaFrame *frame, TimeIntegral *accumulator, KirValue jump)
 {
     KirBuilder *b = frame->builder;
     KirValue value = rxn__kir_get(b, accumulator->local, 0);
@@ -128,7 +128,7 @@ integral_of(Recorder *recorder, Expr expr)
     for (u32 k = 0; k < recorder->integrals.count; k++)
         if (recorder->integrals.items[k].slope == expr)
             return k;
-    Accumulator integral = {.slope = expr};
+    TimeIntegral integral = {.slope = expr};
     vec_push(recorder->arena, &recorder->integrals, integral);
     return recorder->integrals.count - 1;
 }
@@ -182,7 +182,7 @@ rxn__recorder_rates(Recorder *recorder, KirValue span)
     SsaFrame *frame = recorder->frame;
     KirBuilder *b = frame->builder;
     for (u32 k = 0; k < recorder->integrals.count; k++)
-        rxn__accumulator_rates(frame, &recorder->integrals.items[k], span);
+        rxn__time_integral_rates(frame, &recorder->integrals.items[k], span);
     for (u32 k = 0; k < recorder->passages.count; k++) {
         bind_middle(frame);
         KirValue holds = rxn__lower(&frame->lower, recorder->passages.items[k].condition);
@@ -215,14 +215,14 @@ rxn__recorder_record(Recorder *recorder, KirValue row, KirValue time)
         keep(recorder, first, k, rxn__lower_as(&frame->lower, recorder->columns.items[k], KIR_F64));
     for (u32 k = 0; k < recorder->integrals.count; k++)
         keep(recorder, first, recorder->columns.count + k,
-             rxn__accumulator_at(frame, &recorder->integrals.items[k], time));
+             rxn__time_integral_at(frame, &recorder->integrals.items[k], time));
 }
 
 void
 rxn__recorder_elapse(Recorder *recorder)
 {
     for (u32 k = 0; k < recorder->integrals.count; k++)
-        rxn__accumulator_elapse(recorder->frame, &recorder->integrals.items[k], 0);
+        rxn__time_integral_elapse(recorder->frame, &recorder->integrals.items[k], 0);
 }
 
 /* ---- when the trajectory is over --------------------------------------------------------------- */

@@ -17,12 +17,12 @@
 
 /* A number that grows along a trajectory as the integral of `slope`, an expression of state and time; and by
  * jumps that the method adds. */
-typedef struct Accumulator {
+typedef struct TimeIntegral {
     Expr slope;        /* 0: nothing */
     u32 local;         /* f64 */
     KirValue rate;     /* in this step: the slope's value, where it does not read time */
     KirValue increase; /* in this step: the integral over its span */
-} Accumulator;
+} TimeIntegral;
 
 /* prefix: of the names of its locals, so that two can live in one kernel. */
 typedef struct Recorder {
@@ -30,8 +30,8 @@ typedef struct Recorder {
     const Objective *objective;
     Arena *arena;
     const char *prefix;
-    VEC(Expr) columns;          /* distinct expressions read at times */
-    VEC(Accumulator) integrals; /* distinct */
+    VEC(Expr) columns;           /* distinct expressions read at times */
+    VEC(TimeIntegral) integrals; /* distinct */
     VEC(struct Passage {
         Expr condition;
         u32 local;
@@ -74,16 +74,16 @@ void rxn__row_store(SsaFrame *frame, u32 column, KirValue value);
 
 /* ---- Accumulators, also of a method's own -------------------------------------------------------- */
 
-void rxn__accumulator_declare(SsaFrame *frame, Accumulator *accumulator, const char *name);
+void rxn__time_integral_declare(SsaFrame *frame, TimeIntegral *accumulator, const char *name);
 
 /* In `rates`: computes slope and increase. Where the slope reads time, by Gauss-Legendre quadrature with
  * five nodes over the step (exact for polynomials of degree 9 in t). */
-void rxn__accumulator_rates(SsaFrame *frame, Accumulator *accumulator, KirValue span);
+void rxn__time_integral_rates(SsaFrame *frame, TimeIntegral *accumulator, KirValue span);
 
 /* In `record`: its value at that time of the step. */
-KirValue rxn__accumulator_at(SsaFrame *frame, const Accumulator *accumulator, KirValue time);
+KirValue rxn__time_integral_at(SsaFrame *frame, const TimeIntegral *accumulator, KirValue time);
 
 /* In `elapse`: adds the step's integral, and `jump` (f64, or 0: none). */
-void rxn__accumulator_elapse(SsaFrame *frame, Accumulator *accumulator, KirValue jump);
+void rxn__time_integral_elapse(SsaFrame *frame, TimeIntegral *accumulator, KirValue jump);
 
 #endif

@@ -53,7 +53,7 @@ rxn__score_declare(Score *score, SsaFrame *frame, const GradientRequest *request
     size_t pairs = (size_t)network->reaction_count * leaves;
     *score = (Score){.frame = frame,
                      .request = request,
-                     .sums = NEW_ARRAY(frame->arena, Accumulator, leaves + 1),
+                     .sums = NEW_ARRAY(frame->arena, TimeIntegral, leaves + 1),
                      .derivatives = NEW_ARRAY(frame->arena, Expr, pairs + 1),
                      .logs = NEW_ARRAY(frame->arena, Expr, pairs + 1),
                      .constants = NEW_ARRAY(frame->arena, Expr, network->reaction_count + 1),
@@ -81,7 +81,7 @@ rxn__score_declare(Score *score, SsaFrame *frame, const GradientRequest *request
         char name[32];
         snprintf(name, sizeof name, "score%u", p);
         score->sums[p].slope = total ? expr_unary(network, EXPR_NEG, total) : 0;
-        rxn__accumulator_declare(frame, &score->sums[p], name);
+        rxn__time_integral_declare(frame, &score->sums[p], name);
     }
 }
 
@@ -158,13 +158,13 @@ rxn__score_rates(Score *score, const KirValue *propensities, KirValue span)
     memcpy(score->rates, propensities, count * sizeof *propensities);
     look_for_blindness(score);
     for (u32 p = 0; p < score->request->wrt_count; p++)
-        rxn__accumulator_rates(score->frame, &score->sums[p], span);
+        rxn__time_integral_rates(score->frame, &score->sums[p], span);
 }
 
 KirValue
 rxn__score_at(Score *score, u32 leaf, KirValue time)
 {
-    return rxn__accumulator_at(score->frame, &score->sums[leaf], time);
+    return rxn__time_integral_at(score->frame, &score->sums[leaf], time);
 }
 
 /* What a firing of each reaction adds for one leaf; 0: nothing ever. */
@@ -208,7 +208,7 @@ rxn__score_elapse(Score *score, const KirValue *below)
         frame->lower.time_middle = rxn__kir_get(b, frame->middle, 0);
     frame->lower.time = rxn__kir_get(b, frame->arrival, 0);
     for (u32 p = 0; p < score->request->wrt_count; p++)
-        rxn__accumulator_elapse(frame, &score->sums[p], jump_of(score, p, below, inverse));
+        rxn__time_integral_elapse(frame, &score->sums[p], jump_of(score, p, below, inverse));
     rxn__lower_forget(&frame->lower);
     frame->lower.time = 0;
 }

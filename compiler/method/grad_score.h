@@ -18,7 +18,7 @@
 typedef struct Score {
     SsaFrame *frame;
     const GradientRequest *request;
-    Accumulator *sums; /* [wrt_count]; slope: -d a0 / dp */
+    TimeIntegral *sums; /* [wrt_count]; slope: -d a0 / dp */
     Expr *
         derivatives; /* [reaction_count * wrt_count], of one member's propensity; the number 0 folded */
     Expr *logs; /* the same of its logarithm where that does not depend on the state; 0 elsewhere */

@@ -13,10 +13,14 @@ typedef struct StateLocal {
     u32 local, kept, checkpoints;
 } StateLocal;
 
+/* The same of an array: the counts of the table form, and sums that it keeps. */
+typedef struct StateArray {
+    u32 local, length, kept, checkpoints;
+} StateArray;
+
 typedef struct TapeLocals {
     VEC(StateLocal) state;
-    u32 kept_counts,
-        counts; /* table form: the array of counts at the start of the block; checkpoints of it */
+    VEC(StateArray) arrays;
     u32 kept_n, kept_n_high;                   /* kept values of frame's n and n_high */
     u32 over;                                  /* bool: the kernel's done; true from the start */
     u32 code, time;                            /* the tape: u32, f64 */
@@ -129,12 +133,35 @@ declare_state(Tape *tape, u32 count)
             locals->kept_n_high = state.kept;
         vec_push(frame->arena, &locals->state, state);
     }
+    for (u32 k = 0; k < locals->arrays.count; k++) {
+        StateArray *array = &locals->arrays.items[k];
+        char name[96];
+        const KirLocal declared = rxn__kir_kernel(frame->builder)->locals.items[array->local];
+        KirType type = (KirType)declared.type;
+        snprintf(name, sizeof name, "kept_%s", declared.name->text);
+        array->kept = rxn__kir_local(frame->builder, name, type, array->length);
+        snprintf(name, sizeof name, "checkpoint_%s", declared.name->text);
+        array->checkpoints = tape_local(tape, name, type, rxn__kir_type_bytes[type],
+                                        tape->plan.checkpoints * array->length);
+    }
+}
+
+/* The arrays of the table form that outlive a step. */
+static void
+list_arrays(Tape *tape)
+{
+    SsaFrame *frame = tape->frame;
     if (!in_tables(tape))
         return;
-    u32 species = frame->network->species_count;
-    locals->kept_counts = rxn__kir_local(frame->builder, "kept_count", frame->real, species);
-    locals->counts = tape_local(tape, "checkpoint_count", frame->real,
-                                rxn__kir_type_bytes[frame->real], tape->plan.checkpoints * species);
+    StateArray counts = {.local = frame->lower.species_array,
+                         .length = frame->network->species_count};
+    vec_push(frame->arena, &tape->locals->arrays, counts);
+    for (u32 k = 0; k < frame->kept_arrays.count; k++) {
+        u32 local = frame->kept_arrays.items[k];
+        StateArray array = {.local = local,
+                            .length = rxn__kir_kernel(frame->builder)->locals.items[local].length};
+        vec_push(frame->arena, &tape->locals->arrays, array);
+    }
 }
 
 static void
@@ -143,7 +170,7 @@ plan_memory(Tape *tape, u32 count)
     SsaFrame *frame = tape->frame;
     TapeLocals *locals = tape->locals;
     const Network *network = frame->network;
-    u32 state_bytes = 0, species = network->species_count;
+    u32 state_bytes = 0, longest = 1;
     for (u32 k = 0; k < count; k++)
         if (outlives_a_step(frame, k))
             state_bytes +=
@@ -153,12 +180,16 @@ plan_memory(Tape *tape, u32 count)
         locals->timed_events++;
         locals->assigned = assignments > locals->assigned ? assignments : locals->assigned;
     }
-    if (in_tables(tape))
-        state_bytes += species * rxn__kir_type_bytes[frame->real];
+    for (u32 k = 0; k < locals->arrays.count; k++) {
+        const StateArray *array = &locals->arrays.items[k];
+        KirType type = (KirType)rxn__kir_kernel(frame->builder)->locals.items[array->local].type;
+        state_bytes += array->length * rxn__kir_type_bytes[type];
+        longest = array->length > longest ? array->length : longest;
+    }
     tape->plan = rxn__tape_plan(tape->request->tape_bytes, code_bytes(tape) + 8, state_bytes,
                                 8 + 8 * locals->assigned, locals->timed_events);
-    if (in_tables(tape) && tape->plan.checkpoints > INT32_MAX / species)
-        tape->plan.checkpoints = INT32_MAX / species;
+    if (tape->plan.checkpoints > INT32_MAX / longest)
+        tape->plan.checkpoints = INT32_MAX / longest;
 }
 
 static void
@@ -170,6 +201,7 @@ declare(SsaFrame *frame, void *context)
     tape->frame = frame;
     rxn__recorder_declare(&tape->recorder, frame, tape->objective, "");
     u32 count = rxn__kir_kernel(b)->locals.count;
+    list_arrays(tape);
     plan_memory(tape, count);
     const TapePlan *plan = &tape->plan;
 
@@ -267,15 +299,14 @@ assign(SsaFrame *frame, void *context, u32 number)
     rxn__kir_set(b, locals->event_count, 0, kir_add(b, at, index_of(tape, 1)));
 }
 
-/* to[…] = from[…] for all species, in the table form; which of both is a tape of checkpoints, at `first`. */
+/* to[…] = from[…]; which of both is a tape of checkpoints begins at its `first`. */
 static void
-copy_counts(Tape *tape, u32 to, KirValue to_first, u32 from, KirValue from_first)
+copy_array(Tape *tape, u32 length, u32 to, KirValue to_first, u32 from, KirValue from_first)
 {
     KirBuilder *b = tape->frame->builder;
-    KirValue s =
-        rxn__kir_for(b, index_of(tape, 0), index_of(tape, tape->frame->network->species_count));
-    KirValue there = to_first ? kir_add(b, to_first, s) : s;
-    KirValue here = from_first ? kir_add(b, from_first, s) : s;
+    KirValue k = rxn__kir_for(b, index_of(tape, 0), index_of(tape, length));
+    KirValue there = to_first ? kir_add(b, to_first, k) : k;
+    KirValue here = from_first ? kir_add(b, from_first, k) : k;
     rxn__kir_set(b, to, there, rxn__kir_get(b, from, here));
     rxn__kir_close(b);
 }
@@ -291,8 +322,10 @@ write_forward(Tape *tape)
         const StateLocal *state = &locals->state.items[k];
         rxn__kir_set(b, state->kept, 0, rxn__kir_get(b, state->local, 0));
     }
-    if (in_tables(tape))
-        copy_counts(tape, locals->kept_counts, 0, frame->lower.species_array, 0);
+    for (u32 k = 0; k < locals->arrays.count; k++) {
+        const StateArray *array = &locals->arrays.items[k];
+        copy_array(tape, array->length, array->kept, 0, array->local, 0);
+    }
     rxn__kir_set(b, locals->count, 0, index_of(tape, tape->plan.capacity));
     if (locals->timed_events)
         rxn__kir_set(b, locals->event_count, 0, index_of(tape, 0));
@@ -330,9 +363,10 @@ store_checkpoint(Tape *tape)
         const StateLocal *state = &locals->state.items[k];
         rxn__kir_set(b, state->checkpoints, block, rxn__kir_get(b, state->kept, 0));
     }
-    if (in_tables(tape)) {
-        KirValue first = kir_mul(b, block, index_of(tape, tape->frame->network->species_count));
-        copy_counts(tape, locals->counts, first, locals->kept_counts, 0);
+    for (u32 k = 0; k < locals->arrays.count; k++) {
+        const StateArray *array = &locals->arrays.items[k];
+        KirValue first = kir_mul(b, block, index_of(tape, array->length));
+        copy_array(tape, array->length, array->checkpoints, first, array->kept, 0);
     }
     rxn__kir_set(b, locals->block, 0, kir_add(b, block, index_of(tape, 1)));
 }
@@ -350,8 +384,11 @@ restore_checkpoint(Tape *tape)
     }
     if (!in_tables(tape))
         return;
-    KirValue first = kir_mul(b, block, index_of(tape, tape->frame->network->species_count));
-    copy_counts(tape, tape->frame->lower.species_array, 0, locals->counts, first);
+    for (u32 k = 0; k < locals->arrays.count; k++) {
+        const StateArray *array = &locals->arrays.items[k];
+        KirValue first = kir_mul(b, block, index_of(tape, array->length));
+        copy_array(tape, array->length, array->local, 0, array->checkpoints, first);
+    }
     /* The propensities are those of another state: the next step has to compute them all. */
     rxn__kir_set(b, tape->frame->jumped, 0, rxn__kir_const(b, KIR_BOOL, 1));
 }

@@ -44,6 +44,7 @@ typedef enum GradientForm {
     GRADIENT_FORM_AUTO,
     GRADIENT_FORM_UNROLLED,
     GRADIENT_FORM_TABLE,
+    GRADIENT_FORM_DENSE, /* table, and path with an adjoint for every species: nothing compressed (grad_layer.h) */
 } GradientForm;
 
 typedef struct GradientRequest {
@@ -116,6 +117,9 @@ typedef struct Estimator {
 extern const Estimator *const rxn__estimators[]; /* NULL at the end (estimators.c) */
 
 const Estimator *rxn__estimator_find(const char *name);
+
+/* The values of the functionals alone, no derivatives (grad_value.c); not in the table, for it estimates none. */
+extern const Estimator rxn__estimator_value;
 
 /* ---- The row (grad_row.c) ---------------------------------------------------------------------- */
 

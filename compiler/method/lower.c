@@ -163,8 +163,11 @@ lower_reference(Lowering *lowering, const ExprNode *node, KirType type)
     }
     case EXPR_INPUT: {
         const Input *input = &network->inputs.items[node->object];
-        flat = rxn__lower_flat(lowering, &input->shape, input->flat, node->args);
-        value = rxn__kir_load(b, lowering->input_buffer, &flat);
+        bool own = lowering->input_local != NULL;
+        flat = rxn__lower_flat(lowering, &input->shape, own ? 0 : input->flat, node->args);
+        value =
+            own ? rxn__kir_get(b, lowering->input_local[node->object], input->shape.rank ? flat : 0)
+                : rxn__kir_load(b, lowering->input_buffer, &flat);
         break;
     }
     default: { /* EXPR_HOISTED */
@@ -176,6 +179,17 @@ lower_reference(Lowering *lowering, const ExprNode *node, KirType type)
     }
     }
     return kir_cast(b, type, value);
+}
+
+KirValue
+rxn__lower_term(Lowering *lowering, KirValue total, Expr term, KirType type)
+{
+    KirBuilder *b = lowering->builder;
+    const ExprNode node = *expr_node(lowering->network, term);
+    if (!lowering->fuses || node.op != EXPR_MUL)
+        return kir_add(b, total, rxn__lower_as(lowering, term, type));
+    KirValue factor = rxn__lower_as(lowering, node.args[0], type);
+    return kir_fma(b, factor, rxn__lower_as(lowering, node.args[1], type), total);
 }
 
 static KirValue
@@ -208,8 +222,10 @@ lower_sum(Lowering *lowering, const ExprNode *node, KirType type)
         KirValue counter =
             rxn__kir_for(b, int_const(lowering, range.low), int_const(lowering, range.high + 1));
         lowering->variable_value[variable] = counter;
-        KirValue term = rxn__lower_as(lowering, body, type);
-        rxn__kir_set(b, total, 0, rxn__kir_op(b, op, rxn__kir_get(b, total, 0), term, 0));
+        KirValue so_far = rxn__kir_get(b, total, 0);
+        KirValue next = op == KIR_ADD ? rxn__lower_term(lowering, so_far, body, type)
+                                      : kir_mul(b, so_far, rxn__lower_as(lowering, body, type));
+        rxn__kir_set(b, total, 0, next);
         rxn__kir_close(b);
         result = rxn__kir_get(b, total, 0);
     }
@@ -371,7 +387,11 @@ rxn__lower_as(Lowering *lowering, Expr expr, KirType type)
         return memo->value;
     ExprNode node = *expr_node(lowering->network, expr);
     bool widens = type != KIR_F64 && is_made_of_time(lowering->network, expr);
-    KirValue value = widens
+    KirValue kept = node.op == EXPR_SUM && lowering->kept_sum
+                        ? lowering->kept_sum(lowering->kept_context, expr)
+                        : 0;
+    KirValue value = kept ? kir_cast(lowering->builder, type, kept)
+                     : widens
                          ? kir_cast(lowering->builder, type, rxn__lower_as(lowering, expr, KIR_F64))
                          : lower_node(lowering, &node, type);
     memo = memo_of(lowering, expr, wide);

@@ -23,14 +23,20 @@ typedef struct Lowering {
     KirType real;
 
     u32 parameter_buffer, input_buffer;
+    u32 *
+        input_local; /* where every trajectory has its own: f64 locals, per Input; NULL: input_buffer */
     u32 *species_local; /* one scalar local per flat species; NULL: they are in species_array */
     u32 species_array;  /* array local of `real` */
-    u32 *hoisted_local; /* uniform array local per Hoisted */
+    u32 *hoisted_local; /* array local per Hoisted: uniform, or of the trajectory's own inputs */
     KirValue time, time_low, time_high,
         time_middle; /* f64; 0 where an expression must not use it */
 
     KirValue *variable_value; /* i32, per variable number; 0: not bound */
     u32 variable_capacity;
+
+    KirValue (*kept_sum)(
+        void *context, Expr sum); /* the value of a SUM that the method keeps; 0: it is added up */
+    void *kept_context;
 
     KirValue (*quantity)(void *context, u32 number); /* the f64 value of a QUANTITY */
     void *quantity_context;
@@ -40,6 +46,8 @@ typedef struct Lowering {
     u32 session;
     VEC(u32) journal; /* memo entries in order of making, expr << 1 | which */
     bool launching;   /* in the launch region: accumulators are uniform locals */
+    bool
+        fuses; /* long sums of products are made by fma: those that are hoisted, wherever that is done */
 } Lowering;
 
 /* Sums and products over up to this many terms become straight code; longer ones a `for`. */
@@ -60,6 +68,9 @@ KirValue rxn__lower(Lowering *lowering, Expr expr);
 
 /* In a type of choice: f64 for times and for what is computed once. */
 KirValue rxn__lower_as(Lowering *lowering, Expr expr, KirType type);
+
+/* total + term; what a sum does for each of its terms. */
+KirValue rxn__lower_term(Lowering *lowering, KirValue total, Expr term, KirType type);
 
 /* Binds a variable to an i32 value; 0 unbinds. */
 void rxn__lower_bind(Lowering *lowering, u32 variable, KirValue value);

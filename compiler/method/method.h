@@ -17,6 +17,9 @@
  *   sample           f64[K, columns]    per trajectory, written: the observables at each sample time
  *   events           u64 scalar         per trajectory, written: reactions that fired
  *
+ * Where every trajectory has inputs of its own (Objective.sampled), `input` is per trajectory, and so is `hoisted`, f64[…],
+ * which is only there where something is hoisted that reads inputs (hoisted.h).
+ *
  * plus constant tables, whose contents come with the kernel (MethodTable). The witness locals of a
  * fault are the time, then the counts of all species.
  */
@@ -33,11 +36,13 @@ enum {
     RXN_STREAM_PARAMETERS = 1,
     RXN_STREAM_GRADIENT = 2,
     RXN_STREAM_PILOT = 3,
+    RXN_STREAM_FIT = 4,    /* seeds of a fit: runtime/fit_state.c */
     RXN_STREAM_NOISE = 16, /* and all above */
 };
 
 typedef struct MethodOptions {
     KirType precision; /* KIR_F64 or KIR_F32 */
+    bool full_sums;    /* every sum of a law is added up whenever it is read: to compare with */
 } MethodOptions;
 
 /* A constant per-launch buffer of the kernel. `data` holds count elements of the buffer's type. */

@@ -3,12 +3,14 @@
 
 #include <string.h>
 
-extern const Method rxn__method_ssa_direct, rxn__method_ssa_unrolled, rxn__method_ssa_table;
+extern const Method rxn__method_ssa_direct, rxn__method_ssa_unrolled, rxn__method_ssa_table,
+    rxn__method_ssa_table_full;
 
 const Method *const rxn__methods[] = {
     &rxn__method_ssa_direct,
     &rxn__method_ssa_unrolled,
     &rxn__method_ssa_table,
+    &rxn__method_ssa_table_full,
     NULL,
 };
 

@@ -24,6 +24,7 @@
 #ifndef RXN_METHOD_SSA_H
 #define RXN_METHOD_SSA_H
 
+#include "compiler/method/hoisted.h"
 #include "compiler/method/lower.h"
 #include "compiler/method/method.h"
 
@@ -81,6 +82,8 @@ struct SsaFrame {
     /* buffers */
     u32 seed, parameter, input, sample_time, sample_count, sample_step, end_time, step_limit;
     u32 sample, events;
+    u32 hoisted;            /* where `sampled` has columns */
+    SampledHoisted sampled; /* hoisted values that come with the trajectories */
 
     /* locals */
     u32 t, arrival, threshold, next_time, stop;
@@ -105,6 +108,8 @@ struct SsaFrame {
 
     const SsaExtension *extension; /* or NULL */
     struct SsaTable *table;        /* of the table form, from rxn__ssa_table_begin on */
+    struct SsaSums *sums; /* of the table form: sums that are kept from step to step, or NULL */
+    VEC(u32) kept_arrays; /* array locals that outlive a step, besides the counts */
     /* With a limit: whether a wait goes on, and what was drawn for it. */
     u32 waits, drawn_arrival, drawn_threshold;
 };

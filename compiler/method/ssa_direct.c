@@ -133,3 +133,19 @@ const Method rxn__method_ssa_table = {
     .applies = rxn__ssa_table_applies,
     .write = rxn__ssa_write_table,
 };
+
+static const char *
+write_table_full(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
+                 MethodKernel *ret_kernel)
+{
+    MethodOptions full = *options;
+    full.full_sums = true;
+    return rxn__ssa_write_table(network, &full, arena, names, ret_kernel);
+}
+
+const Method rxn__method_ssa_table_full = {
+    .name = "direct-table-full",
+    .summary = "the direct method over tables, every sum of a law added up whenever it is read",
+    .applies = rxn__ssa_table_applies,
+    .write = write_table_full,
+};

@@ -55,6 +55,7 @@ assign(SsaFrame *frame, u32 number)
                  kir_add(b, rxn__kir_get(b, frame->n, 0), rxn__kir_const(b, KIR_U32, 1)));
     if (frame->tracks_jumps)
         rxn__kir_set(b, frame->jumped, 0, rxn__kir_const(b, KIR_BOOL, 1));
+    rxn__ssa_sums_assigned(frame);
     rxn__lower_forget(&frame->lower);
 }
 
@@ -211,6 +212,7 @@ extension_stop(SsaFrame *frame, KirValue stop)
     bind_conditions(frame);
     frame->lower.time = stop;
     extension->at_stop(frame, extension->context, stop);
+    rxn__ssa_sums_assigned(frame);
     frame->lower.time = 0;
     rxn__kir_set(b, frame->n_check, 0,
                  kir_add(b, rxn__kir_get(b, frame->n, 0), rxn__kir_const(b, KIR_U32, 1)));

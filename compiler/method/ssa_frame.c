@@ -46,7 +46,15 @@ declare_buffers(SsaFrame *frame)
     frame->seed = scalar_buffer(frame, "seed", KIR_U64, false);
     frame->parameter =
         vector_buffer(frame, "parameter", network->param_count + !network->param_count);
-    frame->input = vector_buffer(frame, "input", network->input_count + !network->input_count);
+    u32 inputs = network->input_count + !network->input_count;
+    frame->sampled = rxn__hoisted_sampled(network, frame->arena);
+    bool sampled = network->objective && network->objective->sampled;
+    frame->input =
+        rxn__kir_buffer(frame->builder, "input", KIR_F64,
+                        sampled ? KIR_PER_TRAJECTORY : KIR_PER_LAUNCH, false, 1, &inputs);
+    if (frame->sampled.columns)
+        frame->hoisted = rxn__kir_buffer(frame->builder, "hoisted", KIR_F64, KIR_PER_TRAJECTORY,
+                                         false, 1, &frame->sampled.columns);
     frame->sample_time = vector_buffer(frame, "sample_time", KIR_DYNAMIC);
     frame->sample_count = scalar_buffer(frame, "sample_count", KIR_I32, false);
     frame->sample_step = scalar_buffer(frame, "sample_step", KIR_F64, false);
@@ -199,6 +207,8 @@ rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, 
         frame->drawn_threshold = rxn__kir_local(frame->builder, "drawn_threshold", frame->real, 0);
     }
     declare_events(frame);
+    if (!unrolled && !options->full_sums)
+        rxn__ssa_sums_declare(frame);
     rxn__kir_kernel(frame->builder)->done = frame->done;
     if (frame->extension && frame->extension->declare)
         frame->extension->declare(frame, frame->extension->context);
@@ -289,12 +299,57 @@ store_hoisted(SsaFrame *frame, void *context)
     rxn__kir_set(b, frame->lower.hoisted_local[number], element, kir_cast(b, frame->real, value));
 }
 
+/* local = from[first …]: of the trajectory's own row. length 0: a scalar. */
+static void
+copy_row(SsaFrame *frame, u32 local, KirType type, u32 from, u32 first, u32 length)
+{
+    KirBuilder *b = frame->builder;
+    KirValue place = rxn__kir_const(b, KIR_I32, first);
+    if (length == 0) {
+        rxn__kir_set(b, local, 0, kir_cast(b, type, rxn__kir_load(b, from, &place)));
+        return;
+    }
+    KirValue element =
+        rxn__kir_for(b, rxn__kir_const(b, KIR_I32, 0), rxn__kir_const(b, KIR_I32, length));
+    place = kir_add(b, element, place);
+    rxn__kir_set(b, local, element, kir_cast(b, type, rxn__kir_load(b, from, &place)));
+    rxn__kir_close(b);
+}
+
+static u32
+length_of(const Shape *shape)
+{
+    return shape->rank ? (u32)rxn__shape_count(shape) : 0;
+}
+
+/* Where every trajectory has inputs of its own: what it may read of them, in locals. What nobody reads goes by itself. */
+static void
+copy_inputs(SsaFrame *frame)
+{
+    const Network *network = frame->network;
+    if (!network->objective || !network->objective->sampled)
+        return;
+    frame->lower.input_local = NEW_ARRAY(frame->arena, u32, network->inputs.count + 1);
+    for (u32 k = 0; k < network->inputs.count; k++) {
+        const Input *input = &network->inputs.items[k];
+        u32 length = length_of(&input->shape);
+        char name[32];
+        snprintf(name, sizeof name, "input%u", k);
+        frame->lower.input_local[k] = rxn__kir_local(frame->builder, name, KIR_F64, length);
+        copy_row(frame, frame->lower.input_local[k], KIR_F64, frame->input, input->flat, length);
+    }
+    for (u32 h = 0; h < network->hoisted.count; h++)
+        if (frame->sampled.first[h] != UINT32_MAX)
+            copy_row(frame, frame->lower.hoisted_local[h], frame->real, frame->hoisted,
+                     frame->sampled.first[h], length_of(&network->hoisted.items[h].shape));
+}
+
 static void
 write_launch(SsaFrame *frame)
 {
     const Network *network = frame->network;
     rxn__kir_region(frame->builder, KIR_LAUNCH);
-    frame->lower.launching = true;
+    frame->lower.launching = frame->lower.fuses = true;
     frame->lower.hoisted_local = NEW_ARRAY(frame->arena, u32, network->hoisted.count + 1);
     for (u32 h = 0; h < network->hoisted.count; h++) {
         const Hoisted hoisted = network->hoisted.items[h];
@@ -307,13 +362,18 @@ write_launch(SsaFrame *frame)
         }
         char name[32];
         snprintf(name, sizeof name, "hoisted%u", h);
+        if (frame->sampled.first[h] != UINT32_MAX) {
+            frame->lower.hoisted_local[h] =
+                rxn__kir_local(frame->builder, name, frame->real, length);
+            continue;
+        }
         frame->lower.hoisted_local[h] =
             rxn__kir_uniform_local(frame->builder, name, frame->real, length);
         rxn__lower_forget(&frame->lower);
         MemberVisit visit = {store_hoisted, &h};
         rxn__ssa_each_member(frame, hoisted.shape.rank, hoisted.variables, low, high, &visit);
     }
-    frame->lower.launching = false;
+    frame->lower.launching = frame->lower.fuses = false;
 }
 
 void
@@ -426,6 +486,7 @@ rxn__ssa_init(SsaFrame *frame)
     write_launch(frame);
     rxn__kir_region(b, KIR_INIT);
     rxn__lower_forget(&frame->lower);
+    copy_inputs(frame);
     for (u32 s = 0; s < network->species.count; s++) {
         Species species = network->species.items[s];
         MemberVisit visit = {start_species, &s};
@@ -450,6 +511,7 @@ rxn__ssa_init(SsaFrame *frame)
         rxn__lower_forget(&frame->lower);
     }
     rxn__ssa_init_events(frame);
+    rxn__ssa_sums_start(frame);
     rxn__lower_forget(&frame->lower);
     if (frame->extension && frame->extension->start)
         frame->extension->start(frame, frame->extension->context);

@@ -4,6 +4,8 @@
 
 #include "compiler/method/ssa.h"
 
+typedef struct SsaSums SsaSums;
+
 typedef struct MemberVisit {
     void (*body)(SsaFrame *frame, void *context);
     void *context;
@@ -31,5 +33,24 @@ void rxn__ssa_timed_events(SsaFrame *frame, KirValue stop);
 void rxn__ssa_next_stop(SsaFrame *frame, KirValue now);
 
 void rxn__ssa_when_events(SsaFrame *frame);
+
+/* ssa_sums.c: sums of the laws that are kept from step to step; all do nothing where there are none. Between the
+ * declarations of the frame; at the start of a trajectory; where counts have been assigned. */
+void rxn__ssa_sums_declare(SsaFrame *frame);
+
+void rxn__ssa_sums_start(SsaFrame *frame);
+
+void rxn__ssa_sums_assigned(SsaFrame *frame);
+
+/* At the start of a step: adds up all sums where that is due, and sets `jumped`. */
+void rxn__ssa_sums_refresh(SsaFrame *frame);
+
+/* Whether expressions read the kept sums from now on. True only in between refresh and the first change. */
+void rxn__ssa_sums_read(SsaFrame *frame, bool kept);
+
+/* A reaction changes a count: species i32, flat; delta in `real`. After the last one: settle. */
+void rxn__ssa_sums_change(SsaFrame *frame, KirValue species, KirValue delta);
+
+void rxn__ssa_sums_settle(SsaFrame *frame);
 
 #endif

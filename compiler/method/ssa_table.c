@@ -15,37 +15,16 @@
  * Within a group the left-over threshold may, by rounding, reach the sum of the group: then the last
  * member of non-zero propensity is taken; a zero one never.
  *
+ * Where a reaction makes a whole family stale (laws with a sum over what it changes), the family is evaluated from
+ * its first member to its last, instead of by the list.
+ *
  * Mass-action reactions share one law: rate[r] times the falling factorials of up to `order` species. Each
  * other reaction family is a law of its own, with its variables decoded from the reaction's number.
  */
-#include "compiler/method/ssa_private.h"
+#include "compiler/method/ssa_table_private.h"
 
 #include <float.h>
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
-
-enum { LAW_MASS_ACTION = 0 };
-
-struct SsaTable {
-    SsaFrame *frame;
-    DependencyGraph graph;
-    u32 group_size, group_count;
-    u32 order;        /* most distinct reactants of a mass-action reaction */
-    u32 multiplicity; /* highest coefficient of one */
-    bool has_laws, may_drop, timed;
-    u32 laws;        /* number of laws */
-    u32 *law_family; /* law -> reaction family; [0] unused */
-
-    /* locals */
-    u32 propensity, group_sum, rate, last, law_value;
-
-    /* constant buffers */
-    u32 change_start, change_species, change_delta;
-    u32 update_start, update_target, group_start, group_target;
-    u32 law, slot_species, slot_count, guarded; /* guarded: reactions whose bound the user gave */
-    u32 guarded_count;
-};
 
 typedef SsaTable Table;
 
@@ -53,223 +32,6 @@ static KirValue
 i32v(Table *table, i64 value)
 {
     return rxn__kir_const(table->frame->builder, KIR_I32, (double)value);
-}
-
-/* ---- tables ------------------------------------------------------------------------------------ */
-
-typedef VEC(i32) IntList;
-
-static u32
-add_table(Table *table, const char *name, const IntList *list)
-{
-    SsaFrame *frame = table->frame;
-    u32 extent = list->count + !list->count; /* no buffer of zero elements */
-    i32 *data = NEW_ARRAY(frame->arena, i32, extent);
-    if (list->count)
-        memcpy(data, list->items, list->count * sizeof *data);
-    MethodTable entry = {name, data, extent};
-    vec_push(frame->arena, &frame->output->tables, entry);
-    return rxn__kir_buffer(frame->builder, name, KIR_I32, KIR_PER_LAUNCH, false, 1, &extent);
-}
-
-static bool
-generic_mass_action(const Reaction *reaction)
-{
-    if (!reaction->mass_action)
-        return false;
-    for (u32 i = 0; i < reaction->reactants.count; i++)
-        for (u32 j = i + 1; j < reaction->reactants.count; j++)
-            if (reaction->reactants.items[i].species == reaction->reactants.items[j].species)
-                return false; /* they may meet in some member: see rxn__lower_propensity */
-    return true;
-}
-
-/* Flat species of a term for given values of the reaction's variables. */
-static u32
-term_species(const Network *network, const Reaction *reaction, const Term *term, const i64 *values)
-{
-    const Species *species = &network->species.items[term->species];
-    i64 indices[RXN_MAX_RANK] = {0};
-    for (u32 k = 0; k < species->shape.rank; k++) {
-        Affine affine;
-        rxn__expr_affine(network, term->index[k], &affine);
-        indices[k] = affine.constant;
-        for (u32 a = 0; a < affine.count; a++)
-            for (u32 v = 0; v < reaction->variable_count; v++)
-                if (reaction->variables[v] == affine.variable[a])
-                    indices[k] += affine.coefficient[a] * values[v];
-    }
-    return rxn__flat_member(&species->shape, species->flat, indices);
-}
-
-static void
-build_change_tables(Table *table)
-{
-    SsaFrame *frame = table->frame;
-    Network *network = frame->network;
-    IntList start = {0}, species = {0}, delta = {0};
-    for (u32 r = 0; r < network->reactions.count; r++) {
-        const Reaction *reaction = &network->reactions.items[r];
-        u32 most = reaction->reactants.count + reaction->products.count;
-        Change *changes = NEW_ARRAY(frame->arena, Change, most + 1);
-        for (u32 member = 0; member < reaction->count; member++) {
-            vec_push(frame->arena, &start, (i32)species.count);
-            u32 count = rxn__reaction_changes(network, reaction, member, most, changes);
-            for (u32 k = 0; k < count; k++) {
-                vec_push(frame->arena, &species, (i32)changes[k].species);
-                vec_push(frame->arena, &delta, changes[k].delta);
-                if (!table->may_drop && changes[k].delta < 0)
-                    table->may_drop = !rxn__ssa_guarded(network, reaction, changes[k].species,
-                                                        member, -changes[k].delta);
-            }
-        }
-    }
-    for (u32 k = 0; k < 2; k++) /* the end of the last row, and an empty row for "no reaction" */
-        vec_push(frame->arena, &start, (i32)species.count);
-    table->change_start = add_table(table, "change_start", &start);
-    table->change_species = add_table(table, "change_species", &species);
-    table->change_delta = add_table(table, "change_delta", &delta);
-}
-
-static void
-build_update_tables(Table *table)
-{
-    SsaFrame *frame = table->frame;
-    const DependencyGraph *graph = &table->graph;
-    IntList start = {0}, target = {0}, group_start = {0}, group = {0};
-    for (u32 j = 0; j < graph->reaction_count; j++) {
-        vec_push(frame->arena, &start, (i32)target.count);
-        vec_push(frame->arena, &group_start, (i32)group.count);
-        i32 last = -1;
-        for (u32 e = graph->start[j]; e < graph->start[j + 1]; e++) {
-            i32 reaction = (i32)graph->target[e];
-            i32 its_group = reaction / (i32)table->group_size;
-            vec_push(frame->arena, &target, reaction);
-            if (its_group != last)
-                vec_push(frame->arena, &group, its_group);
-            last = its_group;
-        }
-    }
-    for (u32 k = 0; k < 2; k++) { /* as above */
-        vec_push(frame->arena, &start, (i32)target.count);
-        vec_push(frame->arena, &group_start, (i32)group.count);
-    }
-    table->update_start = add_table(table, "update_start", &start);
-    table->update_target = add_table(table, "update_target", &target);
-    table->group_start = add_table(table, "group_start", &group_start);
-    table->group_target = add_table(table, "group_target", &group);
-}
-
-static void
-build_law_tables(Table *table)
-{
-    SsaFrame *frame = table->frame;
-    const Network *network = frame->network;
-    table->law_family = NEW_ARRAY(frame->arena, u32, network->reactions.count + 1);
-    table->laws = 1;
-    for (u32 r = 0; r < network->reactions.count; r++) {
-        const Reaction *reaction = &network->reactions.items[r];
-        if (!generic_mass_action(reaction)) {
-            table->law_family[table->laws++] = r;
-            table->timed |= rxn__expr_uses(network, reaction->propensity).time;
-            continue;
-        }
-        if (reaction->reactants.count > table->order)
-            table->order = reaction->reactants.count;
-        for (u32 k = 0; k < reaction->reactants.count; k++)
-            if (reaction->reactants.items[k].coefficient > table->multiplicity)
-                table->multiplicity = reaction->reactants.items[k].coefficient;
-    }
-    IntList law = {0}, species = {0}, count = {0}, guarded = {0};
-    u32 next_law = 1;
-    for (u32 r = 0; r < network->reactions.count; r++) {
-        const Reaction *reaction = &network->reactions.items[r];
-        bool generic = generic_mass_action(reaction);
-        for (u32 member = 0; member < reaction->count; member++) {
-            i64 values[RXN_MAX_RANK];
-            rxn__reaction_variables(network, reaction, member, values);
-            vec_push(frame->arena, &law, generic ? LAW_MASS_ACTION : (i32)next_law);
-            if (reaction->bound && reaction->bound_span.end)
-                vec_push(frame->arena, &guarded, (i32)(reaction->flat + member));
-            for (u32 k = 0; k < table->order; k++) {
-                bool used = generic && k < reaction->reactants.count;
-                const Term *term = used ? &reaction->reactants.items[k] : NULL;
-                vec_push(frame->arena, &species,
-                         used ? (i32)term_species(network, reaction, term, values) : 0);
-                vec_push(frame->arena, &count, used ? (i32)term->coefficient : 0);
-            }
-        }
-        next_law += !generic;
-    }
-    table->has_laws = table->laws > 1;
-    table->law = add_table(table, "law", &law);
-    table->slot_species = add_table(table, "slot_species", &species);
-    table->slot_count = add_table(table, "slot_count", &count);
-    table->guarded_count = guarded.count;
-    if (guarded.count)
-        table->guarded = add_table(table, "guarded", &guarded);
-}
-
-/* ---- launch: the constants of mass action ------------------------------------------------------ */
-
-typedef struct RateContext {
-    Table *table;
-    u32 family;
-} RateContext;
-
-KirValue
-rxn__ssa_reaction_flat(SsaFrame *frame, const Reaction *reaction)
-{
-    Table *table = frame->table;
-    KirBuilder *b = frame->builder;
-    KirValue flat = i32v(table, 0);
-    for (u32 k = 0; k < reaction->variable_count; k++) {
-        Variable v = frame->network->variables.items[reaction->variables[k]];
-        flat = kir_mul(b, flat, i32v(table, v.high - v.low + 1));
-        flat = kir_add(
-            b, flat,
-            kir_sub(b, frame->lower.variable_value[reaction->variables[k]], i32v(table, v.low)));
-    }
-    return kir_add(b, flat, i32v(table, reaction->flat));
-}
-
-static void
-store_rate(SsaFrame *frame, void *context)
-{
-    RateContext *rate = context;
-    Reaction reaction = frame->network->reactions.items[rate->family];
-    double divisor = 1;
-    for (u32 k = 0; k < reaction.reactants.count; k++)
-        divisor *= rxn__factorial(reaction.reactants.items[k].coefficient);
-    KirValue value = rxn__lower(&frame->lower, reaction.rate);
-    value = kir_mul(frame->builder, value, rxn__ssa_real(frame, 1 / divisor));
-    rxn__kir_set(frame->builder, rate->table->rate, rxn__ssa_reaction_flat(frame, &reaction),
-                 value);
-}
-
-static void
-store_rates(Table *table)
-{
-    SsaFrame *frame = table->frame;
-    rxn__kir_region(frame->builder, KIR_LAUNCH);
-    frame->lower.launching = true;
-    for (u32 r = 0; r < frame->network->reactions.count; r++) {
-        Reaction reaction = frame->network->reactions.items[r];
-        if (!generic_mass_action(&reaction) || !reaction.count)
-            continue;
-        i64 low[RXN_MAX_RANK], high[RXN_MAX_RANK];
-        for (u32 k = 0; k < reaction.variable_count; k++) {
-            Variable v = frame->network->variables.items[reaction.variables[k]];
-            low[k] = v.low;
-            high[k] = v.high;
-        }
-        RateContext context = {table, r};
-        MemberVisit visit = {store_rate, &context};
-        rxn__lower_forget(&frame->lower);
-        rxn__ssa_each_member(frame, reaction.variable_count, reaction.variables, low, high, &visit);
-    }
-    frame->lower.launching = false;
-    rxn__lower_forget(&frame->lower);
 }
 
 /* ---- update ------------------------------------------------------------------------------------ */
@@ -349,27 +111,83 @@ trap_unless_sound(Table *table, KirValue value, KirValue reaction, bool is_bound
     rxn__kir_close(b);
 }
 
-/* law_value = the value of reaction's law (its bound if it depends on time and `bounds`). */
+/* The value of the law of the member that the variables are bound to: its bound, if it depends on time and `bounds`. */
+static KirValue
+law_of_member(Table *table, const Reaction *family, KirValue reaction, bool bounds)
+{
+    SsaFrame *frame = table->frame;
+    bool timed = rxn__expr_uses(frame->network, family->propensity).time;
+    bool use_bound = bounds && timed && family->bound;
+    rxn__ssa_sums_read(frame, true);
+    KirValue value = rxn__lower(&frame->lower, use_bound ? family->bound : family->propensity);
+    rxn__ssa_sums_read(frame, false);
+    trap_unless_sound(table, value, reaction, use_bound);
+    return value;
+}
+
+typedef enum LawSet {
+    LAWS_LISTED, /* those that the list of what is stale may name: the bounds where they depend on time */
+    LAWS_TIMED, /* those that depend on time: their values */
+} LawSet;
+
+/* law_value = the value of reaction's law. */
 static void
-evaluate_laws(Table *table, KirValue reaction, KirValue law, bool bounds)
+evaluate_laws(Table *table, KirValue reaction, KirValue law, LawSet set)
 {
     SsaFrame *frame = table->frame;
     KirBuilder *b = frame->builder;
     for (u32 l = 1; l < table->laws; l++) {
         Reaction family = frame->network->reactions.items[table->law_family[l]];
         bool timed = rxn__expr_uses(frame->network, family.propensity).time;
-        if (!bounds && !timed)
+        if (set == LAWS_TIMED ? !timed : table->law_whole[l])
             continue;
         rxn__kir_if(b, kir_eq(b, law, i32v(table, l)));
         rxn__lower_forget(&frame->lower);
         rxn__ssa_bind_reaction(frame, &family, reaction);
-        bool use_bound = bounds && timed && family.bound;
-        KirValue value = rxn__lower(&frame->lower, use_bound ? family.bound : family.propensity);
+        KirValue value = law_of_member(table, &family, reaction, set == LAWS_LISTED);
         rxn__kir_set(b, table->law_value, 0, value);
-        trap_unless_sound(table, value, reaction, use_bound);
         rxn__kir_close(b);
         rxn__lower_forget(&frame->lower);
     }
+}
+
+/* Sums a group anew. */
+static void
+sum_group(Table *table, KirValue group)
+{
+    KirBuilder *b = table->frame->builder;
+    KirValue first = kir_mul(b, group, i32v(table, table->group_size)), sum = 0;
+    for (u32 k = 0; k < table->group_size; k++) {
+        KirValue a = rxn__kir_get(b, table->propensity, kir_add(b, first, i32v(table, k)));
+        sum = sum ? kir_add(b, sum, a) : a;
+    }
+    rxn__kir_set(b, table->group_sum, group, sum);
+}
+
+/* All members of a family, in order. */
+static void
+update_family(Table *table, const Reaction *family)
+{
+    SsaFrame *frame = table->frame;
+    KirBuilder *b = frame->builder;
+    for (u32 k = 0; k < family->variable_count; k++) {
+        Variable v = frame->network->variables.items[family->variables[k]];
+        KirValue value = rxn__kir_for(b, i32v(table, v.low), i32v(table, v.high + 1));
+        rxn__lower_bind(&frame->lower, family->variables[k], value);
+    }
+    rxn__lower_forget(&frame->lower);
+    KirValue reaction = rxn__ssa_reaction_flat(frame, family);
+    KirValue value = law_of_member(table, family, reaction, true);
+    rxn__kir_set(b, table->propensity, reaction, value);
+    for (u32 k = 0; k < family->variable_count; k++) {
+        rxn__kir_close(b);
+        rxn__lower_bind(&frame->lower, family->variables[k], 0);
+    }
+    rxn__lower_forget(&frame->lower);
+    u32 first = family->flat / table->group_size;
+    u32 last = (family->flat + family->count - 1) / table->group_size;
+    sum_group(table, rxn__kir_for(b, i32v(table, first), i32v(table, last + 1)));
+    rxn__kir_close(b);
 }
 
 static void
@@ -393,7 +211,7 @@ write_update(Table *table)
     if (table->has_laws) {
         KirValue law = load1(table, table->law, reaction);
         rxn__kir_set(b, table->law_value, 0, value);
-        evaluate_laws(table, reaction, law, true);
+        evaluate_laws(table, reaction, law, LAWS_LISTED);
         value = rxn__kir_get(b, table->law_value, 0);
     }
     rxn__kir_set(b, table->propensity, reaction, value);
@@ -404,14 +222,19 @@ write_update(Table *table)
     e = rxn__kir_for(b, kir_select(b, all, i32v(table, 0), from),
                      kir_select(b, all, i32v(table, table->group_count), to));
     entry = kir_select(b, all, i32v(table, 0), e);
-    KirValue group = kir_select(b, all, e, load1(table, table->group_target, entry));
-    KirValue first = kir_mul(b, group, i32v(table, table->group_size)), sum = 0;
-    for (u32 k = 0; k < table->group_size; k++) {
-        KirValue a = rxn__kir_get(b, table->propensity, kir_add(b, first, i32v(table, k)));
-        sum = sum ? kir_add(b, sum, a) : a;
-    }
-    rxn__kir_set(b, table->group_sum, group, sum);
+    sum_group(table, kir_select(b, all, e, load1(table, table->group_target, entry)));
     rxn__kir_close(b);
+
+    KirValue whole = table->wholes.count ? load1(table, table->whole, last) : 0;
+    for (u32 k = 0; k < table->wholes.count; k++) {
+        u32 family = table->law_family[table->wholes.items[k]];
+        KirValue bit = kir_and(b, whole, i32v(table, (i64)1 << k));
+        rxn__kir_if(b, kir_or(b, all, kir_ne(b, bit, i32v(table, 0))));
+        rxn__lower_forget(&frame->lower);
+        update_family(table, &frame->network->reactions.items[family]);
+        rxn__kir_close(b);
+        rxn__lower_forget(&frame->lower);
+    }
     rxn__kir_set(b, frame->jumped, 0, rxn__kir_const(b, KIR_BOOL, 0));
 }
 
@@ -492,7 +315,7 @@ write_refusal(Table *table, KirValue total, KirValue rest)
         rxn__kir_set(b, frame->fresh, 0, rxn__kir_const(b, KIR_BOOL, 0));
     rxn__kir_set(b, table->law_value, 0, infinite);
     frame->lower.time = rxn__kir_get(b, frame->arrival, 0);
-    evaluate_laws(table, reaction, load1(table, table->law, reaction), false);
+    evaluate_laws(table, reaction, load1(table, table->law, reaction), LAWS_TIMED);
     frame->lower.time = 0;
     KirValue value = rxn__kir_get(b, table->law_value, 0);
     KirValue bound = rxn__kir_get(b, table->propensity, reaction);
@@ -521,7 +344,7 @@ check_given_bounds(Table *table)
     KirValue reaction = load1(table, table->guarded, e);
     rxn__lower_forget(&frame->lower);
     frame->lower.time = time;
-    evaluate_laws(table, reaction, load1(table, table->law, reaction), false);
+    evaluate_laws(table, reaction, load1(table, table->law, reaction), LAWS_TIMED);
     frame->lower.time = 0;
     KirValue bound = rxn__kir_get(b, table->propensity, reaction);
     KirValue exceeds = rxn__ssa_exceeds(frame, rxn__kir_get(b, table->law_value, 0), bound);
@@ -546,12 +369,14 @@ write_apply(Table *table)
     KirValue delta = kir_cast(b, frame->real, load1(table, table->change_delta, e));
     KirValue x = kir_add(b, rxn__kir_get(b, frame->lower.species_array, species), delta);
     rxn__kir_set(b, frame->lower.species_array, species, x);
+    rxn__ssa_sums_change(frame, species, delta);
     if (table->may_drop) {
         rxn__kir_if(b, kir_lt(b, x, rxn__ssa_real(frame, 0)));
         rxn__kir_trap(b, RXN_FAULT_NEGATIVE_COUNT, kir_cast(b, KIR_U32, species));
         rxn__kir_close(b);
     }
     rxn__kir_close(b);
+    rxn__ssa_sums_settle(frame);
     rxn__lower_forget(&frame->lower);
 }
 
@@ -587,9 +412,7 @@ rxn__ssa_table_begin(SsaFrame *frame)
     table->last = rxn__kir_local(b, "last", KIR_I32, 0);
     table->law_value = rxn__kir_local(b, "law_value", frame->real, 0);
     table->rate = rxn__kir_uniform_local(b, "rate", frame->real, reactions + !reactions);
-    build_change_tables(table);
-    build_update_tables(table);
-    build_law_tables(table);
+    rxn__ssa_table_build(table);
     return NULL;
 }
 
@@ -599,7 +422,7 @@ rxn__ssa_table_init(SsaFrame *frame)
     Table *table = frame->table;
     rxn__ssa_init(frame);
     rxn__kir_set(frame->builder, table->last, 0, i32v(table, frame->network->reaction_count));
-    store_rates(table);
+    rxn__ssa_table_rates(table);
 }
 
 void
@@ -608,6 +431,7 @@ rxn__ssa_table_step(SsaFrame *frame)
     Table *table = frame->table;
     KirBuilder *b = frame->builder;
     const SsaExtension *extension = frame->extension;
+    rxn__ssa_sums_refresh(frame);
     rxn__ssa_bind_window(frame);
     write_update(table);
     KirValue total = write_total(table);
@@ -651,7 +475,8 @@ rxn__ssa_write_table_extended(Network *network, const MethodOptions *options, Ar
     rxn__ssa_table_init(&frame);
     rxn__kir_region(frame.builder, KIR_STEP);
     rxn__ssa_table_step(&frame);
-    ret_kernel->form = "table of propensities";
+    ret_kernel->form = frame.sums ? "table of propensities; weighted sums are kept between events"
+                                  : "table of propensities";
     return rxn__ssa_end(&frame);
 }
 
@@ -681,10 +506,11 @@ rxn__ssa_table_dependents(SsaFrame *frame, KirValue reaction)
 {
     Table *table = frame->table;
     KirBuilder *b = frame->builder;
+    rxn__ssa_table_list_dependents(table);
     KirValue e =
-        rxn__kir_for(b, load1(table, table->update_start, reaction),
-                     load1(table, table->update_start, kir_add(b, reaction, i32v(table, 1))));
-    return load1(table, table->update_target, e);
+        rxn__kir_for(b, load1(table, table->dependent_start, reaction),
+                     load1(table, table->dependent_start, kir_add(b, reaction, i32v(table, 1))));
+    return load1(table, table->dependent_target, e);
 }
 
 void

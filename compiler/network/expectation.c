@@ -198,6 +198,12 @@ pairwise_sum(Network *network, Expr *terms, u32 count)
     return terms[0];
 }
 
+Expr
+rxn__objective_sum(Network *network, Expr *terms, u32 count)
+{
+    return count > 0 ? pairwise_sum(network, terms, count) : rxn__expr_number(network, 0);
+}
+
 static Expr
 total_over_grid(ObjectiveBuilder *builder, u32 number)
 {
@@ -242,6 +248,8 @@ read_trajectory(ObjectiveBuilder *builder, u32 number)
     const Reading reading = builder->readings.items[number];
     double from = reading.has_span ? reading.from : 0;
     double to = reading.has_span ? reading.to : builder->time;
+    if (reading.kind == READING_GIVEN)
+        return reading.value[0];
     if (reading.kind != READING_AT && reading.kind != READING_TOTAL && !(from < to)) {
         builder->problem = OBJECTIVE_EMPTY_SPAN;
         return rxn__expr_number(network, 0);
@@ -337,9 +345,21 @@ to_atoms_rule(void *context, Expr expr)
 static Expr
 to_atoms(ObjectiveBuilder *builder, Expr expr)
 {
-    const u16 uses = expr_node(builder->network, expr)->uses;
-    if (uses & USES_SPECIES && !(uses & USES_QUANTITY))
+    Network *network = builder->network;
+    const ExprNode node = *expr_node(network, expr);
+    if (node.uses & USES_SPECIES && !(node.uses & USES_QUANTITY))
         return state_atom(builder, expr);
+    /* A reading alone, or the product of two as covariances have it, is no case for a walk: a loss has one
+     * for every row of the data. */
+    if (node.op == EXPR_QUANTITY)
+        return read_trajectory(builder, node.object);
+    if (node.op == EXPR_MUL) {
+        const ExprNode a = *expr_node(network, node.args[0]), b = *expr_node(network, node.args[1]);
+        if (a.op == EXPR_QUANTITY && b.op == EXPR_QUANTITY) {
+            Expr left = read_trajectory(builder, a.object);
+            return expr_binary(network, EXPR_MUL, left, read_trajectory(builder, b.object));
+        }
+    }
     ExprRewrite rewrite = {.network = builder->network,
                            .scratch = builder->scratch,
                            .rule = to_atoms_rule,
@@ -358,6 +378,8 @@ typedef struct Splitting {
     Network *network;
     Ends *ends; /* by expression */
     bool by_time;
+    bool
+        sampled; /* what depends on inputs differs from trajectory to trajectory, and stays inside */
 } Splitting;
 
 static Ends *
@@ -388,6 +410,11 @@ stays_whole(void *context, Expr expr)
 {
     const Splitting *splitting = context;
     const ExprNode *node = expr_node(splitting->network, expr);
+    for (u32 k = 0; splitting->sampled && k < node->arg_count; k++) {
+        const u16 uses = expr_node(splitting->network, node->args[k])->uses;
+        if (uses & USES_INPUTS && !(uses & USES_QUANTITY))
+            return true;
+    }
     if (node->op != EXPR_ADD && node->op != EXPR_SUB)
         return false;
     for (u32 k = 0; k < 2; k++)
@@ -442,7 +469,13 @@ expectation(ObjectiveBuilder *builder, Expr expr)
         return functional(builder, expr);
     if (!(node->uses & USES_QUANTITY))
         return expr;
-    Splitting splitting = {.network = network, .ends = find_ends(builder, expr), .by_time = true};
+    if (node->op == EXPR_MUL && expr_node(network, node->args[0])->uses & USES_QUANTITY &&
+        expr_node(network, node->args[1])->uses & USES_QUANTITY)
+        return functional(builder, expr);
+    Splitting splitting = {.network = network,
+                           .ends = find_ends(builder, expr),
+                           .by_time = true,
+                           .sampled = builder->objective->sampled};
     LinearForm form;
     EndedTerm *terms;
     if (split(builder, &splitting, expr, &form, &terms) > RXN_MAX_SPLIT) {
@@ -456,13 +489,12 @@ expectation(ObjectiveBuilder *builder, Expr expr)
             end++;
         Expr coefficient = terms[i].term.coefficient, value = terms[i].term.node;
         if (end - i > 1) {
-            coefficient = rxn__expr_number(network, 1);
-            value = 0;
-            for (u32 k = i; k < end; k++) {
-                Expr term =
+            Expr *parts = NEW_ARRAY(builder->scratch, Expr, end - i);
+            for (u32 k = i; k < end; k++)
+                parts[k - i] =
                     expr_binary(network, EXPR_MUL, terms[k].term.coefficient, terms[k].term.node);
-                value = value ? expr_binary(network, EXPR_ADD, value, term) : term;
-            }
+            coefficient = rxn__expr_number(network, 1);
+            value = pairwise_sum(network, parts, end - i);
         }
         Expr part = expr_binary(network, EXPR_MUL, coefficient, functional(builder, value));
         result = result ? expr_binary(network, EXPR_ADD, result, part) : part;
@@ -495,6 +527,7 @@ read_ensemble(ObjectiveBuilder *builder, u32 number)
     case READING_VAR: return covariance(builder, a, a);
     case READING_SD: return expr_unary(builder->network, EXPR_SQRT, covariance(builder, a, a));
     case READING_COV: return covariance(builder, a, b);
+    case READING_GIVEN: return a;
     default: return expected(builder, a);
     }
 }
@@ -548,6 +581,8 @@ reading_needs_time(ObjectiveBuilder *builder, const Reading *reading)
 {
     if (reading->kind < READING_MEAN)
         return !reading->has_span;
+    if (reading->kind == READING_GIVEN)
+        return false;
     return rxn__objective_needs_time(builder, reading->value[0]) ||
            (reading->kind == READING_COV && rxn__objective_needs_time(builder, reading->value[1]));
 }
@@ -572,30 +607,83 @@ rxn__objective_is_mixed(ObjectiveBuilder *builder, Expr value)
     return some_reading(builder, value, is_of_ensemble);
 }
 
-ObjectiveProblem
-rxn__objective_add(ObjectiveBuilder *builder, const char *label, Expr value, double time)
+static ObjectiveProblem
+begin_value(ObjectiveBuilder *builder, double time)
 {
     builder->time = time;
-    builder->problem = OBJECTIVE_GOOD;
     builder->unrolled = 0;
-    Expr result;
-    if (rxn__objective_is_mixed(builder, value)) {
+    return builder->problem = OBJECTIVE_GOOD;
+}
+
+ObjectiveProblem
+rxn__objective_value(ObjectiveBuilder *builder, Expr value, double time, Expr *ret_value)
+{
+    begin_value(builder, time);
+    const ExprNode node = *expr_node(builder->network, value);
+    if (node.op == EXPR_QUANTITY && builder->readings.items[node.object].kind >= READING_MEAN) {
+        *ret_value = read_ensemble(builder, node.object);
+    } else if (rxn__objective_is_mixed(builder, value)) {
         ExprRewrite rewrite = {.network = builder->network,
                                .scratch = builder->scratch,
                                .rule = mixed_rule,
                                .context = builder};
-        result = rxn__expr_rewrite(&rewrite, unroll(builder, value));
+        *ret_value = rxn__expr_rewrite(&rewrite, unroll(builder, value));
     } else {
-        result = expected(builder, value);
+        *ret_value = expected(builder, value);
     }
-    if (builder->problem == OBJECTIVE_GOOD &&
-        !(expr_node(builder->network, result)->uses & USES_QUANTITY))
-        builder->problem = OBJECTIVE_NO_STATE;
-    if (builder->problem == OBJECTIVE_GOOD)
-        vec_push(builder->arena, &builder->objective->outputs,
-                 ((Output){.label = label, .time = time, .value = result}));
     rxn__arena_release(builder->scratch);
     return builder->problem;
+}
+
+ObjectiveProblem
+rxn__objective_of_trajectory(ObjectiveBuilder *builder, Expr value, double time, Expr *ret_atoms)
+{
+    begin_value(builder, time);
+    *ret_atoms = to_atoms(builder, value);
+    rxn__arena_release(builder->scratch);
+    return builder->problem;
+}
+
+Expr
+rxn__objective_expected(ObjectiveBuilder *builder, Expr atoms)
+{
+    Expr value = expectation(builder, atoms);
+    rxn__arena_release(builder->scratch);
+    return value;
+}
+
+Expr
+rxn__objective_given(ObjectiveBuilder *builder, Expr value)
+{
+    Reading reading = {.kind = READING_GIVEN, .value = {value}};
+    vec_push(builder->arena, &builder->readings, reading);
+    vec_push(builder->arena, &builder->totals, 0);
+    return quantity(builder->network, builder->readings.count - 1);
+}
+
+void
+rxn__objective_output(ObjectiveBuilder *builder, const char *label, double time, Expr value)
+{
+    Output output = {.label = label, .time = time, .value = value};
+    vec_push(builder->arena, &builder->objective->outputs, output);
+}
+
+void
+rxn__objective_samples(ObjectiveBuilder *builder)
+{
+    builder->objective->sampled = true;
+}
+
+ObjectiveProblem
+rxn__objective_add(ObjectiveBuilder *builder, const char *label, Expr value, double time)
+{
+    Expr result;
+    ObjectiveProblem problem = rxn__objective_value(builder, value, time, &result);
+    if (problem == OBJECTIVE_GOOD && !(expr_node(builder->network, result)->uses & USES_QUANTITY))
+        problem = OBJECTIVE_NO_STATE;
+    if (problem == OBJECTIVE_GOOD)
+        rxn__objective_output(builder, label, time, result);
+    return problem;
 }
 
 void

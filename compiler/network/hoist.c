@@ -18,6 +18,10 @@
  *
  * Left alone: parts without a free variable that have no sum either (the kernel IR hoists scalars),
  * references by themselves and cheap arithmetic of variables (as fast as a load).
+ *
+ * Where every trajectory has inputs of its own (Objective.sampled), what reads them is not computed once per launch but
+ * once per trajectory, and only its sums are hoisted: not the sigmoid around them, so that derivatives by the hoisted
+ * elements go on to the parameters as plain products with inputs, the same for all states of all trajectories.
  */
 #include "compiler/network/internal.h"
 #include "compiler/network/objective.h"
@@ -37,7 +41,7 @@ typedef struct Hoist {
     VEC(HoistVariable) variables;
     u32 *hoisted_of; /* by node: its Hoisted, plus 1 */
     u32 hoisted_of_capacity;
-    bool changed;
+    bool sampled, changed;
 } Hoist;
 
 static bool
@@ -161,6 +165,8 @@ hoist_rule(void *context, Expr expr)
         return expr;
     if (node->uses & variant || node->is_bool)
         return 0;
+    if (hoist->sampled && node->uses & USES_INPUTS && node->op != EXPR_SUM && node->op != EXPR_PROD)
+        return 0;
     if (!(node->uses & USES_SUMS) && node->free_set == 0)
         return expr;
 
@@ -195,6 +201,7 @@ bool
 rxn__network_hoist(Network *network)
 {
     Hoist hoist = {.network = network, .scratch = &network->tables->scratch};
+    hoist.sampled = network->objective && network->objective->sampled;
     hoist.rewrite = (ExprRewrite){
         .network = network, .scratch = hoist.scratch, .rule = hoist_rule, .context = &hoist};
     for (u32 i = 0; i < network->reactions.count; i++) {
@@ -215,4 +222,31 @@ rxn__network_hoist(Network *network)
         rewrite_slot(&hoist, &network->objective->atoms.items[i].value);
     rxn__arena_release(hoist.scratch);
     return hoist.changed;
+}
+
+/* ---- which of them read inputs --------------------------------------------------------------------- */
+
+typedef struct InputSearch {
+    const Network *network;
+    Arena *arena;
+    bool found;
+} InputSearch;
+
+static void
+visit_input(void *context, Expr expr)
+{
+    InputSearch *search = context;
+    const ExprNode *node = expr_node(search->network, expr);
+    if (node->op == EXPR_INPUT)
+        search->found = true;
+    else if (node->op == EXPR_HOISTED && !search->found)
+        search->found = rxn__hoisted_reads_inputs(search->network, node->object, search->arena);
+}
+
+bool
+rxn__hoisted_reads_inputs(const Network *network, u32 hoisted, Arena *arena)
+{
+    InputSearch search = {network, arena, false};
+    rxn__expr_walk(network, network->hoisted.items[hoisted].value, arena, visit_input, &search);
+    return search.found;
 }

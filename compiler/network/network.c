@@ -167,6 +167,8 @@ rxn__network_each_expr(Network *network, ExprVisitSlot *visit, void *context)
         visit(context, &objective->functionals.items[i].value);
     for (u32 i = 0; objective != NULL && i < objective->outputs.count; i++)
         visit(context, &objective->outputs.items[i].value);
+    for (u32 i = 0; objective != NULL && i < objective->followers.count; i++)
+        visit(context, objective->followers.items[i]);
 }
 
 void

@@ -415,6 +415,9 @@ bool rxn__network_share(
 bool rxn__network_hoist(
     Network *network); /* hoist.c: sums and costly terms of parameters and inputs alone → HOISTED */
 
+/* Whether the hoisted value depends on inputs, through others too. */
+bool rxn__hoisted_reads_inputs(const Network *network, u32 hoisted, Arena *arena);
+
 bool rxn__network_windows(
     Network *network); /* windows.c: comparisons of time → TIME_MIDDLE + breakpoints */
 

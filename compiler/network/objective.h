@@ -54,6 +54,11 @@ typedef struct Objective {
     VEC(Output) outputs;
     VEC(double) times; /* all that atoms read (ends of spans too), increasing, distinct */
     double end;        /* the last of them */
+    /* Every trajectory has inputs of its own (a sample of data): then inputs stand inside of functionals only. */
+    bool sampled;
+    /* Expressions of the same network that are kept elsewhere (fit.h): where passes change its numbers, these
+     * follow. They are no part of the objective, nor of the text form. */
+    VEC(Expr *) followers;
 } Objective;
 
 enum {
@@ -122,6 +127,7 @@ typedef enum ReadingKind {
     READING_VAR,
     READING_SD,
     READING_COV,
+    READING_GIVEN, /* value[0] is in the normal form already: rxn__objective_given makes them */
 } ReadingKind;
 
 typedef struct Reading {
@@ -159,6 +165,32 @@ enum { RXN_MAX_UNROLLED = 10000 }; /* terms of such sums, in all */
 /* time: NaN only where it is not needed. */
 ObjectiveProblem rxn__objective_add(ObjectiveBuilder *builder, const char *label, Expr value,
                                     double time);
+
+/* The parts of it, for who composes an output of many values (sema's losses).
+ *
+ * The value as an output has it, which may be free of expectations. Costs no more than the value is large. */
+ObjectiveProblem rxn__objective_value(ObjectiveBuilder *builder, Expr value, double time,
+                                      Expr *ret_value);
+
+/* A value without readings of the ensemble as one trajectory has it: an expression of atoms. */
+ObjectiveProblem rxn__objective_of_trajectory(ObjectiveBuilder *builder, Expr value, double time,
+                                              Expr *ret_atoms);
+
+/* The expectation of an expression of atoms, as an output has it. */
+Expr rxn__objective_expected(ObjectiveBuilder *builder, Expr atoms);
+
+/* A QUANTITY that stands for this value (of expectations, or of atoms where it is put into the value of a
+ * trajectory) in what the user wrote; another one each time. */
+Expr rxn__objective_given(ObjectiveBuilder *builder, Expr value);
+
+/* Adds an output of a value that rxn__objective_value gave; it must depend on the state. */
+void rxn__objective_output(ObjectiveBuilder *builder, const char *label, double time, Expr value);
+
+/* From now on: every trajectory has inputs of its own (Objective.sampled). */
+void rxn__objective_samples(ObjectiveBuilder *builder);
+
+/* terms[0] + … + terms[count - 1], in pairs, so that it is no deep expression; the array is used up. */
+Expr rxn__objective_sum(Network *network, Expr *terms, u32 count);
 
 /* Sets network->objective. */
 void rxn__objective_end(ObjectiveBuilder *builder);

@@ -418,7 +418,7 @@ print_objective(Printer *printer, Objective *objective)
 {
     static const char *const kinds[] = {
         [ATOM_STATE] = "state", [ATOM_INTEGRAL] = "integral", [ATOM_PASSAGE] = "passage"};
-    rxn__text_printf(printer->out, "objective\n");
+    rxn__text_printf(printer->out, "objective%s\n", objective->sampled ? " sampled" : "");
     for (u32 i = 0; i < objective->atoms.count; i++) {
         Atom *atom = &objective->atoms.items[i];
         need(printer, &atom->value);

@@ -644,6 +644,7 @@ read_objective(Loader *loader)
     if (loader->network->objective != NULL)
         return rxn__ir_fail(&loader->reader, "a second objective");
     loader->network->objective = NEW(loader->arena, Objective);
+    loader->network->objective->sampled = rxn__ir_take_word(&loader->reader, "sampled");
     return true;
 }
 

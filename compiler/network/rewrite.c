@@ -138,7 +138,11 @@ rxn__expr_rewrite(ExprRewrite *rewrite, Expr root)
     if (root == 0)
         return 0;
     if (root >= rewrite->capacity) {
-        u32 capacity = network->exprs.count;
+        /* Arguments come before the node that has them, so no more is needed for this root. */
+        const u64 twice = 2 * (u64)rewrite->capacity;
+        u32 capacity = twice < network->exprs.count ? (u32)twice : network->exprs.count;
+        if (rewrite->capacity == 0 || capacity <= root)
+            capacity = root + 1;
         GROW_ZEROED(rewrite->scratch, rewrite->map, rewrite->capacity, capacity);
         rewrite->capacity = capacity;
     }

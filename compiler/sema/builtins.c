@@ -248,6 +248,15 @@ rxn__sema_call(Sema *sema, const Scope *scope, const AstNode *node)
         rxn__sema_note(sema, (Span){0}, "it must be known at compile time: numbers and consts");
         return 0;
     }
+    if (sema->loss && scope->place != PLACE_MODEL && !is_local(scope, node->name) &&
+        rxn__sema_is_loss_function(node->name))
+        return rxn__sema_loss_call(sema, scope, node);
+    /* What would be wrong with its arguments outside of a loss function is not news then. */
+    if (scope->place == PLACE_LOSS && !is_local(scope, node->name) && !find_builtin(node->name) &&
+        !rxn__sema_lookup(sema, scope->module, node->name)) {
+        rxn__sema_unknown_name(sema, scope, node->name, node->name_span, WANT_FUNCTION);
+        return 0;
+    }
     Expr *arguments = NEW_ARRAY(sema->arena, Expr, node->kid_count + 1);
     for (u32 i = 0; i < node->kid_count; i++)
         arguments[i] = rxn__sema_expression(sema, scope, node->kids[i]);

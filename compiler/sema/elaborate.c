@@ -140,7 +140,11 @@ rxn__elaborate(const SemaInput *input, u32 file, AstNode **ret_ast)
                      "this model has no reactions: nothing will happen in it");
     if (network->observables.count == 0)
         rxn__sema_observe_all(sema);
-    if (input->objective) {
+    if (input->fit) {
+        rxn__sema_fit_request(sema, module, input->fit);
+        if (input->diagnostics->error_count > 0)
+            return NULL;
+    } else if (input->objective) {
         rxn__sema_objective(sema, module, input->objective);
         if (input->diagnostics->error_count > 0) {
             if (input->objective_is_wrong)

@@ -234,6 +234,11 @@ expression(Sema *sema, const Scope *scope, const AstNode *node)
         rxn__sema_error(sema, scope->module, node->span, "arguments have no names here");
         rxn__sema_note(sema, (Span){0}, "to compare, write '=='");
         return 0;
+    case AST_EACH:
+        rxn__sema_error(sema, scope->module, node->span,
+                        "'%s in' can only stand in 'sum', 'prod', 'cross_entropy' and 'accuracy'",
+                        rxn__sema_show(sema, node->name));
+        return 0;
     case AST_RANGE:
         rxn__sema_error(sema, scope->module, node->span, "a range is not a number");
         return 0;

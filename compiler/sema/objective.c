@@ -18,7 +18,7 @@
 #include <string.h>
 
 #include "compiler/network/objective.h"
-#include "compiler/sema/private.h"
+#include "compiler/sema/fit_private.h"
 
 enum { MAX_GRID_POINTS = 100000 };
 
@@ -47,9 +47,26 @@ static const ObjectiveFunction functions[] = {
     {"var", READING_VAR, 1, 1, "var(F)", "what 'var' is the variance of"},
     {"sd", READING_SD, 1, 1, "sd(F)", "what 'sd' is the standard deviation of"},
     {"cov", READING_COV, 2, 2, "cov(F, G)", "what 'cov' is the covariance of"},
+    {"probability", READING_MEAN, 1, 1, "probability(CONDITION)",
+     "what 'probability' is the probability of"},
+    {"autocov", READING_COV, 3, 3, "autocov(E, LAG, FROM): cov(at(E, FROM), at(E, FROM + LAG))",
+     "what 'autocov' is the autocovariance of"},
 };
 
 static const char *const outside = "what stands outside of mean, var, sd and cov";
+
+/* The two that are written out in terms of others. */
+static bool
+is_probability(const ObjectiveFunction *function)
+{
+    return strcmp(function->name, "probability") == 0;
+}
+
+static bool
+is_autocov(const ObjectiveFunction *function)
+{
+    return strcmp(function->name, "autocov") == 0;
+}
 
 static const ObjectiveFunction *
 find_function(Name name)
@@ -117,6 +134,13 @@ rxn__sema_observable(Sema *sema, const Scope *scope, const AstNode *node, Expr *
 
 /* ---- Times ------------------------------------------------------------------------------------- */
 
+/* Times may be made of columns of data, where a loss is only checked and there is none: NaN then. */
+static bool
+is_unknown(const Sema *sema, const AstNode *node)
+{
+    return sema->loss && sema->loss->unknown && rxn__fit_first_column(node);
+}
+
 static bool
 constant(Sema *sema, const Scope *scope, const AstNode *node, const ObjectiveFunction *function,
          const char *what, double *ret_value)
@@ -124,6 +148,12 @@ constant(Sema *sema, const Scope *scope, const AstNode *node, const ObjectiveFun
     Text text;
     rxn__text_init(&text, sema->arena);
     rxn__text_printf(&text, "%s of '%s'", what, function->name);
+    if (is_unknown(sema, node)) {
+        *ret_value = NAN;
+        Scope inner = {.module = scope->module, .locals = scope->locals, .what = text.data};
+        inner.allowed = sema->is_unrolling ? ALLOW_VARIABLES : 0;
+        return rxn__sema_number(sema, &inner, node) != 0;
+    }
     if (!rxn__sema_constant(sema, scope, node, text.data, ret_value))
         return false;
     *ret_value += 0.0; /* -0 is 0 */
@@ -136,7 +166,7 @@ time_of(Sema *sema, const Scope *scope, const AstNode *node, const ObjectiveFunc
 {
     if (!constant(sema, scope, node, function, "a time", ret_time))
         return false;
-    if (*ret_time >= 0)
+    if (!(*ret_time < 0))
         return true;
     rxn__sema_error(sema, scope->module, node->span, "a time of '%s' cannot be negative",
                     function->name);
@@ -150,7 +180,7 @@ span_of(Sema *sema, const Scope *scope, const AstNode *node, const ObjectiveFunc
     const AstNode *begin = node->kids[1], *end = node->kids[2];
     bool good = time_of(sema, scope, begin, function, &reading->from);
     good &= time_of(sema, scope, end, function, &reading->to);
-    if (good && !(reading->from < reading->to)) {
+    if (good && reading->from >= reading->to) {
         rxn__sema_error(sema, scope->module, span_join(begin->span, end->span),
                         "the span of '%s' must end after it begins", function->name);
         return false;
@@ -165,7 +195,7 @@ grid_of(Sema *sema, const Scope *scope, const AstNode *node, const ObjectiveFunc
     bool good = time_of(sema, scope, node->kids[1], function, &reading->from);
     good &= time_of(sema, scope, node->kids[2], function, &reading->to);
     bool has_step = constant(sema, scope, node->kids[3], function, "the step", &reading->step);
-    if (has_step && !(reading->step > 0)) {
+    if (has_step && reading->step <= 0) {
         rxn__sema_error(sema, scope->module, node->kids[3]->span,
                         "the step of 'total' must be positive");
         has_step = false;
@@ -177,7 +207,7 @@ grid_of(Sema *sema, const Scope *scope, const AstNode *node, const ObjectiveFunc
                         "the grid of 'total' ends before it begins");
         return false;
     }
-    if (!(rxn__grid_points(reading->from, reading->to, reading->step) <= MAX_GRID_POINTS)) {
+    if (rxn__grid_points(reading->from, reading->to, reading->step) > MAX_GRID_POINTS) {
         rxn__sema_error(sema, scope->module, span_join(node->kids[1]->span, node->kids[3]->span),
                         "the grid of 'total' has more than %d points", MAX_GRID_POINTS);
         rxn__sema_note(sema, (Span){0}, "for finer and finer grids there is 'integral(E, T0, T1)'");
@@ -207,7 +237,7 @@ times_of(Sema *sema, const Scope *scope, const AstNode *node, const ObjectiveFun
             return true;
         if (!time_of(sema, scope, node->kids[1], function, &reading->to))
             return false;
-        if (reading->to > 0)
+        if (!(reading->to <= 0))
             return true;
         rxn__sema_error(sema, scope->module, node->kids[1]->span,
                         "the last time of 'passage' must be positive");
@@ -239,9 +269,27 @@ has_call(const AstNode *node, ReadingKind least)
 }
 
 bool
+rxn__sema_has_expectation(const AstNode *node)
+{
+    return has_call(node, READING_MEAN);
+}
+
+static bool
+has_loss_call(const AstNode *node)
+{
+    if (!node)
+        return false;
+    bool found = node->kind == AST_CALL && rxn__sema_is_loss_function(node->name);
+    for (u32 i = 0; i < node->kid_count && !found; i++)
+        found = has_loss_call(node->kids[i]);
+    return found;
+}
+
+bool
 rxn__sema_reads(const Scope *scope, const AstNode *node)
 {
-    return scope->place != PLACE_MODEL && has_call(node, READING_AT);
+    return scope->place != PLACE_MODEL &&
+           (has_call(node, READING_AT) || (scope->place == PLACE_LOSS && has_loss_call(node)));
 }
 
 /* ---- Calls ------------------------------------------------------------------------------------- */
@@ -297,7 +345,8 @@ check_place(Sema *sema, const Scope *scope, const AstNode *node, const Objective
         return false;
     }
     /* An expectation inside of it is the mistake then, and is found there. */
-    if (!of_ensemble && scope->place == PLACE_OUTSIDE && !has_call(node->kids[0], READING_MEAN)) {
+    if (!of_ensemble && (scope->place == PLACE_OUTSIDE || scope->place == PLACE_LOSS) &&
+        !has_call(node->kids[0], READING_MEAN)) {
         rxn__sema_error(sema, scope->module, node->span,
                         "'%s' reads single trajectories, and stands outside of mean, var, sd and "
                         "cov",
@@ -321,9 +370,16 @@ argument_value(Sema *sema, const Scope *scope, const AstNode *node,
     inner.what = function->argument;
     inner.place = of_ensemble ? PLACE_TRAJECTORY : PLACE_READING;
     inner.inside = function->name;
-    Expr value = function->kind == READING_PASSAGE ? rxn__sema_condition(sema, &inner, node)
-                                                   : rxn__sema_number(sema, &inner, node);
-    if (value == 0 || of_ensemble)
+    const bool is_condition = function->kind == READING_PASSAGE || is_probability(function);
+    if (is_autocov(function))
+        inner.place = PLACE_READING;
+    Expr value = is_condition ? rxn__sema_condition(sema, &inner, node)
+                              : rxn__sema_number(sema, &inner, node);
+    if (value != 0 && is_probability(function)) {
+        Expr one = rxn__expr_number(sema->network, 1), none = rxn__expr_number(sema->network, 0);
+        value = rxn__expr(sema->network, EXPR_SELECT, (Expr[]){value, one, none});
+    }
+    if (value == 0 || (of_ensemble && !is_autocov(function)))
         return value;
     const ExprUses uses = rxn__expr_uses(sema->network, value);
     /* A member of a sum may be free of the state where another is not. */
@@ -334,6 +390,30 @@ argument_value(Sema *sema, const Scope *scope, const AstNode *node,
     if (function->kind != READING_PASSAGE)
         rxn__sema_note(sema, (Span){0}, "without a species in it there is nothing to read");
     return 0;
+}
+
+/* autocov(E, LAG, FROM), E being known. */
+static Expr
+autocovariance(Sema *sema, const Scope *scope, const AstNode *node,
+               const ObjectiveFunction *function, Expr value)
+{
+    double lag, from;
+    if (!constant(sema, scope, node->kids[1], function, "the lag", &lag) ||
+        !time_of(sema, scope, node->kids[2], function, &from))
+        return 0;
+    if (lag < 0) {
+        rxn__sema_error(sema, scope->module, node->kids[1]->span,
+                        "the lag of 'autocov' cannot be negative");
+        return 0;
+    }
+    Reading now = {
+        .kind = READING_AT, .has_span = true, .value = {value}, .from = from, .to = from};
+    Reading later = now;
+    later.from = later.to = from + lag;
+    Reading reading = {.kind = READING_COV,
+                       .value = {rxn__objective_reading(sema->objective, &now),
+                                 rxn__objective_reading(sema->objective, &later)}};
+    return rxn__objective_reading(sema->objective, &reading);
 }
 
 Expr
@@ -354,6 +434,8 @@ rxn__sema_objective_call(Sema *sema, const Scope *scope, const AstNode *node)
     bool good = times_of(sema, scope, node, function, &reading);
     reading.value[0] = argument_value(sema, scope, node->kids[0], function);
     good &= reading.value[0] != 0;
+    if (is_autocov(function))
+        return good ? autocovariance(sema, scope, node, function, reading.value[0]) : 0;
     if (function->kind == READING_COV) {
         reading.value[1] = argument_value(sema, scope, node->kids[1], function);
         good &= reading.value[1] != 0;
@@ -407,8 +489,9 @@ label_of(Sema *sema, const char *text)
     return rxn__arena_copy_text(sema->arena, text, length);
 }
 
-static void
-report_problem(Sema *sema, Module *module, const AstNode *node, ObjectiveProblem problem)
+void
+rxn__sema_objective_problem(Sema *sema, Module *module, const AstNode *node,
+                            ObjectiveProblem problem)
 {
     switch (problem) {
     case OBJECTIVE_GOOD: break;
@@ -467,7 +550,7 @@ add_text(Sema *sema, Module *module, const ObjectiveRequest *request, const char
     for (u32 i = 0; problem == OBJECTIVE_GOOD && i < (needs_time ? request->time_count : 1); i++)
         problem = rxn__objective_add(sema->objective, label, value,
                                      needs_time ? request->times[i] + 0.0 : NAN);
-    report_problem(sema, module, node, problem);
+    rxn__sema_objective_problem(sema, module, node, problem);
 }
 
 void

@@ -30,6 +30,8 @@ enum {
 };
 
 typedef struct Module Module;
+typedef struct FitPlan FitPlan;
+typedef struct FitLoss FitLoss;
 
 typedef enum SymbolKind {
     SYMBOL_CONST,
@@ -112,12 +114,13 @@ enum {
     ALLOW_ALL = 31,
 };
 
-/* Where an expression of `--of` stands (objective.c). */
+/* Where an expression of `--of`, or of a loss, stands (objective.c). */
 typedef enum ObjectivePlace {
     PLACE_MODEL,      /* in no such expression */
     PLACE_OUTSIDE,    /* outside of mean, var, sd and cov, where there is one of them */
     PLACE_TRAJECTORY, /* what is made of one trajectory */
     PLACE_READING,    /* what is read at one time, or at all times of a span */
+    PLACE_LOSS,       /* of a fit's loss: outside of its functions */
 } ObjectivePlace;
 
 /* Where an expression stands. `what` says it in messages: "an initial value". */
@@ -165,6 +168,8 @@ typedef struct Sema {
     ObjectiveBuilder *objective; /* while the expressions of --of are looked at */
     u32 unrolled;                /* terms of sums of readings that were written out */
     bool is_unrolling;           /* in one of them: every loop variable is a number */
+    FitPlan *plan;               /* what the fit block says; NULL: there is none */
+    FitLoss *loss;               /* while a loss is looked at */
 } Sema;
 
 /* ---- Names and messages (resolve.c) ----------------------------------------------------------- */
@@ -321,7 +326,26 @@ void rxn__sema_observe_all(Sema *sema);
 
 void rxn__sema_simulate(Sema *sema, Module *module, const AstNode *node);
 
+/* ---- How parameters are trained (fit.c and its siblings; fit_private.h) ------------------------ */
+
+/* Checks the block and keeps its entries. */
 void rxn__sema_fit(Sema *sema, Module *module, const AstNode *node);
+
+/* Makes the network that of one experiment, with its loss as the objective. */
+void rxn__sema_fit_request(Sema *sema, Module *module, const FitRequest *request);
+
+/* mse, mae, gaussian, cross_entropy, accuracy: functions in the loss of a fit alone. */
+bool rxn__sema_is_loss_function(Name name);
+
+/* A call of one of them while a loss is looked at. */
+Expr rxn__sema_loss_call(Sema *sema, const Scope *scope, const AstNode *node);
+
+/* `data.NAME`: a number of the row; the name begins with "data.". */
+bool rxn__sema_is_data(Name name);
+
+Expr rxn__sema_data(Sema *sema, const Scope *scope, const AstNode *node);
+
+void rxn__suggestion_try_loss(Sema *sema, Suggestion *suggestion);
 
 /* ---- What is differentiated (objective.c) ------------------------------------------------------ */
 
@@ -334,7 +358,14 @@ bool rxn__sema_is_objective_function(Name name);
 /* A call of one of them, in a scope whose place is not PLACE_MODEL. */
 Expr rxn__sema_objective_call(Sema *sema, const Scope *scope, const AstNode *node);
 
-/* Whether there is a call of one of them in the tree, in such a scope. */
+/* Whether there is an expectation in the tree: a call of mean, var, sd, cov, … */
+bool rxn__sema_has_expectation(const AstNode *node);
+
+/* What is wrong with a value that was to be read, in words. */
+void rxn__sema_objective_problem(Sema *sema, Module *module, const AstNode *node,
+                                 ObjectiveProblem problem);
+
+/* Whether there is a call of one of them, or of a loss function, in the tree, in such a scope. */
 bool rxn__sema_reads(const Scope *scope, const AstNode *node);
 
 /* A `sum` or `prod` whose body reads: written out, the body once for each value of the variable. */

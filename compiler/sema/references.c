@@ -18,6 +18,7 @@ allowed_text(u32 allowed)
     case ALLOW_PARAMS | ALLOW_INPUTS: return "it may use numbers, parameters and inputs";
     case ALLOW_PARAMS | ALLOW_INPUTS | ALLOW_VARIABLES:
         return "it may use numbers, parameters, inputs and loop variables";
+    case ALLOW_PARAMS | ALLOW_VARIABLES: return "it may use numbers, parameters and loop variables";
     case ALLOW_ALL & ~(u32)ALLOW_TIME: return "it may use everything but the time";
     case ALLOW_ALL & ~(u32)ALLOW_SPECIES:
         return "what reads the state has to stand inside of one of them, as in 'mean(X)'";
@@ -315,6 +316,8 @@ rxn__sema_reference(Sema *sema, const Scope *scope, const AstNode *node)
             return 0;
         return rxn__expr(sema->network, EXPR_TIME, NULL);
     }
+    if (sema->loss && scope->module == sema->modules.items[0] && rxn__sema_is_data(node->name))
+        return rxn__sema_data(sema, scope, node);
     Symbol *symbol = rxn__sema_lookup(sema, scope->module, node->name);
     const bool of_objective = !symbol && scope->place != PLACE_MODEL;
     Expr observed;

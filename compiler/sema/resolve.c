@@ -323,7 +323,13 @@ rxn__sema_unknown_name(Sema *sema, const Scope *scope, Name name, Span span, Wan
                             rxn__sema_show(sema, head),
                             rxn__shown(sema->arena, name->text + head->length + 1,
                                        name->length - head->length - 1));
-        else if (head && !owner)
+        else if (head && head == sema->data_name && !owner) {
+            rxn__sema_error(sema, module, span, "'%s' is a column of data, and there is none here",
+                            shown);
+            rxn__sema_note(sema, (Span){0}, "data is read in the loss of 'fit' alone");
+            poison_name(sema, rxn__sema_full_name(sema, module, name), name);
+            return;
+        } else if (head && !owner)
             rxn__sema_error(sema, module, span, "unknown module '%s'", rxn__sema_show(sema, head));
         else
             rxn__sema_error(sema, module, span, "unknown %s '%s'", words[wanted], shown);
@@ -344,15 +350,28 @@ rxn__sema_unknown_name(Sema *sema, const Scope *scope, Name name, Span span, Wan
                 rxn__suggestion_try_builtins(sema, &suggestion);
             if (scope->place != PLACE_MODEL)
                 rxn__suggestion_try_objective(sema, &suggestion, wanted == WANT_FUNCTION);
+            if (sema->loss && scope->place != PLACE_MODEL && wanted == WANT_FUNCTION)
+                rxn__suggestion_try_loss(sema, &suggestion);
         }
         if (suggestion.best)
             rxn__suggestion_note(sema, &suggestion);
+        else if (sema->loss && scope->place != PLACE_MODEL && wanted == WANT_VALUE && !head)
+            rxn__sema_note(
+                sema, (Span){0},
+                "a loss knows the names of the model's file, and 'data.%s' for the column "
+                "'%s' of the data",
+                shown, shown);
+        else if (sema->loss && scope->place != PLACE_MODEL && wanted == WANT_FUNCTION && !head)
+            rxn__sema_note(sema, (Span){0},
+                           "beside the model's own and the builtin ones, a loss has: mse, mae, "
+                           "gaussian, cross_entropy, accuracy, mean, var, sd, cov, probability, "
+                           "autocov, at, integral, average, total, passage");
         else if (scope->place != PLACE_MODEL && wanted == WANT_VALUE && !head)
             rxn__sema_note(sema, (Span){0}, "'--of' knows the names of the model's file");
         else if (scope->place != PLACE_MODEL && wanted == WANT_FUNCTION && !head)
             rxn__sema_note(sema, (Span){0},
                            "beside the model's own and the builtin ones, '--of' has: at, integral, "
-                           "average, total, passage, mean, var, sd, cov");
+                           "average, total, passage, mean, var, sd, cov, probability, autocov");
         else if (wanted == WANT_SPECIES && !head)
             rxn__sema_note(sema, (Span){0}, "declare it, as in 'species %s = 0'", shown);
         else if (wanted == WANT_VALUE && !head)

@@ -7,7 +7,9 @@
 
 #include "compiler/ast/ast.h"
 #include "compiler/base/base.h"
+#include "compiler/network/fit.h"
 #include "compiler/network/network.h"
+#include "runtime/dataset.h"
 
 /* How `use "path"` gets a file's text: the driver reads files, a test or an embedding host answers from
  * memory. Returns false when there is no such file (reason in *ret_reason). `from` is the path of the
@@ -29,6 +31,27 @@ typedef struct ObjectiveRequest {
     u32 time_count;
 } ObjectiveRequest;
 
+/* How a fit's tables are got: the driver reads files, a test answers from memory. Returns NULL with the reason; the table
+ * lives as long as the loader. `from` and `path` as for SourceLoader, without stdlib_models;
+ * *ret_resolved: the path as it was opened. */
+typedef struct FitTables {
+    void *context;
+    const RxnTable *(*load)(void *context, const char *from, const char *path, Arena *arena,
+                            const char **ret_resolved, const char **ret_reason);
+} FitTables;
+
+/* To elaborate a model for one experiment of its fit: with its initial values, events and settings, its loss as
+ * the network's objective. A model without a fit block, or without a loss in it, is an error. */
+typedef struct FitRequest {
+    u32 experiment;   /* 0 … fit.experiment_count - 1 */
+    bool measures;    /* outputs are the loss and the measures, else the loss and the points */
+    const char *data; /* --data FILE: instead of the fit block's own; NULL */
+    const FitTables *tables;
+    /* Filled in from the network's arena. It stays where it is while passes run: they keep the expressions in
+     * it up to date (Objective.followers). */
+    Fit *ret_fit;
+} FitRequest;
+
 typedef struct SemaInput {
     Arena *arena;
     NameTable *names;
@@ -37,6 +60,7 @@ typedef struct SemaInput {
     const SourceLoader *loader;
     const ObjectiveRequest *objective; /* NULL: none; else network->objective is set */
     bool *objective_is_wrong;          /* NULL, or set where it is the objective, not the model */
+    const FitRequest *fit;             /* NULL: none; else instead of `objective` */
 } SemaInput;
 
 /* Parses and elaborates file number `file` of the source map. NULL if there were errors (all in the

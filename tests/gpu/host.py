@@ -25,6 +25,7 @@ import determinism
 import faults
 import grad_family
 import gradients
+import sums
 from harness import Skipped, check_equal, check_in, main
 
 # As many at a time as there are processors: most of the time goes into compilers.
@@ -129,6 +130,13 @@ def test_the_table_form(program):
     """On models that are unrolled otherwise."""
     names = ["dimerisation", "dosing", "day_night", "cell_division", "antisense"]
     trajectories(program, names, model_path, "--method", "direct-table")
+
+
+def test_kept_sums(program):
+    """Weighted sums of the laws, kept from event to event."""
+    paths = {name: sums.model_of(program, name) for name in sums.LAWS}
+    for precision in ("f64", "f32"):
+        trajectories(program, sorted(paths), paths.get, "--precision", precision, "--set", "x=0.3", "--until", "2", "--at", "1,2")
 
 
 def test_models_of_the_benchmarks(program):
@@ -451,7 +459,7 @@ def test_auto_falls_back(program):
 
 
 PARTS = {
-    "forward": [test_trajectories_f64, test_trajectories_f32, test_all_forms, test_the_table_form, test_models_of_the_benchmarks, test_statistics_of_any_number],
+    "forward": [test_trajectories_f64, test_trajectories_f32, test_all_forms, test_the_table_form, test_kept_sums, test_models_of_the_benchmarks, test_statistics_of_any_number],
     "gradients": [test_estimators, test_functionals, test_whole_library, test_single_precision, test_families, test_tapes_in_little_memory],
     "device": [
         test_two_devices_are_one,

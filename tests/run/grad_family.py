@@ -196,6 +196,14 @@ def test_layer(program):
         assert abs(by["W[3,7]"] - by["b[3]"]) <= 1e-9 * abs(by["b[3]"]), (by["W[3,7]"], by["b[3]"])
 
 
+def test_layer_from_one_on(program):
+    """As before, where the families begin elsewhere than at 0: each weight gets its own derivative."""
+    text = (LAYER % (4, 6)).replace("for g in gene", "for g in 2 .. 5").replace("sum(p in pixel:", "sum(p in 1 .. 3:")
+    assert text != LAYER % (4, 6), "the model has changed"
+    model = program.file("later.rxn", text)
+    check_forms(program, model, "--set", "x=0.3", "--set", "x[2]=1", "--of", SQUARES, "--at", 2, "--estimator", "score", "-n", 100)
+
+
 def test_all_models(program):
     """Every kind of law: each model that comes with rxn."""
     cases = [("autoregulation", "P"), ("batch_immigration", "X"), ("dimerisation", "P")]

@@ -103,7 +103,7 @@ open_model(void *context)
     grad->driver = &fixture->driver;
     grad->request = (GradientRequest){
         .network = grad->pipeline.network, .wrt = wrt, .wrt_count = count, .precision = KIR_F64};
-    grad->values = (ModelValues){fixture->params, fixture->inputs};
+    grad->values = (ModelValues){.params = fixture->params, .inputs = fixture->inputs};
     return RXN_OK;
 }
 

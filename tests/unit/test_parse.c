@@ -139,6 +139,63 @@ events_and_outputs(void **state)
                 "          reference 'D'\n        reference 'data.D'\n"
                 "    entry 'steps'\n      number 200\n      number 3\n"
                 "    entry 'flag'\n");
+    expect_tree("fit {\n data x = \"a.gz\", y = \"b\"; clip norm = 10; trajectories 2 .. N\n"
+                " prior k ~ normal(0, 1); loss cross_entropy(c in s: Y[c], l)\n"
+                " experiment fed {\n  A = 1, at = 2; X[2] = 3; loss x\n  at 25: A = 2\n"
+                "  every 10 from 5: A = 3\n  when A > 1: A = 0\n }\n validation { }\n}\n",
+                "file\n"
+                "  fit\n"
+                "    entry 'data'\n      named 'x'\n        string 'a.gz'\n"
+                "      named 'y'\n        string 'b'\n"
+                "    entry 'clip'\n      named 'norm'\n        number 10\n"
+                "    entry 'trajectories'\n      range\n        number 2\n"
+                "        reference 'N'\n"
+                "    entry 'prior'\n      prior\n        reference 'k'\n        call 'normal'\n"
+                "          number 0\n          number 1\n"
+                "    entry 'loss'\n      call 'cross_entropy'\n        each 'c'\n"
+                "          reference 's'\n          reference 'Y'\n            reference 'c'\n"
+                "        reference 'l'\n"
+                "    block 'experiment' \"fed\"\n"
+                "      assign\n        reference 'A'\n        number 1\n"
+                "      assign\n        reference 'at'\n        number 2\n"
+                "      assign\n        reference 'X'\n          number 2\n        number 3\n"
+                "      entry 'loss'\n        reference 'x'\n"
+                "      at\n        number 25\n        assign\n          reference 'A'\n"
+                "          number 2\n"
+                "      every\n        number 10\n        number 5\n        -\n        assign\n"
+                "          reference 'A'\n          number 3\n"
+                "      when\n        binary >\n          reference 'A'\n          number 1\n"
+                "        assign\n          reference 'A'\n          number 0\n"
+                "    block 'validation'\n");
+}
+
+/* Entries and blocks of `fit` as source read back to the same tree. */
+static void
+fit_blocks_print_as_source(void **state)
+{
+    (void)state;
+    Parse p, q;
+    begin(&p, "fit { data x = \"a.gz\", y = \"b\"\n clip norm = 10, value = -1\n flag\n"
+              " trajectories 2 .. N\n prior k[1, 2] ~ normal(0, 1 / (1 + 2))\n"
+              " loss cross_entropy(c in 0 .. 2: Y[c], l) + gaussian(a, b, sd = 2) * 3\n"
+              " experiment fed {\n A = 1\n X[2] = if a then b else c\n at 2 * 3: A = 2, B = 1\n"
+              " every 10 from 5 until 20: A = 3\n every 4 until 20: A = 3\n when A > 1: A = 0\n"
+              " measure m = x }\n validation { }\n}\n");
+    assert_string_equal(messages(&p), "");
+    const AstNode *fit = p.tree->kids[0];
+    Text printed;
+    rxn__text_init(&printed, &p.arena);
+    rxn__text_printf(&printed, "fit {\n");
+    for (u32 i = 0; i < fit->kid_count; i++) {
+        rxn__ast_print_source(fit->kids[i], &printed);
+        rxn__text_printf(&printed, "\n");
+    }
+    rxn__text_printf(&printed, "}\n");
+    begin(&q, printed.data);
+    assert_string_equal(messages(&q), "");
+    assert_string_equal(outline(&q, q.tree, false), outline(&p, p.tree, false));
+    end(&q);
+    end(&p);
 }
 
 static void
@@ -436,7 +493,7 @@ errors_do_not_spread(void **state)
         {"A -> @ k\nB -> C @ k\nC -> \nspecies D = 1", 2, 2},
         {"for g in { A -> B @ k\n B -> A @ k }\nA -> B @ k", 1, 1},
         {"for g in gene { A -> @ k; B -> A @ k\n C -> @ k }\nA -> B @ k", 2, 2},
-        {"fit { data = 3\n loss x\n steps = 4 }\nA -> B @ k", 2, 2},
+        {"fit { data 3 4\n loss x\n steps 4 5 }\nA -> B @ k", 2, 2},
         {"A -> B @ f(1 2,\n 3,\n 4)\nA -> B @ k", 1, 1},
         {"A -> B @ f(1 2,\n 3,\nA -> B @ k", 1, 1},
         {"A -> B @ (1\nA -> B @ (2\nA -> B @ k", 2, 1},
@@ -792,6 +849,7 @@ main(void)
         cmocka_unit_test(declarations),
         cmocka_unit_test(reactions),
         cmocka_unit_test(events_and_outputs),
+        cmocka_unit_test(fit_blocks_print_as_source),
         cmocka_unit_test(spans_are_those_of_the_text),
         cmocka_unit_test(operators_bind_as_documented),
         cmocka_unit_test(numbers),

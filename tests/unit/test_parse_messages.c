@@ -198,7 +198,16 @@ messages_of_the_grammar(void **state)
         {"let x = sum(p pixel: 1)", "1:15+5 expected 'in' after 'p', found 'pixel'\n"},
         {"let x = sum(p in s, 1)", "1:19+1 expected '..' or ':' after 's', found ','\n"},
         {"let x = sum(p in s:)", "1:20+1 expected an expression after ':', found ')'\n"},
-        {"fit { data = 3 }", "1:12+1 expected a value after 'data', found '='\n"},
+        {"fit { data 3 4 }", "1:14+1 expected ',' or the end of the statement after 3, found 4\n"},
+        {"fit { data x = }", "1:15+0 expected a value after '=', found the end of the line\n"},
+        {"fit { prior k ~ }",
+         "1:16+0 expected a distribution after '~', found the end of the line\n"},
+        {"fit { steps 2 .. }",
+         "1:17+0 expected the upper end of the range after '..', found the end of the line\n"},
+        {"fit { experiment a b { } }",
+         "1:20+1 expected ',' or the end of the statement after 'a', found 'b'\n"},
+        {"fit { at 3 X = 2 }", "1:12+1 expected ':' after 3, found 'X'\n"},
+        {"let x = f(c in s)", "1:17+1 expected '..' or ':' after 's', found ')'\n"},
         {"fit 3", "1:5+1 expected '{' after 'fit', found 3\n"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
