@@ -69,6 +69,8 @@ declare(Tape *tape, void *context)
     path->largest = rxn__kir_local(frame->builder, "largest", KIR_F32, 0);
     path->largest_double = rxn__kir_local(frame->builder, "largest_double", KIR_F64, 0);
     path->at = rxn__kir_local(frame->builder, "at", KIR_F64, 0);
+    path->scale = rxn__kir_local(frame->builder, "scale", KIR_F32, tape->sets);
+    path->back = rxn__kir_local(frame->builder, "back", KIR_F32, tape->sets);
     rxn__path_declare_flow(path);
 }
 
@@ -94,6 +96,8 @@ seed(Tape *tape, void *context)
             if (direct)
                 path_set(path, path->gradient, k * tape->row.leaves + p, lifted(path, direct));
         }
+    for (u32 k = 0; k < tape->sets; k++)
+        rxn__path_size(path, k);
 }
 
 /* ---- a step ------------------------------------------------------------------------------------ */
@@ -125,6 +129,7 @@ observe(Path *path)
             KirValue before = path_get(path, path->force, s * integrals + k);
             path_set(path, path->force, s * integrals + k, kir_add(b, before, weight));
         }
+        rxn__path_size(path, s);
     }
     rxn__tape_observed(tape);
     frame->lower.time = 0;
@@ -163,6 +168,14 @@ backward(Tape *tape, void *context, const TapeStep *step)
     cross_observations(path, step);
     if (!path->coordinates)
         return;
+    if (path->coordinates > 1) {
+        KirValue low = kir_cast(b, KIR_U32, step->number);
+        KirValue turn = kir_and(b, low, rxn__kir_const(b, KIR_U32, PATH_SIZING - 1));
+        rxn__kir_if(b, kir_eq(b, turn, rxn__kir_const(b, KIR_U32, 0)));
+        for (u32 s = 0; s < tape->sets; s++)
+            rxn__path_size(path, s);
+        rxn__kir_close(b);
+    }
     rxn__tape_bind(tape, step);
     PathWait wait;
     rxn__path_wait(path, kir_sub(b, rxn__kir_get(b, path->at, 0), step->start), &wait);
@@ -200,6 +213,7 @@ assigned(Tape *tape, void *context, u32 number, KirValue time)
                                      path_get(path, path->adjoint, first + s)));
             }
         }
+        rxn__path_size(path, set_number);
     }
     frame->lower.time = 0;
 }
@@ -215,7 +229,7 @@ finish(Tape *tape, void *context)
             rxn__row_store(frame, rxn__row_direct(&tape->row, s, p),
                            lowered(path, path_get(path, path->gradient, s * leaves + p)));
     KirBuilder *b = frame->builder;
-    KirValue largest = kir_cast(b, KIR_F64, rxn__kir_get(b, path->largest, 0));
+    KirValue largest = kir_sqrt(b, kir_cast(b, KIR_F64, rxn__kir_get(b, path->largest, 0)));
     rxn__row_store(frame, rxn__row_diagnostic(&tape->row, 0),
                    lowered(path, kir_max(b, largest, rxn__kir_get(b, path->largest_double, 0))));
 }

@@ -6,9 +6,9 @@
 
 #include "compiler/method/grad_tape.h"
 
-/* Adjoints are carried as this multiple of what they are, a power of two that changes no digit: in f32, terms of the
- * series that fade out below 1e-38 would be slow (denormal). */
-#define PATH_LIFT 0x1p56
+/* Adjoints are carried as this multiple of what they are, a power of two that changes no digit: |h|² is in f32, and there
+ * h may then be from 1e-26 to 1e10. */
+#define PATH_LIFT 0x1p26
 
 /* One reaction changes what the estimator sees of the state, and how. */
 typedef struct PathReaction {
@@ -40,12 +40,14 @@ typedef struct Path {
     u32 adjoint;  /* f64[sets * coordinates] locals, one each: h, PATH_LIFT times */
     u32 force;    /* f64[sets * integrals]: weight of each integrand in force, PATH_LIFT times */
     u32 gradient; /* f64[sets * leaves], PATH_LIFT times */
-    u32 largest;  /* f32: |h|, in steps that f32 holds, PATH_LIFT times */
+    u32 largest;  /* f32: |h|², in steps that f32 holds, PATH_LIFT² times */
     u32 largest_double; /* f64: |h|, in others, PATH_LIFT times */
-    u32 at;             /* f64: where in the step the adjoint stands */
-    u32 tail;           /* f32 per coordinate: the series from its third term on */
-    u32 settled;        /* bool: the series has converged */
-    u32 line[3];        /* f64, with one coordinate: e^S, φ₁(S), φ₂(S) */
+    u32 scale,
+        back; /* f32[sets]: a power of two by which h has a size that suits f32; what leads back, or 0 */
+    u32 at;      /* f64: where in the step the adjoint stands */
+    u32 tail;    /* f32 per coordinate: φ₂(S) f */
+    u32 settled; /* bool: the series has converged */
+    u32 line[3]; /* f64, with one coordinate: e^S, φ₁(S), φ₂(S) */
     u32 cut_adjoint, cut_area, cut_term, cut_sum, cut_left; /* of a wait in parts */
 } Path;
 
@@ -56,11 +58,10 @@ typedef struct PathWait {
     KirValue *matrix;        /* S = t M: [c * coordinates + d] */
     KirValue *shifted;       /* S_cc + σ */
     KirValue sigma, inverse; /* the node's; 1/σ */
-    KirValue *phi;           /* φ_n(-σ) */
+    KirValue *phi;           /* φ_n(-σ), from n = 3 on */
     KirValue line;           /* with one coordinate: S, f64; and nothing of the f32 */
-    KirValue *along;         /* f64: v_c · ∇a_j: [reaction * coordinates + c] */
+    KirValue *flow;          /* f64: -M h is Σ flow · worths: [c * worths + worth]; 0: zero */
     KirValue *force;         /* f64: v_c · ∇ of integrand k: [integral * coordinates + c] */
-    KirValue *source;        /* f64: da_j/dp */
 } PathWait;
 
 /* grad_path_basis.c: finds the coordinates; and all derivatives in them but those of what is observed. */
@@ -88,6 +89,11 @@ void rxn__path_cross(Path *path, const PathWait *wait, u32 set);
 /* The same by a way that takes every length and size, and is slow: in f64, in parts. Called in a block that few steps
  * enter. */
 void rxn__path_cross_in_parts(Path *path, KirValue length, u32 set);
+
+/* Takes the size of a set's adjoints, for the scale of f32: where something other than the flow has changed them, and every
+ * PATH_SIZING steps of the trajectory (the flow does not change them by orders of magnitude within so few). */
+enum { PATH_SIZING = 16 };
+void rxn__path_size(Path *path, u32 set);
 
 /* Locals of the path. */
 static inline KirValue

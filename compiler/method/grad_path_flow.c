@@ -12,29 +12,37 @@
  *
  *   φ_n(-σ) = ((1/(n-1)!) - φ_{n-1}(-σ))/σ at n zeros and one -σ;   φ_n' = φ_n - n φ_{n+1} at two of them.
  *
- * The recurrence loses digits where σ is small, but only what the fast part of v is multiplied with, which is small
- * then; with σ >= LEAST_NODE nothing of it is seen, and the node may as well be there as at a smaller σ.
+ * It begins with φ_3(-σ), a fraction of polynomials. The recurrence loses digits where σ is small, but only what the fast
+ * part of v is multiplied with, which is small then; with σ >= LEAST_NODE nothing of it is seen, and the node may as well be
+ * there as at a smaller σ.
  *
  * All this is f32, since it is small against h: a register then has twice as many lanes. h itself, and ν_j · h, in
  * which large numbers cancel, are f64. When the last term is below TOLERANCE of h, the rest is left out. If it is not,
- * there are four more terms, with the second node at -σ; and if they are not enough either, or if the numbers are not
+ * there are five more terms, with the second node at -σ; and if they are not enough either, or if the numbers are not
  * for f32, the wait is crossed in parts with ‖S‖ <= CUT_REACH, by a Taylor series in f64.
+ *
+ * What the code is made for: nearly all of the time goes into the six terms and what is around them, and there into
+ * arithmetic (two vectors a cycle) and into stores of what has no register (0.7 of a cycle each). So nothing is computed
+ * before the series that only its end needs, or that only few steps need; and |h| is taken every PATH_SIZING steps.
  */
 #include "compiler/method/grad_path.h"
 
 #include <string.h>
 
-/* The relative size of the last term that is taken to be enough; numbers of terms: at first, and where these are not
- * enough. A step is for f32 where h is between LEAST_SINGLE and MOST_SINGLE and the step is not shorter than
- * SHORTEST_SINGLE: so its terms, and what it adds to gradients, stay away from the ends of f32 (1e±38). And |f| σ must
- * be below MOST_STIFF of h: f loses as much to rounding. */
-#define TOLERANCE       1e-9
-#define LEAST_SINGLE    1e-25
-#define MOST_SINGLE     1e9
-#define SHORTEST_SINGLE 1e-20
-#define MOST_STIFF      1.0
-#define LEAST_NODE      0.25
-enum { FIRST_TERMS = 7, ALL_TERMS = 11, FAST_NODE = 2, SECOND_FAST_NODE = 8 };
+/* The relative size of the last term that is taken to be enough (what is left out is smaller by about ten); numbers of
+ * terms: at first, and where these are not enough. A step is for f32 where |h|² is between LEAST_SQUARE and MOST_SQUARE;
+ * and |f| σ must be below MOST_STIFF of |h|: f loses as much to rounding. f is carried such that |h| would be about UNIT, which
+ * keeps its series away from the ends of f32 (1e±38): terms that fade out below are slow (denormal). What the series is
+ * multiplied with in the end is not to be smaller than LEAST_BACK. */
+#define TOLERANCE    1e-8
+#define LEAST_SQUARE 1e-36
+#define MOST_SQUARE  1e36
+#define LEAST_BACK   1e-37
+#define MOST_STIFF   1.0
+#define LEAST_NODE   0.25
+#define MOST_NODE    3e4
+#define UNIT         0x1p52
+enum { FIRST_TERMS = 6, ALL_TERMS = 11, FAST_NODE = 2, SECOND_FAST_NODE = 8, UNIT_EXPONENT = 52 };
 
 /* Parts: the reach of one; its Taylor series, 2^24/25! = 1e-18 at the end of it. */
 #define CUT_REACH     2.0
@@ -158,6 +166,15 @@ size_of(Path *path, const KirValue *vector)
     return extreme_of(path, KIR_MAX, sizes, count);
 }
 
+/* Σ value², and `sum` where there is one; 0: zero. */
+static KirValue
+add_squares(Path *path, KirValue sum, const KirValue *vector)
+{
+    for (u32 c = 0; c < path->coordinates; c++)
+        sum = plus_product(path, sum, vector[c], vector[c]);
+    return sum;
+}
+
 /* sum + factor * value, for the whole numbers of change vectors. */
 static KirValue
 plus_scaled(Path *path, KirType type, KirValue sum, i32 factor, KirValue value)
@@ -203,10 +220,11 @@ find_forces(Path *path, const KirValue *slopes, u32 set, KirValue *ret)
 
 /* gradient += Σ_j da_j/dp · area of ν_j · h, of a set. */
 static void
-add_gradient(Path *path, const KirValue *source, const KirValue *area, u32 set)
+add_gradient(Path *path, const KirValue *area, u32 set)
 {
     KirBuilder *b = path->tape->frame->builder;
     u32 leaves = path->row.leaves, reactions = path->tape->frame->network->reaction_count;
+    KirValue *source = rxn__path_lower_all(path, path->source, (size_t)reactions * leaves);
     for (u32 p = 0; p < leaves; p++) {
         KirValue before = path_get(path, path->gradient, set * leaves + p), sum = before;
         for (u32 j = 0; j < reactions; j++) {
@@ -232,6 +250,48 @@ continue_phi(Path *path, KirValue inverse, u32 first, u32 last, KirValue *phi)
         KirValue at_zero = kir_mul(b, inverse, f32(path, 1 / rxn__factorial(n - 1)));
         phi[n] = kir_fma(b, kir_neg(b, phi[n - 1]), inverse, at_zero);
     }
+}
+
+/* Σ factor[k] x^k, k < 8: pair by pair, since nothing else can be done before it is known. */
+static KirValue
+polynomial(Path *path, const double *factors, u32 count, KirValue x)
+{
+    KirBuilder *b = path->tape->frame->builder;
+    KirValue sums[4];
+    for (u32 k = 0; 2 * k < count; k++) {
+        sums[k] = f32(path, factors[2 * k]);
+        if (2 * k + 1 < count)
+            sums[k] = kir_fma(b, f32(path, factors[2 * k + 1]), x, sums[k]);
+    }
+    for (count = (count + 1) / 2; count > 1; count = (count + 1) / 2) {
+        x = kir_mul(b, x, x);
+        for (u32 k = 0; 2 * k < count; k++)
+            sums[k] = 2 * k + 1 < count ? kir_fma(b, sums[2 * k + 1], x, sums[2 * k]) : sums[2 * k];
+    }
+    return sums[0];
+}
+
+/* φ_3(-σ) as a fraction of two polynomials with a relative error of 3e-8, and 1/σ, by one division. What is far out goes
+ * with 1/σ: the error 2/MOST_NODE that is left is one of what fades away within 1/MOST_NODE of the wait. */
+static void
+find_phi(Path *path, PathWait *wait)
+{
+    static const double above[] = {0.16666666227032043,    0.06365825288443186,
+                                   0.013600892407982594,   0.0018797822074129653,
+                                   0.00017424272431352468, 1.1054049939348726e-05};
+    static const double below[] = {1,
+                                   0.6319486886617618,
+                                   0.18959667519692844,
+                                   0.03540574898201364,
+                                   0.004500911298363428,
+                                   0.00039270086852534946,
+                                   2.2108100482829775e-05};
+    KirBuilder *b = path->tape->frame->builder;
+    KirValue near = kir_min(b, wait->sigma, f32(path, MOST_NODE));
+    KirValue over = polynomial(path, above, 6, near), under = polynomial(path, below, 7, near);
+    KirValue fraction = kir_div(b, f32(path, 1), kir_mul(b, under, wait->sigma));
+    wait->phi[3] = kir_mul(b, kir_mul(b, over, near), fraction);
+    wait->inverse = kir_mul(b, under, fraction);
 }
 
 /* In f32: products factor by factor, since counts have few digits to lose there; all else is computed in f64 first. */
@@ -278,58 +338,101 @@ find_line(Path *path, PathWait *wait)
     wait->line = line;
 }
 
-void
-rxn__path_wait(Path *path, KirValue length, PathWait *ret_wait)
+/* What a change vector's worth adds to -M h: of all reactions that change the state so, what is the same throughout the
+ * trajectory first. */
+static void
+find_flow(Path *path, KirValue *ret_flow)
 {
     SsaFrame *frame = path->tape->frame;
-    KirBuilder *b = frame->builder;
     u32 n = path->coordinates, reactions = frame->network->reaction_count;
-    u32 integrals = path->tape->recorder.integrals.count;
-    size_t squares = (size_t)n * n;
-    *ret_wait = (PathWait){
-        .length = length,
-        .length_single = kir_cast(b, KIR_F32, length),
-        .along = rxn__path_lower_all(path, path->along, (size_t)reactions * n),
-        .source = rxn__path_lower_all(path, path->source, (size_t)reactions * path->row.leaves),
-        .force =
-            rxn__path_lower_all(path, &path->kept[(size_t)path->tape->recorder.columns.count * n],
-                                (size_t)integrals * n),
-        .matrix = NEW_ARRAY(frame->arena, KirValue, squares + 1),
-        .shifted = new_vector(path),
-        .phi = NEW_ARRAY(frame->arena, KirValue, ALL_TERMS + 2),
-    };
-    if (n == 1) {
-        find_line(path, ret_wait);
-        return;
+    for (u32 varies = 0; varies < 2; varies++)
+        for (u32 j = 0; j < reactions; j++)
+            for (u32 c = 0; c < n; c++) {
+                const PathReaction *reaction = &path->reactions[j];
+                Expr slope = path->along[(size_t)j * n + c];
+                if (!slope || rxn__expr_uses(frame->network, slope).species != (varies != 0))
+                    continue;
+                KirValue *entry = &ret_flow[(size_t)c * path->worths + reaction->worth];
+                *entry = plus_scaled(path, KIR_F64, *entry, reaction->sign,
+                                     rxn__lower_as(&frame->lower, slope, KIR_F64));
+            }
+}
+
+/* The most negative element of the diagonal, or -LEAST_NODE: those that are sums last, as they are known last. */
+static KirValue
+find_loss(Path *path, const KirValue *matrix)
+{
+    u32 n = path->coordinates, reactions = path->tape->frame->network->reaction_count;
+    KirValue *single = new_vector(path), *sums = new_vector(path);
+    u32 count = 0, sum_count = 0;
+    single[count++] = f32(path, -LEAST_NODE);
+    for (u32 c = 0; c < n; c++) {
+        u32 terms = 0;
+        for (u32 j = 0; j < reactions; j++)
+            for (u32 k = 0; k < path->reactions[j].count; k++)
+                terms += path->reactions[j].coordinate[k] == c && path->along[(size_t)j * n + c];
+        if (terms == 1)
+            single[count++] = matrix[c * n + c];
+        else if (terms)
+            sums[sum_count++] = matrix[c * n + c];
     }
+    KirValue least = extreme_of(path, KIR_MIN, single, count);
+    sums[sum_count++] = least;
+    return extreme_of(path, KIR_MIN, sums, sum_count);
+}
+
+/* S, the node and what the coefficients are made of. */
+static void
+find_series(Path *path, PathWait *wait)
+{
+    KirBuilder *b = path->tape->frame->builder;
+    u32 n = path->coordinates, reactions = path->tape->frame->network->reaction_count;
     for (u32 j = 0; j < reactions; j++)
         for (u32 c = 0; c < n; c++) {
             const PathReaction *reaction = &path->reactions[j];
             Expr slope = path->along[(size_t)j * n + c];
             if (!slope)
                 continue;
-            KirValue along = kir_mul(b, lower_single(path, slope), ret_wait->length_single);
+            KirValue along = kir_mul(b, lower_single(path, slope), wait->length_single);
             for (u32 k = 0; k < reaction->count; k++) {
-                KirValue *entry = &ret_wait->matrix[(size_t)c * n + reaction->coordinate[k]];
+                KirValue *entry = &wait->matrix[(size_t)c * n + reaction->coordinate[k]];
                 *entry = plus_scaled(path, KIR_F32, *entry, reaction->delta[k], along);
             }
         }
-    KirValue *losses = new_vector(path);
-    u32 count = 0;
-    losses[count++] = f32(path, -LEAST_NODE);
-    for (u32 c = 0; c < n; c++)
-        if (ret_wait->matrix[c * n + c])
-            losses[count++] = ret_wait->matrix[c * n + c];
-    KirValue sigma = extreme_of(path, KIR_MIN, losses, count);
-    sigma = kir_neg(b, sigma);
+    KirValue sigma = kir_neg(b, find_loss(path, wait->matrix));
     for (u32 c = 0; c < n; c++) {
-        KirValue entry = ret_wait->matrix[c * n + c];
-        ret_wait->shifted[c] = entry ? kir_add(b, entry, sigma) : sigma;
+        KirValue entry = wait->matrix[c * n + c];
+        wait->shifted[c] = entry ? kir_add(b, entry, sigma) : sigma;
     }
-    ret_wait->sigma = sigma;
-    ret_wait->inverse = kir_div(b, f32(path, 1), sigma);
-    ret_wait->phi[0] = rxn__kir_op(b, KIR_EXP, kir_neg(b, sigma), 0, 0);
-    continue_phi(path, ret_wait->inverse, 1, FIRST_TERMS + 1, ret_wait->phi);
+    wait->sigma = sigma;
+    find_phi(path, wait);
+    continue_phi(path, wait->inverse, 4, FIRST_TERMS + 1, wait->phi);
+}
+
+void
+rxn__path_wait(Path *path, KirValue length, PathWait *ret_wait)
+{
+    SsaFrame *frame = path->tape->frame;
+    KirBuilder *b = frame->builder;
+    u32 n = path->coordinates;
+    u32 integrals = path->tape->recorder.integrals.count;
+    size_t squares = (size_t)n * n;
+    *ret_wait = (PathWait){
+        .length = length,
+        .length_single = kir_cast(b, KIR_F32, length),
+        .flow = NEW_ARRAY(frame->arena, KirValue, (size_t)n * path->worths + 1),
+        .matrix = NEW_ARRAY(frame->arena, KirValue, squares + 1),
+        .shifted = new_vector(path),
+        .phi = NEW_ARRAY(frame->arena, KirValue, ALL_TERMS + 2),
+    };
+    if (n > 1)
+        find_series(path, ret_wait);
+    ret_wait->force = rxn__path_lower_all(
+        path, &path->kept[(size_t)path->tape->recorder.columns.count * n], (size_t)integrals * n);
+    if (n == 1)
+        find_line(path, ret_wait);
+    else
+        find_flow(path, ret_wait->flow);
 }
 
 /* c_k. */
@@ -343,7 +446,7 @@ share_of(Path *path, const PathWait *wait, u32 k)
 }
 
 /* Terms first … last of the series: term = v_{first-1}, and v_last on return; tail += their sum. Returns the size of
- * the last one; 0: it is zero. */
+ * the last one; 0: it is zero. (Its square would be the first to get lost at the end of f32.) */
 static KirValue
 add_terms(Path *path, const PathWait *wait, u32 first, u32 last, KirValue *term, KirValue *tail)
 {
@@ -351,8 +454,10 @@ add_terms(Path *path, const PathWait *wait, u32 first, u32 last, KirValue *term,
     u32 n = path->coordinates;
     KirValue *next = new_vector(path);
     for (u32 k = first; k <= last; k++) {
-        bool fast = k - 1 == FAST_NODE || k - 1 == SECOND_FAST_NODE;
-        apply(path, wait->matrix, fast ? wait->shifted : NULL, term, next);
+        apply(path, wait->matrix, k - 1 == FAST_NODE ? wait->shifted : NULL, term, next);
+        for (u32 c = 0; k - 1 == SECOND_FAST_NODE && c < n;
+             c++) /* the first sums are not kept for these few */
+            next[c] = plus_product(path, next[c], wait->sigma, term[c]);
         KirValue share = share_of(path, wait, k);
         for (u32 c = 0; c < n; c++) {
             term[c] = next[c];
@@ -363,22 +468,36 @@ add_terms(Path *path, const PathWait *wait, u32 first, u32 last, KirValue *term,
     return size ? kir_mul(b, size, kir_abs(b, share_of(path, wait, last))) : 0;
 }
 
-/* The series from its third term on: to path->tail; whether it is good, to path->settled. first: f = v_1. */
+/* The wait in parts, for those that the series is nothing for. */
 static void
-sum_series(Path *path, const PathWait *wait, const KirValue *first, KirValue size, KirValue usable)
+cross_unsettled(Path *path, const PathWait *wait, u32 set, KirValue settled)
+{
+    KirBuilder *b = path->tape->frame->builder;
+    rxn__kir_if(b, kir_not(b, settled));
+    rxn__path_cross_in_parts(path, wait->length, set);
+    rxn__path_size(path, set);
+    rxn__kir_close(b);
+}
+
+/* The series: to path->tail; whether it is good, to path->settled. first: f = v_1. */
+static void
+sum_series(Path *path, const PathWait *wait, u32 set, const KirValue *first, KirValue usable)
 {
     KirBuilder *b = path->tape->frame->builder;
     u32 n = path->coordinates;
     KirValue *term = new_vector(path), *tail = new_vector(path);
     memcpy(term, first, n * sizeof *term);
+    for (u32 c = 0; c < n; c++)
+        tail[c] = first[c] ? kir_mul(b, first[c], f32(path, 0.5)) : 0;
     KirValue last = add_terms(path, wait, 2, FIRST_TERMS, term, tail);
     for (u32 c = 0; c < n; c++)
         path_set(path, path->tail, c, tail[c] ? tail[c] : f32(path, 0));
     if (!last) {
         rxn__kir_set(b, path->settled, 0, usable);
+        cross_unsettled(path, wait, set, usable);
         return;
     }
-    KirValue enough = kir_mul(b, size, f32(path, TOLERANCE));
+    KirValue enough = f32(path, TOLERANCE * UNIT);
     KirValue good = kir_and(b, kir_le(b, last, enough), usable);
     rxn__kir_set(b, path->settled, 0, good);
     rxn__kir_if(b, kir_not(b, good));
@@ -391,38 +510,69 @@ sum_series(Path *path, const PathWait *wait, const KirValue *first, KirValue siz
             path_set(path, path->tail, c, tail[c]);
     good = last ? kir_and(b, kir_le(b, last, enough), usable) : usable;
     rxn__kir_set(b, path->settled, 0, good);
+    cross_unsettled(path, wait, set, good);
     rxn__kir_close(b);
 }
 
-/* Whether f32 holds what the step computes with. */
-static KirValue
-find_usable(Path *path, const PathWait *wait, KirValue size, KirValue first)
+/* Notes the scale for f, given |h|². A power of two near UNIT/|h|: half of the exponent's negative. (127 is the exponent
+ * of 1; 23 bits are below it.) */
+static void
+set_scale(Path *path, u32 set, KirValue square)
 {
     KirBuilder *b = path->tape->frame->builder;
-    KirValue held = kir_and(b, kir_ge(b, size, f32(path, LEAST_SINGLE * PATH_LIFT)),
-                            kir_le(b, size, f32(path, MOST_SINGLE * PATH_LIFT)));
-    held = kir_or(b, held, kir_eq(b, size, f32(path, 0)));
-    held = kir_and(b, held, kir_ge(b, wait->length_single, f32(path, SHORTEST_SINGLE)));
-    if (!first)
-        return held;
-    KirValue stiff = kir_mul(b, first, kir_mul(b, wait->sigma, f32(path, 1 / MOST_STIFF)));
-    return kir_and(b, held, kir_le(b, stiff, size));
+    square = kir_select(b, kir_eq(b, square, f32(path, 0)), f32(path, 1), square);
+    KirValue held = kir_and(b, kir_ge(b, square, f32(path, LEAST_SQUARE)),
+                            kir_le(b, square, f32(path, MOST_SQUARE)));
+    const u32 one = 127u << 23;
+    KirValue half = kir_shr(b, kir_bits(b, KIR_U32, square), rxn__kir_const(b, KIR_U32, 1));
+    KirValue exponent =
+        kir_sub(b, rxn__kir_const(b, KIR_U32, one + one / 2 + (UNIT_EXPONENT << 23)), half);
+    exponent = kir_and(b, exponent, rxn__kir_const(b, KIR_U32, 255u << 23));
+    KirValue back = kir_sub(b, rxn__kir_const(b, KIR_U32, 2 * one), exponent);
+    path_set(path, path->scale, set, kir_bits(b, KIR_F32, exponent));
+    path_set(path, path->back, set, kir_select(b, held, kir_bits(b, KIR_F32, back), f32(path, 0)));
 }
 
-/* ret += Σ_j (v_c · ∇a_j) worth of ν_j. */
-static void
-add_flow(Path *path, const KirValue *along, const KirValue *worth, KirValue *ret)
+/* |h|², in f32; the largest is kept. */
+static KirValue
+find_square(Path *path, u32 set)
 {
     KirBuilder *b = path->tape->frame->builder;
-    u32 n = path->coordinates, reactions = path->tape->frame->network->reaction_count;
-    for (u32 j = 0; j < reactions; j++)
-        for (u32 c = 0; c < n; c++) {
-            const PathReaction *reaction = &path->reactions[j];
-            KirValue slope = along[(size_t)j * n + c];
-            if (slope && reaction->sign < 0)
-                slope = kir_neg(b, slope);
-            ret[c] = plus_product(path, ret[c], slope, worth[reaction->worth]);
-        }
+    u32 n = path->coordinates;
+    KirValue *adjoint = new_vector(path);
+    for (u32 c = 0; c < n; c++)
+        adjoint[c] = path_get(path, path->adjoint, set * n + c);
+    KirValue square = kir_cast(b, KIR_F32, add_squares(path, 0, adjoint));
+    KirValue largest = rxn__kir_get(b, path->largest, 0);
+    KirValue held = kir_le(b, square, f32(path, MOST_SQUARE));
+    rxn__kir_set(b, path->largest, 0, kir_select(b, held, kir_max(b, square, largest), largest));
+    return square;
+}
+
+void
+rxn__path_size(Path *path, u32 set)
+{
+    if (path->coordinates > 1)
+        set_scale(path, set, find_square(path, set));
+}
+
+/* Whether f, of which `square` is the square, is small enough where it is stiff. */
+static KirValue
+is_soft(Path *path, const PathWait *wait, KirValue square)
+{
+    KirBuilder *b = path->tape->frame->builder;
+    KirValue stiff = kir_mul(b, square, kir_mul(b, wait->sigma, wait->sigma));
+    return kir_le(b, stiff, f32(path, MOST_STIFF * UNIT * MOST_STIFF * UNIT));
+}
+
+/* ret += Σ over change vectors of flow times their worth. */
+static void
+add_flow(Path *path, const KirValue *flow, const KirValue *worth, KirValue *ret)
+{
+    u32 n = path->coordinates;
+    for (u32 w = 0; w < path->worths; w++)
+        for (u32 c = 0; c < n; c++)
+            ret[c] = plus_product(path, ret[c], flow[(size_t)c * path->worths + w], worth[w]);
 }
 
 static void
@@ -447,7 +597,7 @@ cross_line(Path *path, const PathWait *wait, u32 set)
     path_set(path, path->adjoint, set, there);
     KirValue area = kir_mul(b, mean, wait->length);
     find_worths(path, KIR_F64, NULL, &area, worth);
-    add_gradient(path, wait->source, worth, set);
+    add_gradient(path, worth, set);
 }
 
 void
@@ -460,50 +610,46 @@ rxn__path_cross(Path *path, const PathWait *wait, u32 set)
         cross_line(path, wait, set);
         return;
     }
-    KirValue *adjoint = new_vector(path), *force = new_vector(path), *single = new_vector(path);
-    KirValue *first = new_vector(path), *rest = new_vector(path);
+    KirValue *adjoint = new_vector(path), *force = new_vector(path), *first = new_vector(path);
+    KirValue *rest = new_vector(path), *single = new_vector(path);
     KirValue *worth = NEW_ARRAY(frame->arena, KirValue, path->worths + 1);
     KirValue *more = NEW_ARRAY(frame->arena, KirValue, path->worths + 1);
-    for (u32 c = 0; c < n; c++) {
+    for (u32 c = 0; c < n; c++)
         adjoint[c] = path_get(path, path->adjoint, set * n + c);
-        single[c] = kir_cast(b, KIR_F32, adjoint[c]);
-    }
-    KirValue size = size_of(path, single), whole = size;
     find_forces(path, wait->force, set, force);
     for (u32 c = 0; c < n; c++) {
-        force[c] = force[c] ? kir_mul(b, wait->length, force[c]) : 0;
         first[c] = force[c];
-        single[c] = force[c] ? kir_cast(b, KIR_F32, force[c]) : 0;
+        force[c] = force[c] ? kir_mul(b, wait->length, force[c]) : 0;
     }
     /* What integrands force on h does not make it larger than t g, nor than t g/σ where it is lost at σ. */
-    KirValue forced = size_of(path, single);
-    if (forced)
-        whole = kir_fma(b, forced, kir_min(b, wait->inverse, f32(path, 1)), size);
+    KirValue forced = add_squares(path, 0, force);
+    if (forced) {
+        KirValue reach = kir_min(b, wait->inverse, f32(path, 1));
+        forced = kir_mul(b, kir_cast(b, KIR_F32, forced), kir_mul(b, reach, reach));
+        set_scale(path, set, kir_add(b, find_square(path, set), forced));
+    }
+    KirValue scale = kir_mul(b, path_get(path, path->scale, set), wait->length_single);
+    KirValue back = kir_mul(b, path_get(path, path->back, set), wait->length_single);
+    KirValue usable = kir_ge(b, back, f32(path, LEAST_BACK));
     find_worths(path, KIR_F64, NULL, adjoint, worth);
-    for (u32 w = 0; w < path->worths; w++)
-        worth[w] = worth[w] ? kir_mul(b, worth[w], wait->length) : 0;
-    add_flow(path, wait->along, worth, first);
+    add_flow(path, wait->flow, worth, first);
     for (u32 c = 0; c < n; c++)
-        single[c] = first[c] ? kir_cast(b, KIR_F32, first[c]) : 0;
-    KirValue usable = find_usable(path, wait, whole, size_of(path, single));
-    KirValue largest = rxn__kir_get(b, path->largest, 0);
-    rxn__kir_set(b, path->largest, 0, kir_select(b, usable, kir_max(b, size, largest), largest));
-    sum_series(path, wait, single, whole, usable);
+        single[c] = first[c] ? kir_mul(b, kir_cast(b, KIR_F32, first[c]), scale) : 0;
+    KirValue steepness = add_squares(path, 0, single);
+    if (steepness)
+        usable = kir_and(b, usable, is_soft(path, wait, steepness));
+    sum_series(path, wait, set, single, usable);
     KirValue settled = rxn__kir_get(b, path->settled, 0);
-    rxn__kir_if(b, kir_not(b, settled));
-    rxn__path_cross_in_parts(path, wait->length, set);
-    rxn__kir_close(b);
 
     /* ∫ ν_j · h; the change of h and of the gradient with it, none where it was crossed in parts. */
     for (u32 c = 0; c < n; c++)
-        rest[c] = plus_product(path, path_get(path, path->tail, c), single[c], f32(path, 0.5));
+        rest[c] = path_get(path, path->tail, c);
     find_worths(path, KIR_F32, NULL, rest, more);
     for (u32 w = 0; w < path->worths; w++)
         if (worth[w]) {
-            KirValue area = kir_mul(b, more[w], wait->length_single);
-            area = kir_cast(b, KIR_F64, kir_select(b, settled, area, f32(path, 0)));
-            KirValue own = kir_select(b, settled, worth[w], f64(path, 0));
-            worth[w] = kir_add(b, own, area);
+            KirValue area = kir_cast(b, KIR_F64, kir_mul(b, more[w], back));
+            area = kir_fma(b, worth[w], wait->length, area);
+            worth[w] = kir_select(b, settled, area, f64(path, 0));
         }
     for (u32 c = 0; c < n; c++) {
         KirValue there = path_get(path, path->adjoint, set * n + c);
@@ -511,10 +657,10 @@ rxn__path_cross(Path *path, const PathWait *wait, u32 set)
             there = kir_add(b, there, kir_select(b, settled, force[c], f64(path, 0)));
         adjoint[c] = there;
     }
-    add_flow(path, wait->along, worth, adjoint);
+    add_flow(path, wait->flow, worth, adjoint);
     for (u32 c = 0; c < n; c++)
         path_set(path, path->adjoint, set * n + c, adjoint[c]);
-    add_gradient(path, wait->source, worth, set);
+    add_gradient(path, worth, set);
 }
 
 /* ---- in parts ---------------------------------------------------------------------------------- */
@@ -615,13 +761,11 @@ rxn__path_cross_in_parts(Path *path, KirValue length, u32 set)
 {
     SsaFrame *frame = path->tape->frame;
     KirBuilder *b = frame->builder;
-    u32 n = path->coordinates, reactions = frame->network->reaction_count;
+    u32 n = path->coordinates;
     u32 integrals = path->tape->recorder.integrals.count;
     size_t squares = (size_t)n * n;
     u32 mark = rxn__lower_mark(&frame->lower);
     KirValue *matrix = rxn__path_lower_all(path, path->slope, squares);
-    KirValue *source =
-        rxn__path_lower_all(path, path->source, (size_t)reactions * path->row.leaves);
     KirValue *slopes = rxn__path_lower_all(
         path, &path->kept[(size_t)path->tape->recorder.columns.count * n], (size_t)integrals * n);
     KirValue *adjoint = new_vector(path), *force = new_vector(path), *area = new_vector(path);
@@ -636,13 +780,14 @@ rxn__path_cross_in_parts(Path *path, KirValue length, u32 set)
         path_set(path, path->cut_area, c, f64(path, 0));
     }
     KirValue largest = rxn__kir_get(b, path->largest_double, 0);
-    rxn__kir_set(b, path->largest_double, 0, kir_max(b, size_of(path, adjoint), largest));
+    KirValue size = kir_sqrt(b, add_squares(path, 0, adjoint));
+    rxn__kir_set(b, path->largest_double, 0, kir_max(b, size, largest));
     cross_parts(path, matrix, force);
     for (u32 c = 0; c < n; c++) {
         path_set(path, path->adjoint, set * n + c, path_get(path, path->cut_adjoint, c));
         area[c] = kir_mul(b, length, path_get(path, path->cut_area, c));
     }
     find_worths(path, KIR_F64, NULL, area, worth);
-    add_gradient(path, source, worth, set);
+    add_gradient(path, worth, set);
     rxn__lower_forget_since(&frame->lower, mark);
 }
