@@ -578,7 +578,9 @@ test_devices(void **state)
         assert_true(value == result.value[0]);
         assert_memory_equal(first, result.gradient, params * sizeof *first);
         rxn__sample_run_free(run);
+        RxnCuda *cuda = fixture.driver.cuda;
         tear_down(&fixture);
+        rxn__cuda_close(cuda); /* may be NULL */
     }
     rxn__samples_close(samples);
     assert_true(ran >= 1);
