@@ -2,7 +2,8 @@
  *
  * With c_k the second derivative of an experiment's loss by what the model says at point k of its data (m_k), the matrix is
  * Σ_k c_k ∇m_k ∇m_kᵀ: for gaussian losses with known sd the Fisher information (R. A. Fisher's scoring; J. Nocedal,
- * S. J. Wright, "Numerical Optimization", 2nd ed., section 10.3).
+ * S. J. Wright, "Numerical Optimization", 2nd ed., section 10.3). An entry of ∇m_k counts by as much of it as is known above its
+ * noise.
  */
 #include <math.h>
 #include <string.h>
@@ -215,6 +216,7 @@ evaluate_exactly(FitPart *part)
     part->value = gradient.value;
     part->value_se = NEW_ARRAY(&part->scratch, double, (size_t)grad->output_count + 1);
     part->gradient = gradient.gradient;
+    part->slope_sd = NULL;
     memset(part->se_room, 0, grad->request.wrt_count * sizeof(double));
     part->se = part->se_room;
     part->noise2 = 0;
@@ -234,6 +236,8 @@ evaluate_ensemble(FitPart *part, u64 seed, u64 trajectories)
     part->value = result->value;
     part->value_se = result->value_se;
     part->gradient = result->gradient;
+    part->slope_sd = trajectories > 1 ? result->sd : NULL;
+    part->slope_rows = (double)trajectories;
     part->se = part->se_room;
     part->noise2 = 0;
     for (u32 p = 0; p < part->grad.request.wrt_count; p++) {
@@ -322,6 +326,19 @@ rxn__fit_penalty(FitRun *fit, const double *parameters, double *gradient, double
     return rxn__expr_evaluate(fit->network, fit->penalty, &at);
 }
 
+/* How much of a derivative is known: its square by its square and that of its error. Noise would count as steepness
+ * otherwise, most of all where derivatives have a heavy tail, and steps would be too short. */
+static double
+known(const FitPart *part, u32 point, u32 parameter)
+{
+    size_t at = (size_t)(1 + point) * part->grad.request.wrt_count + parameter;
+    if (!part->slope_sd)
+        return 1;
+    double square = part->gradient[at] * part->gradient[at];
+    double noise = part->slope_sd[at] * part->slope_sd[at] / part->slope_rows;
+    return square > 0 ? square / (square + noise) : 0;
+}
+
 static void
 add_curvature(FitRun *fit, const FitPart *part)
 {
@@ -331,7 +348,7 @@ add_curvature(FitRun *fit, const FitPart *part)
         for (u32 i = 0; i < own; i++)
             for (u32 j = 0; j < own; j++)
                 fit->curvature[(size_t)part->place[i] * n + part->place[j]] +=
-                    part->weights[k] * slope[i] * slope[j];
+                    part->weights[k] * known(part, k, i) * slope[i] * known(part, k, j) * slope[j];
     }
 }
 
