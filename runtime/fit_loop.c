@@ -163,6 +163,7 @@ refresh(RxnFit *fit, const double *parameters, uint64_t step)
     RxnFitQuery query = {.parameters = parameters,
                          .seed = seed_of_step(fit, RXN_FIT_PILOT, step),
                          .step = step,
+                         .trial = !fit->counts.main,
                          .trajectories = fit->options.most_trajectories};
     return fit->problem.refresh(fit->problem.context, &query);
 }
@@ -364,9 +365,10 @@ static RxnFitEnding
 ending_of_answer(RxnFit *fit, RxnFitAnswer answer)
 {
     fit->failed = answer == RXN_FIT_FAILED;
-    return answer == RXN_FIT_CANCELLED ? RXN_FIT_INTERRUPTED
-           : answer == RXN_FIT_FAILED  ? RXN_FIT_FAULT
-                                       : RXN_FIT_RUNNING;
+    return answer == RXN_FIT_CANCELLED  ? RXN_FIT_INTERRUPTED
+           : answer == RXN_FIT_FAILED   ? RXN_FIT_FAULT
+           : answer == RXN_FIT_UNUSABLE ? RXN_FIT_NOT_FINITE
+                                        : RXN_FIT_RUNNING;
 }
 
 static RxnFitEnding
@@ -384,7 +386,8 @@ one_step(RxnFit *fit)
                          .seed = seed_of_step(fit, RXN_FIT_STEP, counts->step),
                          .step = counts->step,
                          .trajectories = counts->trajectories,
-                         .curvature = fit->newton != NULL};
+                         .curvature = fit->newton != NULL,
+                         .trial = !counts->main};
     RxnFitEvaluation evaluation = {0};
     RxnFitAnswer answer = refresh_where_due(fit);
     if (answer == RXN_FIT_DONE)
@@ -464,7 +467,7 @@ next_phase(RxnFit *fit, RxnFitEnding ending)
             if (fit->start_loss[s] < fit->start_loss[counts->start])
                 counts->start = s;
         if (!isfinite(fit->start_loss[counts->start])) {
-            snprintf(fit->why, sizeof fit->why, "the loss is finite at none of the starts");
+            snprintf(fit->why, sizeof fit->why, "none of the starts has a finite loss");
             return RXN_FIT_NOT_FINITE;
         }
         memcpy(fit->origin, fit->start_point + counts->start * n, n * sizeof(double));

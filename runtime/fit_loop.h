@@ -53,6 +53,7 @@ typedef struct RxnFitQuery {
     uint64_t step;         /* in its fit: which batch */
     uint64_t trajectories; /* of each experiment, or of each sample */
     bool curvature;        /* the Gauss–Newton matrix is wanted */
+    bool trial;            /* of a short fit of multi-start, which may come to nothing */
 } RxnFitQuery;
 
 typedef struct RxnFitEvaluation {
@@ -67,7 +68,8 @@ typedef struct RxnFitEvaluation {
 typedef enum RxnFitAnswer {
     RXN_FIT_DONE,
     RXN_FIT_CANCELLED,
-    RXN_FIT_FAILED, /* whoever evaluates has said why */
+    RXN_FIT_UNUSABLE, /* nothing can be simulated there: the end of a trial, and of nothing else */
+    RXN_FIT_FAILED,   /* whoever evaluates has said why */
 } RxnFitAnswer;
 
 typedef struct RxnFitProblem {

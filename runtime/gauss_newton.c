@@ -38,7 +38,7 @@ struct RxnGaussNewton {
     Progress now;
     double *trial, *base, *gradient, *mean; /* [count]; base: the last point that counted */
     double *before;                         /* [count]: the gradient where the last step began */
-    double *curvature, *mean_curvature;     /* [count][count] */
+    double *curvature;                      /* [count][count], at the base */
     double *low, *high;                     /* [count] */
     double *matrix, *step, *inverse;        /* scratch */
     double *storage;
@@ -79,7 +79,7 @@ rxn__gauss_newton_new(const RxnGaussNewtonOptions *options, size_t count, const 
     if (!newton)
         return NULL;
     size_t square = count * count;
-    newton->storage = calloc(8 * count + 4 * square, sizeof(double));
+    newton->storage = calloc(8 * count + 3 * square, sizeof(double));
     if (!newton->storage) {
         free(newton);
         return NULL;
@@ -87,8 +87,7 @@ rxn__gauss_newton_new(const RxnGaussNewtonOptions *options, size_t count, const 
     double *at = newton->storage;
     double **vectors[] = {&newton->trial,  &newton->base, &newton->gradient, &newton->mean,
                           &newton->before, &newton->low,  &newton->high,     &newton->step};
-    double **squares[] = {&newton->curvature, &newton->mean_curvature, &newton->matrix,
-                          &newton->inverse};
+    double **squares[] = {&newton->curvature, &newton->matrix, &newton->inverse};
     for (size_t k = 0; k < sizeof vectors / sizeof *vectors; k++, at += count)
         *vectors[k] = at;
     for (size_t k = 0; k < sizeof squares / sizeof *squares; k++, at += square)
@@ -135,18 +134,19 @@ rxn__gauss_newton_point(const RxnGaussNewton *newton, uint64_t *ret_averaged)
 
 /* A coordinate that nothing depends on, or that lies at a bound and is drawn beyond it, stays where it is. */
 static bool
-is_held(const RxnGaussNewton *newton, const double *curvature, size_t i)
+is_held(const RxnGaussNewton *newton, size_t i)
 {
     double g = newton->gradient[i], x = newton->base[i];
-    if (curvature[i * newton->count + i] <= 0 && g == 0)
+    if (newton->curvature[i * newton->count + i] <= 0 && g == 0)
         return true;
     return (x <= newton->low[i] && g > 0) || (x >= newton->high[i] && g < 0);
 }
 
 /* Factor of curvature + damping diag(curvature), into matrix; rows of what is held are those of 1. */
 static bool
-factor(RxnGaussNewton *newton, const double *curvature, double damping)
+factor(RxnGaussNewton *newton, double damping)
 {
+    const double *curvature = newton->curvature;
     size_t n = newton->count;
     double largest = 0;
     for (size_t i = 0; i < n; i++)
@@ -154,9 +154,9 @@ factor(RxnGaussNewton *newton, const double *curvature, double damping)
     if (!(largest > 0))
         return false;
     for (size_t i = 0; i < n; i++) {
-        bool held = is_held(newton, curvature, i);
+        bool held = is_held(newton, i);
         for (size_t j = 0; j < n; j++) {
-            bool apart = held || is_held(newton, curvature, j);
+            bool apart = held || is_held(newton, j);
             newton->matrix[i * n + j] = apart ? 0 : curvature[i * n + j];
         }
         /* A direction that the matrix does not know gets a share of the largest one. */
@@ -169,15 +169,15 @@ factor(RxnGaussNewton *newton, const double *curvature, double damping)
 /* step := -gain (curvature + damping diag)⁻¹ gradient, with as much more damping as it takes; false: the gradient is
  * zero. */
 static bool
-solve(RxnGaussNewton *newton, const double *curvature, double gain)
+solve(RxnGaussNewton *newton, double gain)
 {
     size_t n = newton->count;
     bool any = false;
-    for (double damping = newton->now.damping; !factor(newton, curvature, damping); damping *= 10)
+    for (double damping = newton->now.damping; !factor(newton, damping); damping *= 10)
         if (damping > most_damping)
             return false;
     for (size_t i = 0; i < n; i++) {
-        bool held = is_held(newton, curvature, i);
+        bool held = is_held(newton, i);
         newton->step[i] = held ? 0 : -gain * newton->gradient[i];
         any |= newton->step[i] != 0;
     }
@@ -282,15 +282,15 @@ static bool
 is_down_to_noise(RxnGaussNewton *newton, const RxnGaussNewtonFacts *facts, double times, bool first)
 {
     size_t n = newton->count;
-    if (!facts->gradient_se || !factor(newton, newton->curvature, least_damping))
+    if (!facts->gradient_se || !factor(newton, least_damping))
         return false;
     rxn__cholesky_inverse(n, newton->matrix, newton->inverse);
     double decrement = 0, noise = 0, product = 0;
     for (size_t i = 0; i < n; i++) {
-        if (is_held(newton, newton->curvature, i))
+        if (is_held(newton, i))
             continue;
         for (size_t j = 0; j < n; j++) {
-            if (is_held(newton, newton->curvature, j))
+            if (is_held(newton, j))
                 continue;
             double part = facts->gradient[i] * newton->inverse[i * n + j];
             decrement += part * facts->gradient[j];
@@ -305,22 +305,21 @@ is_down_to_noise(RxnGaussNewton *newton, const RxnGaussNewtonFacts *facts, doubl
  * seldom that the end was not reached after all. */
 static const double noise_alone = 4, too_much_for_noise = 30;
 
-/* One more matrix and one more point for the means; then the next step with the falling gain. The point where this
- * begins is not of the mean: the first step, which is a whole one, takes off what it was away. */
+/* One more point for the mean; then the next step with the falling gain. The point where this begins is not of the mean:
+ * the first step, which is a whole one, takes off what it was away. The matrix is that of the same trajectories as the gradient, not a
+ * mean of matrices: where a derivative is far off, both are, and the step, a projection on what that derivative says, is not. */
 static void
 step_averaged(RxnGaussNewton *newton, double weight)
 {
     Progress *now = &newton->now;
     size_t n = newton->count;
     double k = ++now->gain_steps;
-    for (size_t i = 0; i < n * n; i++)
-        newton->mean_curvature[i] += (newton->curvature[i] - newton->mean_curvature[i]) / k;
     now->last_weight = weight;
     now->mean_weight += k > 1 ? weight : 0;
     for (size_t i = 0; i < n && k > 1; i++)
         newton->mean[i] += (newton->base[i] - newton->mean[i]) * (weight / now->mean_weight);
     now->damping = least_damping;
-    if (solve(newton, newton->mean_curvature, pow(k, -newton->options.power)))
+    if (solve(newton, pow(k, -newton->options.power)))
         set_trial(newton);
 }
 
@@ -328,7 +327,7 @@ static void
 step_on(RxnGaussNewton *newton)
 {
     Progress *now = &newton->now;
-    if (!solve(newton, newton->curvature, 1)) {
+    if (!solve(newton, 1)) {
         now->ended = 3;
         return;
     }
@@ -387,14 +386,14 @@ rxn__gauss_newton_state(const RxnGaussNewton *newton)
 
 /* ---- saving ------------------------------------------------------------------------------------ */
 
-/* Format, count, progress, then trial, base, gradient, mean, before, and the two matrices. */
+/* Format, count, progress, then trial, base, gradient, mean, before, and the matrix. */
 enum { HEADER = 2 + PROGRESS };
-static const double saved_format = 1;
+static const double saved_format = 2;
 
 size_t
 rxn__gauss_newton_saved_size(const RxnGaussNewton *newton)
 {
-    return HEADER + 5 * newton->count + 2 * newton->count * newton->count;
+    return HEADER + 5 * newton->count + newton->count * newton->count;
 }
 
 void
@@ -410,7 +409,6 @@ rxn__gauss_newton_save(const RxnGaussNewton *newton, double *ret_numbers)
     for (size_t k = 0; k < 5; k++, at += n)
         memcpy(at, vectors[k], n * sizeof(double));
     memcpy(at, newton->curvature, n * n * sizeof(double));
-    memcpy(at + n * n, newton->mean_curvature, n * n * sizeof(double));
 }
 
 bool
@@ -434,6 +432,5 @@ rxn__gauss_newton_restore(RxnGaussNewton *newton, const double *numbers, size_t 
     for (size_t k = 0; k < 5; k++, at += n)
         memcpy(vectors[k], at, n * sizeof(double));
     memcpy(newton->curvature, at, n * n * sizeof(double));
-    memcpy(newton->mean_curvature, at + n * n, n * n * sizeof(double));
     return true;
 }

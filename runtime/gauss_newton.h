@@ -8,8 +8,8 @@
  *            parameter in Marquardt's method", IMM-REP-1999-05, eq. 2.4).
  *   noisy    Every evaluation has random numbers of its own. Far from the minimum a step counts unless the loss
  *            rose by more than its noise explains. Once the Newton decrement gᵀH⁻¹g is no more than what noise makes of it,
- *            and a step has gone too far, steps are d = -k^-power H̄⁻¹ g, k = 1, 2, …, H̄ the mean of the matrices since (stochastic
- *            approximation: H. Robbins, S. Monro, Ann. Math. Stat. 22 (1951) 400), and the point is the mean of all
+ *            and a step has gone too far, steps are d = -k^-power H⁻¹ g, k = 1, 2, … (stochastic approximation:
+ *            H. Robbins, S. Monro, Ann. Math. Stat. 22 (1951) 400), and the point is the mean of all
  *            points since, which has the least variance that there is, however the gain falls (B. T. Polyak, A. B.
  *            Juditsky, SIAM J. Control Optim. 30 (1992) 838, theorem 1).
  *

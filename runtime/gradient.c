@@ -36,6 +36,8 @@ struct RxnGradient {
     double *all_value, *all_controlled, *all_c;
     double *value_squares, *plain_squares; /* [outputs] */
     double *squares;                       /* [outputs][targets]: of the influences */
+    /* [sets][targets], where derivatives are attenuated: squares of c about its batch's mean; k of its mean */
+    double *c_squares, *known;
     double *diagnostics;
 
     double *c;              /* [sets][leaves] of one row */
@@ -125,6 +127,10 @@ make_room(RxnGradient *g)
     g->value_squares = numbers(g, outputs);
     g->plain_squares = numbers(g, outputs);
     g->squares = numbers(g, outputs * targets);
+    if (spec->attenuated) {
+        g->c_squares = numbers(g, sets * targets);
+        g->known = numbers(g, sets * targets);
+    }
     g->diagnostics = numbers(g, layout->diagnostics);
     g->c = numbers(g, sets * (layout->one_leaf ? 1 : layout->leaves));
     g->mapped = g->by_leaf ? g->c : numbers(g, sets * targets);
@@ -260,6 +266,14 @@ batch_values(RxnGradient *g)
 }
 
 static void
+add_contribution(RxnGradient *g, size_t cell, double c)
+{
+    g->mean_c[cell] += c;
+    if (g->c_squares)
+        g->c_squares[cell] += c * c;
+}
+
+static void
 batch_contributions(RxnGradient *g)
 {
     const RxnGradientLayout *layout = &g->spec.layout;
@@ -271,15 +285,18 @@ batch_contributions(RxnGradient *g)
         if (layout->one_leaf) {
             uint64_t leaf = k % g->unit;
             for (uint32_t i = 0; i < g->sets; i++)
-                g->mean_c[i * (size_t)g->targets + leaf] += g->c[i];
+                add_contribution(g, i * (size_t)g->targets + leaf, g->c[i]);
         } else {
             for (size_t cell = 0; cell < cells; cell++)
-                g->mean_c[cell] += g->mapped[cell];
+                add_contribution(g, cell, g->mapped[cell]);
         }
     }
     double served = (double)(g->wanted / g->unit);
-    for (size_t cell = 0; cell < cells; cell++)
+    for (size_t cell = 0; cell < cells; cell++) {
         g->mean_c[cell] /= served;
+        if (g->c_squares)
+            g->c_squares[cell] -= served * g->mean_c[cell] * g->mean_c[cell];
+    }
 }
 
 /* mean of all += (mean of batch - mean of all) * its share: the same number stays what it is. */
@@ -288,6 +305,26 @@ merge(double *all, const double *batch, size_t count, double share)
 {
     for (size_t k = 0; k < count; k++)
         all[k] += (batch[k] - all[k]) * share;
+}
+
+/* Of the batches so far, the present one among them. */
+static void
+find_known(RxnGradient *g)
+{
+    double served = (double)((g->done + g->wanted) / g->unit);
+    double freedom = served - (double)(g->batch + 1);
+    size_t cells = (size_t)g->sets * g->targets;
+    for (size_t cell = 0; g->known && cell < cells; cell++) {
+        double square = g->all_c[cell] * g->all_c[cell];
+        double noise = freedom > 0 ? fmax(g->c_squares[cell], 0) / freedom / served : 0;
+        g->known[cell] = square > 0 ? square * square / (square * square + 16 * noise * noise) : 0;
+    }
+}
+
+static double
+known(const RxnGradient *g, size_t cell)
+{
+    return g->known ? g->known[cell] : 1;
 }
 
 static void
@@ -308,9 +345,11 @@ find_slopes(RxnGradient *g, const RxnOutput *output)
     for (uint32_t e = 0; e < output->second_count; e++) {
         uint32_t i = output->second[e].a, j = output->second[e].b;
         g->is_sloped[j] = true;
-        for (uint32_t t = 0; t < g->targets; t++)
+        for (uint32_t t = 0; t < g->targets; t++) {
+            size_t cell = (size_t)i * g->targets + t;
             g->slope[(size_t)t * functionals + j] +=
-                g->values.second[e] * g->all_c[(size_t)i * g->targets + t];
+                g->values.second[e] * known(g, cell) * g->all_c[cell];
+        }
     }
     for (uint32_t e = 0; e < output->mixed_count; e++) {
         uint32_t p = output->mixed[e].a, j = output->mixed[e].b;
@@ -360,7 +399,8 @@ add_influence(RxnGradient *g, const Parts *parts, uint64_t row, bool has_slope, 
         for (uint32_t e = 0; serves && e < parts->count; e++) {
             size_t cell = (size_t)parts->sets[e] * g->targets + t;
             double c = layout->one_leaf ? g->c[parts->sets[e]] : g->mapped[cell];
-            influence += parts->factors[e] * (c - g->mean_c[cell]);
+            double k = known(g, cell);
+            influence += parts->factors[e] * k * (5 - 4 * k) * (c - g->mean_c[cell]);
         }
         /* Means of F are over the trajectories of all leaves, so each counts less there. */
         if (has_slope)
@@ -423,6 +463,7 @@ finish_batch(RxnGradient *g)
     merge(g->all_value, g->mean_value, layout->functionals, share);
     merge(g->all_controlled, g->mean_controlled, layout->functionals, share);
     merge(g->all_c, g->mean_c, (size_t)g->sets * g->targets, share);
+    find_known(g);
     batch_influences(g);
     batch_diagnostics(g);
     g->done += g->wanted;
@@ -475,8 +516,10 @@ carry_over(RxnGradient *g, uint32_t number, double *gradient, double *sd, const 
             }
         }
         double sum = 0;
-        for (uint32_t e = 0; e < parts.count; e++)
-            sum += parts.factors[e] * g->all_c[(size_t)parts.sets[e] * g->targets + target];
+        for (uint32_t e = 0; e < parts.count; e++) {
+            size_t cell = (size_t)parts.sets[e] * g->targets + target;
+            sum += parts.factors[e] * known(g, cell) * g->all_c[cell];
+        }
         gradient[p] = weight * sum;
         sd[p] = freedom > 0 ? fabs(weight) * sqrt(squares[target] / freedom) : NAN;
     }

@@ -14,6 +14,13 @@
  * the last for an output that depends on the parameter itself. Rows may have D of whole outputs instead (by_output,
  * for outputs that are sums of multiples of expectations): the derivative is then its mean.
  *
+ * Where they are `attenuated`, every mean(c) above counts by as much of it as is known above its noise,
+ *
+ *   mean(c) k,   k = t⁴ / (t⁴ + 16),   t = mean(c) / se,   influence of c on it: k (5 - 4 k) (c - mean c),   se taken as given:
+ *
+ * one half at two standard errors, next to nothing at one (which is what a single trajectory that outweighs all others
+ * makes), all of it at ten. For steps of Gauss–Newton, whose matrix and gradient would be lost to a few derivatives with heavy tails.
+ *
  * Memory is bounded: rows are kept in batches, each centred by itself (which leaves the estimate
  * unbiased). A batch is a function of the row's size and n alone, and rows come in order, so that the
  * result is the same to the last bit for every number of threads.
@@ -72,6 +79,7 @@ typedef struct RxnGradientSpec {
     void (*linearize)(void *context, uint32_t output, const double *means, RxnOutputValues *values);
     void *linearize_context;
     uint64_t trajectories; /* n; a one_leaf kernel runs n for each leaf */
+    bool attenuated;       /* see above; not with by_output */
     size_t batch_bytes;    /* most that the rows of a batch take; 0: 256 MiB */
 } RxnGradientSpec;
 

@@ -244,6 +244,9 @@ void rxn__note(Diagnostics *diagnostics, Span span, const char *format, ...) RXN
  * several lines is underlined to the end of its first. */
 void rxn__diagnostics_render(const Diagnostics *diagnostics, Text *out);
 
+/* Errors since entry `first` of the list become warnings: what they ended was not all there is. */
+void rxn__diagnostics_soften(Diagnostics *diagnostics, u32 first);
+
 /* A name fit for a message: control bytes as \xNN, cut at 60 bytes with "...". */
 const char *rxn__shown(Arena *arena, const char *text, size_t length);
 

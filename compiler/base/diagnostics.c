@@ -95,6 +95,17 @@ rxn__note(Diagnostics *diagnostics, Span span, const char *format, ...)
     va_end(args);
 }
 
+void
+rxn__diagnostics_soften(Diagnostics *diagnostics, u32 first)
+{
+    for (u32 i = first; i < diagnostics->list.count; i++)
+        if (diagnostics->list.items[i].kind == DIAGNOSTIC_ERROR) {
+            diagnostics->list.items[i].kind = DIAGNOSTIC_WARNING;
+            diagnostics->error_count--;
+            diagnostics->warning_count++;
+        }
+}
+
 u32
 rxn__utf8_length(const char *text, size_t available)
 {

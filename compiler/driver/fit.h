@@ -53,8 +53,6 @@ typedef struct FitPart {
     const double *value, *value_se; /* [outputs] */
     const double *gradient;         /* [outputs][wrt_count], of samples [wrt_count]; or NULL */
     const double *se;               /* [wrt_count], of the loss; NULL: not known one by one */
-    const double *slope_sd;         /* as gradient, of one trajectory; NULL: there is no noise */
-    double slope_rows;
     double noise2;
     double *se_room;
     double *weights; /* [points]: their curvature; NaN: not to be had */

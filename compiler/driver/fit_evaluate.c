@@ -2,8 +2,9 @@
  *
  * With c_k the second derivative of an experiment's loss by what the model says at point k of its data (m_k), the matrix is
  * Σ_k c_k ∇m_k ∇m_kᵀ: for gaussian losses with known sd the Fisher information (R. A. Fisher's scoring; J. Nocedal,
- * S. J. Wright, "Numerical Optimization", 2nd ed., section 10.3). An entry of ∇m_k counts by as much of it as is known above its
- * noise.
+ * S. J. Wright, "Numerical Optimization", 2nd ed., section 10.3). For Gauss–Newton both ∇m_k and the gradient are made of derivatives that count by what is
+ * known of them above their noise (`attenuated`, runtime/gradient.h): noise would count as steepness otherwise, most of all
+ * where derivatives have a heavy tail, and steps would be too short.
  */
 #include <math.h>
 #include <string.h>
@@ -216,7 +217,6 @@ evaluate_exactly(FitPart *part)
     part->value = gradient.value;
     part->value_se = NEW_ARRAY(&part->scratch, double, (size_t)grad->output_count + 1);
     part->gradient = gradient.gradient;
-    part->slope_sd = NULL;
     memset(part->se_room, 0, grad->request.wrt_count * sizeof(double));
     part->se = part->se_room;
     part->noise2 = 0;
@@ -225,9 +225,13 @@ evaluate_exactly(FitPart *part)
 }
 
 static RxnStatus
-evaluate_ensemble(FitPart *part, u64 seed, u64 trajectories)
+evaluate_ensemble(FitPart *part, const RxnFitQuery *query, u64 seed)
 {
-    GradEvaluation evaluation = {.seed = seed, .trajectories = trajectories};
+    const u64 trajectories = query->trajectories;
+    GradEvaluation evaluation = {.seed = seed,
+                                 .trajectories = trajectories,
+                                 .attenuated =
+                                     query->curvature && !part->fit->loop_options.common_noise};
     RxnStatus status = rxn__grad_runner_evaluate(&part->runner, &evaluation);
     part->not_finite = evaluation.not_finite;
     if (status != RXN_OK)
@@ -236,8 +240,6 @@ evaluate_ensemble(FitPart *part, u64 seed, u64 trajectories)
     part->value = result->value;
     part->value_se = result->value_se;
     part->gradient = result->gradient;
-    part->slope_sd = trajectories > 1 ? result->sd : NULL;
-    part->slope_rows = (double)trajectories;
     part->se = part->se_room;
     part->noise2 = 0;
     for (u32 p = 0; p < part->grad.request.wrt_count; p++) {
@@ -270,6 +272,7 @@ evaluate_samples(FitPart *part, const RxnFitQuery *query, u64 seed, bool all_row
     part->gradient = result.gradient;
     part->se = NULL;
     part->noise2 = result.gradient_norm2_noise;
+    part->not_finite = result.not_finite;
     part->trajectories = result.trajectories;
     part->events = result.events;
     return RXN_OK;
@@ -298,8 +301,7 @@ rxn__fit_part_evaluate(FitPart *part, const RxnFitQuery *query, bool all_rows)
     set_parameters(part, query->parameters);
     if (part->sampled)
         return evaluate_samples(part, query, seed, all_rows);
-    RxnStatus status =
-        part->exact ? evaluate_exactly(part) : evaluate_ensemble(part, seed, query->trajectories);
+    RxnStatus status = part->exact ? evaluate_exactly(part) : evaluate_ensemble(part, query, seed);
     if (status == RXN_OK && !part->validation && !part->request.measures)
         weigh_points(part);
     return status;
@@ -326,19 +328,6 @@ rxn__fit_penalty(FitRun *fit, const double *parameters, double *gradient, double
     return rxn__expr_evaluate(fit->network, fit->penalty, &at);
 }
 
-/* How much of a derivative is known: its square by its square and that of its error. Noise would count as steepness
- * otherwise, most of all where derivatives have a heavy tail, and steps would be too short. */
-static double
-known(const FitPart *part, u32 point, u32 parameter)
-{
-    size_t at = (size_t)(1 + point) * part->grad.request.wrt_count + parameter;
-    if (!part->slope_sd)
-        return 1;
-    double square = part->gradient[at] * part->gradient[at];
-    double noise = part->slope_sd[at] * part->slope_sd[at] / part->slope_rows;
-    return square > 0 ? square / (square + noise) : 0;
-}
-
 static void
 add_curvature(FitRun *fit, const FitPart *part)
 {
@@ -348,16 +337,25 @@ add_curvature(FitRun *fit, const FitPart *part)
         for (u32 i = 0; i < own; i++)
             for (u32 j = 0; j < own; j++)
                 fit->curvature[(size_t)part->place[i] * n + part->place[j]] +=
-                    part->weights[k] * known(part, k, i) * slope[i] * known(part, k, j) * slope[j];
+                    part->weights[k] * slope[i] * slope[j];
     }
 }
 
+/* What could not be simulated in a trial is warned of: the others go on. `said`: diagnostics before. */
 static RxnFitAnswer
-answer_of(RxnStatus status)
+answer_of(FitRun *fit, const RxnFitQuery *query, u32 said)
 {
-    return status == RXN_OK          ? RXN_FIT_DONE
-           : status == RXN_CANCELLED ? RXN_FIT_CANCELLED
-                                     : RXN_FIT_FAILED;
+    Diagnostics *diagnostics = &fit->driver->session.diagnostics;
+    if (fit->status == RXN_OK)
+        return RXN_FIT_DONE;
+    if (fit->status == RXN_CANCELLED)
+        return RXN_FIT_CANCELLED;
+    if (!query->trial || fit->status != RXN_ERROR_INPUT)
+        return RXN_FIT_FAILED;
+    rxn__diagnostics_soften(diagnostics, said);
+    rxn__driver_note(fit->driver, "one of the starts led there, and ends with it");
+    fit->status = RXN_OK;
+    return RXN_FIT_UNUSABLE;
 }
 
 RxnFitAnswer
@@ -365,6 +363,7 @@ rxn__fit_evaluate(void *context, const RxnFitQuery *query, RxnFitEvaluation *ret
 {
     FitRun *fit = context;
     bool curvature = query->curvature && fit->curvature, has_errors = true;
+    const u32 said = fit->driver->session.diagnostics.list.count;
     double variance = 0;
     *ret = (RxnFitEvaluation){.gradient = fit->gradient};
     memset(fit->gradient, 0, fit->count * sizeof(double));
@@ -375,7 +374,7 @@ rxn__fit_evaluate(void *context, const RxnFitQuery *query, RxnFitEvaluation *ret
         FitPart *part = fit->parts[k];
         fit->status = rxn__fit_part_evaluate(part, query, false);
         if (fit->status != RXN_OK)
-            return answer_of(fit->status);
+            return answer_of(fit, query, said);
         ret->loss += part->value[0];
         variance += part->value_se[0] * part->value_se[0];
         ret->noise2 += part->noise2;
@@ -404,13 +403,14 @@ RxnFitAnswer
 rxn__fit_refresh(void *context, const RxnFitQuery *query)
 {
     FitRun *fit = context;
+    const u32 said = fit->driver->session.diagnostics.list.count;
     for (u32 k = 0; k < fit->trained_count; k++) {
         FitPart *part = fit->parts[k];
         set_parameters(part, query->parameters);
         fit->status = rxn__grad_runner_refresh(
             &part->runner, rxn__fit_seed(query->seed, RXN_FIT_EXPERIMENT, part->number));
         if (fit->status != RXN_OK)
-            return answer_of(fit->status);
+            return answer_of(fit, query, said);
     }
     return RXN_FIT_DONE;
 }
@@ -419,13 +419,14 @@ RxnFitAnswer
 rxn__fit_validate(void *context, const RxnFitQuery *query, double *ret_loss)
 {
     FitRun *fit = context;
+    const u32 said = fit->driver->session.diagnostics.list.count;
     *ret_loss = 0;
     for (u32 k = fit->trained_count; k < fit->part_count; k++) {
         if (!fit->parts[k]->has_loss)
             continue;
         fit->status = rxn__fit_part_evaluate(fit->parts[k], query, true);
         if (fit->status != RXN_OK)
-            return answer_of(fit->status);
+            return answer_of(fit, query, said);
         *ret_loss += fit->parts[k]->value[0];
     }
     return RXN_FIT_DONE;

@@ -179,6 +179,18 @@ choose_optimizer(FitRun *fit)
     return obstacle ? "adam" : "gauss_newton";
 }
 
+/* Far out between two bounds a logit hardly moves its parameter, and a step that a quadratic model finds there goes
+ * anywhere: to Gauss–Newton, which can hold a coordinate where it is, such bounds are walls. */
+static void
+wall_bounds(FitRun *fit)
+{
+    for (u32 k = 0; k < fit->count; k++)
+        if (fit->scales[k].kind == RXN_SCALE_LOG_LOGIT) {
+            fit->scales[k].kind = RXN_SCALE_LOG;
+            fit->scales[k].project = true;
+        }
+}
+
 static bool
 read_optimizer(FitRun *fit, Choice *choice)
 {
@@ -198,6 +210,7 @@ read_optimizer(FitRun *fit, Choice *choice)
         loop->gauss_newton.damping = option(choice, "damping", loop->gauss_newton.damping);
         loop->gauss_newton.power = option(choice, "power", loop->gauss_newton.power);
         loop->gauss_newton.tolerance = option(choice, "tolerance", loop->gauss_newton.tolerance);
+        wall_bounds(fit);
         return true;
     }
     RxnOptimizerKind kind = strcmp(name, "adam") == 0    ? RXN_ADAM

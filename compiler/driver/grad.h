@@ -146,6 +146,7 @@ typedef struct GradRunner {
 typedef struct GradEvaluation {
     u64 seed, trajectories;
     const char *name; /* of what is going on, for an interruption; or NULL */
+    bool attenuated;  /* derivatives count by what is known of them: runtime/gradient.h */
     bool progress;    /* shows how far it is, where standard error is a terminal */
     /* What comes of it: */
     const RxnGradientResult *result; /* until the next evaluation */

@@ -107,6 +107,7 @@ rxn__grad_runner_evaluate(GradRunner *runner, GradEvaluation *evaluation)
         return status;
     rxn__kernel_put(&grad->pipeline, &runner->kept);
     runner->spec.trajectories = evaluation->trajectories;
+    runner->spec.attenuated = evaluation->attenuated && !runner->spec.layout.by_output;
     runner->launch.seed = evaluation->seed;
     runner->reducer = rxn__gradient_new(&runner->spec);
     if (!runner->reducer)

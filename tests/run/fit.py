@@ -270,6 +270,23 @@ def test_multi_start_and_patience(program):
     assert result["steps"] == 12 and result["ended"] == "the loss no longer improves", result["ended"]
 
 
+def test_a_start_that_cannot_be_simulated(program):
+    compiled(program)
+    birth_death_data(program)
+    negative = BIRTH_DEATH.replace("0 -> X @ k", "0 -> X @ k * (40 - k)").replace("0.1 .. 10 fit", "0.1 .. 10")
+    text = program.file("model.rxn", negative.replace("k = 20", "k = 1.5") % "  starts 4\n")
+    out = program.file("fitted.json")
+    done = program.good("fit", text, "-o", out, "--quiet")
+    check_in("warning: ", done.err)
+    check_in("one of the starts led there, and ends with it", done.err)
+    assert "error:" not in done.err, done.err
+    with open(out) as f:
+        assert json.load(f)["complete"]
+    never = program.file("never.rxn", negative.replace("40 - k", "1 - k").replace("k = 20", "k = 1") % "  starts 2\n")
+    done = program.bad(1, "fit", never, "--set", "k=30", "-o", program.file("other.json"), "--quiet")
+    check_in("none of the starts has a finite loss", done.err)
+
+
 EXPERIMENTS = """model experiments
 species X = 0
 param k = 20 in 1 .. 200 fit

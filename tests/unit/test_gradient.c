@@ -152,13 +152,13 @@ contribution(const double *rows, uint64_t n, uint64_t k, int i, int p)
 }
 
 static void
-naive(const double *rows, uint64_t n, Naive *ret)
+naive(const double *rows, uint64_t n, bool attenuated, Naive *ret)
 {
     double first_room[2], second_room[2], direct_room[1], mixed_room[2];
     RxnOutputValues values = {0, first_room, second_room, direct_room, mixed_room};
     double y[FUNCTIONALS] = {0}, f[FUNCTIONALS] = {0};
     double(*c)[FUNCTIONALS][LEAVES] = calloc(n, sizeof *c);
-    double mean[FUNCTIONALS][LEAVES] = {{0}};
+    double mean[FUNCTIONALS][LEAVES] = {{0}}, known[FUNCTIONALS][LEAVES];
     assert_non_null(c);
     for (uint64_t k = 0; k < n; k++)
         for (int i = 0; i < FUNCTIONALS; i++) {
@@ -168,6 +168,14 @@ naive(const double *rows, uint64_t n, Naive *ret)
                 c[k][i][p] = contribution(rows, n, k, i, p);
                 mean[i][p] += c[k][i][p] / (double)n;
             }
+        }
+    for (int i = 0; i < FUNCTIONALS; i++)
+        for (int p = 0; p < LEAVES; p++) {
+            double squares = 0;
+            for (uint64_t k = 0; k < n; k++)
+                squares += (c[k][i][p] - mean[i][p]) * (c[k][i][p] - mean[i][p]);
+            double t = mean[i][p] / sqrt(squares / (double)(n - 1) / (double)n);
+            known[i][p] = attenuated ? pow(t, 4) / (pow(t, 4) + 16) : 1;
         }
     for (int o = 0; o < OUTPUTS; o++) {
         const RxnOutput *output = &outputs[o];
@@ -187,7 +195,8 @@ naive(const double *rows, uint64_t n, Naive *ret)
         for (int p = 0; p < LEAVES; p++) {
             ret->gradient[o][p] = 0;
             for (uint32_t e = 0; e < output->first_count; e++)
-                ret->gradient[o][p] += values.first[e] * mean[output->first[e]][p];
+                ret->gradient[o][p] +=
+                    values.first[e] * known[output->first[e]][p] * mean[output->first[e]][p];
             for (uint32_t e = 0; e < output->direct_count; e++)
                 if (output->direct[e] == (uint32_t)p)
                     ret->gradient[o][p] += values.direct[e];
@@ -195,12 +204,16 @@ naive(const double *rows, uint64_t n, Naive *ret)
             for (uint64_t k = 0; k < n; k++) {
                 const double *row = rows + k * COLUMNS;
                 double influence = 0;
-                for (uint32_t e = 0; e < output->first_count; e++)
+                for (uint32_t e = 0; e < output->first_count; e++) {
+                    uint32_t i = output->first[e];
+                    influence += values.first[e] * known[i][p] * (5 - 4 * known[i][p]) *
+                                 (c[k][i][p] - mean[i][p]);
+                }
+                for (uint32_t e = 0; e < output->second_count; e++) {
+                    uint32_t i = output->second[e].a, j = output->second[e].b;
                     influence +=
-                        values.first[e] * (c[k][output->first[e]][p] - mean[output->first[e]][p]);
-                for (uint32_t e = 0; e < output->second_count; e++)
-                    influence += values.second[e] * mean[output->second[e].a][p] *
-                                 (y_of(row, output->second[e].b) - y[output->second[e].b]);
+                        values.second[e] * known[i][p] * mean[i][p] * (y_of(row, j) - y[j]);
+                }
                 for (uint32_t e = 0; e < output->mixed_count; e++)
                     if (output->mixed[e].a == (uint32_t)p)
                         influence += values.mixed[e] *
@@ -214,16 +227,16 @@ naive(const double *rows, uint64_t n, Naive *ret)
 }
 
 static void
-test_against_the_formulas(void **state)
+check_formulas(bool attenuated)
 {
-    (void)state;
     static const uint64_t sizes[] = {2, 3, 17, ROWS};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         RxnGradientSpec spec = whole_spec(sizes[s]);
+        spec.attenuated = attenuated;
         double *rows = make_rows(sizes[s], COLUMNS, 3 + s);
         Naive expected;
         const RxnGradientResult *got;
-        naive(rows, sizes[s], &expected);
+        naive(rows, sizes[s], attenuated, &expected);
         RxnGradient *gradient = reduce(&spec, rows, 50, &got);
         double mean = 0, most = -INFINITY;
         for (uint64_t k = 0; k < sizes[s]; k++) {
@@ -246,6 +259,20 @@ test_against_the_formulas(void **state)
     }
 }
 
+static void
+test_against_the_formulas(void **state)
+{
+    (void)state;
+    check_formulas(false);
+}
+
+static void
+test_attenuated(void **state)
+{
+    (void)state;
+    check_formulas(true);
+}
+
 /* In batches each is centred by itself: the estimate of m0's derivative is the mean of the batches'. */
 static void
 test_batches(void **state)
@@ -258,12 +285,12 @@ test_batches(void **state)
     RxnGradient *gradient = reduce(&spec, rows, 7, &got);
     for (int b = 0; b < 4; b++) {
         Naive part;
-        naive(rows + b * 60 * COLUMNS, 60, &part);
+        naive(rows + b * 60 * COLUMNS, 60, false, &part);
         for (int p = 0; p < LEAVES; p++)
             mean[p] += part.gradient[0][p] / 4;
     }
     Naive whole;
-    naive(rows, ROWS, &whole);
+    naive(rows, ROWS, false, &whole);
     for (int p = 0; p < LEAVES; p++) {
         assert_close(got->gradient[p], mean[p]);
         assert_true(fabs(got->gradient[p] - whole.gradient[0][p]) > 1e-6);
@@ -489,6 +516,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_the_formulas),
+        cmocka_unit_test(test_attenuated),
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_pieces_do_not_matter),
         cmocka_unit_test(test_leaf_maps),
