@@ -15,10 +15,11 @@ static const double least_radius = 1e-6; /* of the radius that was asked for */
 typedef struct Progress {
     double damping, growth; /* growth: of the damping at the next step that does not count */
     double radius;
-    double loss, loss_se;            /* at the base */
-    double has_base;                 /* the base has been evaluated */
-    double gain_steps;               /* k, of the falling gain; 0: it is 1 as yet */
-    double mean_weight, last_weight; /* of the points in the mean, together; of the last one */
+    double loss, loss_se, weight; /* at the base */
+    double has_base;              /* the base has been evaluated */
+    double gain_steps;            /* k, of the falling gain; 0: it is 1 as yet */
+    double mean_weight,
+        mean_squares; /* of the points in the mean, together: their weights w; w² / weight of the evaluation */
     double steps, evaluations, norm, clipped;
     double ended; /* number of the reason, 0: it has not */
 } Progress;
@@ -125,8 +126,10 @@ const double *
 rxn__gauss_newton_point(const RxnGaussNewton *newton, uint64_t *ret_averaged)
 {
     const Progress *now = &newton->now;
-    *ret_averaged =
-        now->mean_weight > 0 ? (uint64_t)(now->mean_weight / now->last_weight + 0.5) : 0;
+    double averaged = now->mean_weight > 0
+                          ? now->mean_weight * now->mean_weight / now->mean_squares / now->weight
+                          : 0;
+    *ret_averaged = (uint64_t)(averaged + 0.5);
     return now->mean_weight > 0 ? newton->mean : newton->base;
 }
 
@@ -246,8 +249,18 @@ move_base(RxnGaussNewton *newton, const RxnGaussNewtonFacts *facts)
     memcpy(newton->curvature, facts->curvature, n * n * sizeof(double));
     newton->now.loss = facts->loss;
     newton->now.loss_se = facts->loss_se;
+    newton->now.weight = facts->weight;
     newton->now.steps += newton->now.has_base;
     newton->now.has_base = 1;
+}
+
+/* Whether the loss fell by more than its noise explains. More trajectories lower it by themselves: no comparison. */
+static bool
+falls(const RxnGaussNewton *newton, const RxnGaussNewtonFacts *facts)
+{
+    const Progress *now = &newton->now;
+    return now->has_base && facts->weight == now->weight &&
+           now->loss - facts->loss > 4 * hypot(facts->loss_se, now->loss_se);
 }
 
 /* Whether the step from the base was one down, as far as noise lets that be seen; adjusts the damping. */
@@ -306,7 +319,8 @@ is_down_to_noise(RxnGaussNewton *newton, const RxnGaussNewtonFacts *facts, doubl
 static const double noise_alone = 4, too_much_for_noise = 30;
 
 /* One more point for the mean; then the next step with the falling gain. The point where this begins is not of the mean:
- * the first step, which is a whole one, takes off what it was away. The matrix is that of the same trajectories as the gradient, not a
+ * the first step, which is a whole one, takes off what it was away. Later points weigh more, in proportion to how many there were
+ * before: what the first ones are still away is soon forgotten, for a variance 4/3 times the least (O. Shamir, T. Zhang, ICML 2013, section 4). The matrix is that of the same trajectories as the gradient, not a
  * mean of matrices: where a derivative is far off, both are, and the step, a projection on what that derivative says, is not. */
 static void
 step_averaged(RxnGaussNewton *newton, double weight)
@@ -314,10 +328,11 @@ step_averaged(RxnGaussNewton *newton, double weight)
     Progress *now = &newton->now;
     size_t n = newton->count;
     double k = ++now->gain_steps;
-    now->last_weight = weight;
-    now->mean_weight += k > 1 ? weight : 0;
+    double own = (k - 1) * weight;
+    now->mean_weight += own;
+    now->mean_squares += own * own / weight;
     for (size_t i = 0; i < n && k > 1; i++)
-        newton->mean[i] += (newton->base[i] - newton->mean[i]) * (weight / now->mean_weight);
+        newton->mean[i] += (newton->base[i] - newton->mean[i]) * (own / now->mean_weight);
     now->damping = least_damping;
     if (solve(newton, pow(k, -newton->options.power)))
         set_trial(newton);
@@ -348,13 +363,14 @@ rxn__gauss_newton_tell(RxnGaussNewton *newton, const RxnGaussNewtonFacts *facts)
         return false;
     now->evaluations++;
     now->norm = finite ? rxn__norm(facts->gradient, newton->count) : NAN;
+    bool is_far = falls(newton, facts);
     if (now->gain_steps > 0) {
         if (finite)
             move_base(newton, facts);
-        if (is_down_to_noise(newton, facts, too_much_for_noise, false)) {
+        if (!is_far && is_down_to_noise(newton, facts, too_much_for_noise, false)) {
             step_averaged(newton, facts->weight);
         } else {
-            now->gain_steps = now->mean_weight = 0;
+            now->gain_steps = now->mean_weight = now->mean_squares = 0;
             step_on(newton);
         }
         return true;
@@ -362,7 +378,8 @@ rxn__gauss_newton_tell(RxnGaussNewton *newton, const RxnGaussNewtonFacts *facts)
     bool good = !now->has_base || is_step_down(newton, facts, finite);
     if (good)
         move_base(newton, facts);
-    if (good && newton->options.noisy && is_down_to_noise(newton, facts, noise_alone, true))
+    if (good && !is_far && newton->options.noisy &&
+        is_down_to_noise(newton, facts, noise_alone, true))
         step_averaged(newton, facts->weight);
     else
         step_on(newton);
@@ -388,7 +405,7 @@ rxn__gauss_newton_state(const RxnGaussNewton *newton)
 
 /* Format, count, progress, then trial, base, gradient, mean, before, and the matrix. */
 enum { HEADER = 2 + PROGRESS };
-static const double saved_format = 2;
+static const double saved_format = 3;
 
 size_t
 rxn__gauss_newton_saved_size(const RxnGaussNewton *newton)
@@ -423,7 +440,8 @@ rxn__gauss_newton_restore(RxnGaussNewton *newton, const double *numbers, size_t 
     memcpy(&now, numbers + 2, sizeof now);
     if (!rxn__saved_integer(now.ended, &ended) || ended >= sizeof reasons / sizeof *reasons ||
         !(now.damping > 0) || !(now.radius > 0) || !(now.gain_steps >= 0) ||
-        !(now.mean_weight >= 0) || (now.mean_weight > 0 && !(now.last_weight > 0)))
+        !(now.mean_weight >= 0) ||
+        (now.mean_weight > 0 && !(now.mean_squares > 0 && now.weight > 0)))
         return false;
     double *vectors[] = {newton->trial, newton->base, newton->gradient, newton->mean,
                          newton->before};

@@ -7,11 +7,11 @@
  *            damping follows the ratio of the decrease to that which was predicted (H. B. Nielsen, "Damping
  *            parameter in Marquardt's method", IMM-REP-1999-05, eq. 2.4).
  *   noisy    Every evaluation has random numbers of its own. Far from the minimum a step counts unless the loss
- *            rose by more than its noise explains. Once the Newton decrement gᵀH⁻¹g is no more than what noise makes of it,
- *            and a step has gone too far, steps are d = -k^-power H⁻¹ g, k = 1, 2, … (stochastic approximation:
+ *            rose by more than its noise explains. Once the loss no longer falls visibly, the Newton decrement gᵀH⁻¹g is
+ *            no more than what noise makes of it, and a step has gone too far, steps are d = -k^-power H⁻¹ g, k = 1, 2, … (stochastic approximation:
  *            H. Robbins, S. Monro, Ann. Math. Stat. 22 (1951) 400), and the point is the mean of all
- *            points since, which has the least variance that there is, however the gain falls (B. T. Polyak, A. B.
- *            Juditsky, SIAM J. Control Optim. 30 (1992) 838, theorem 1).
+ *            points since, later ones weighing more (O. Shamir, T. Zhang, ICML 2013, section 4): its variance is 4/3 of the
+ *            least that there is, however the gain falls (B. T. Polyak, A. B. Juditsky, SIAM J. Control Optim. 30 (1992) 838, theorem 1).
  *
  * It asks and is told, and is saved, as the optimizers of optimizer.h.
  */
@@ -50,7 +50,7 @@ void rxn__gauss_newton_free(RxnGaussNewton *newton); /* may be NULL */
 const double *rxn__gauss_newton_ask(const RxnGaussNewton *newton);
 
 /* The best point so far: the mean, once there is one. ret_averaged: of how many evaluations (as the last one
- * was) it is the mean, 0 before. */
+ * was) a mean with equal weights would have the same variance, 0 before. */
 const double *rxn__gauss_newton_point(const RxnGaussNewton *newton, uint64_t *ret_averaged);
 
 /* What was found at the point asked for, by coordinates. gradient_se may be NULL, the noise being unknown: then steps

@@ -1,7 +1,7 @@
 /* fit_errors.c: what is to be said of the point that a fit has come to: loss, the model beside the data, standard errors,
  * and which parameters the data do not determine.
  *
- * The experiments are evaluated R times there, with random numbers that no step has seen. With ḡ the mean and C the
+ * The experiments are evaluated R times there (8 to 16), with random numbers that no step has seen. With ḡ the mean and C the
  * covariance of the R gradients, H the mean of the Gauss–Newton matrices, and m the evaluations over which the fit
  * averaged its point (1: none), the delta method gives
  *
@@ -18,7 +18,19 @@
 #include "compiler/driver/fit.h"
 #include "runtime/dense.h"
 
-enum { REPLICATES = 16 };
+enum { FEWEST_REPLICATES = 8, MOST_REPLICATES = 16 };
+
+/* Looking at the result is to cost less than finding it. */
+static u32
+replicates_of(const FitRun *fit)
+{
+    u64 wanted = fit->state.step / 4;
+    if (fit->noiseless)
+        return 1;
+    return wanted < FEWEST_REPLICATES ? FEWEST_REPLICATES
+           : wanted > MOST_REPLICATES ? MOST_REPLICATES
+                                      : (u32)wanted;
+}
 
 typedef struct Examination {
     FitRun *fit;
@@ -399,7 +411,7 @@ examine(FitRun *fit)
     Examination e = {.fit = fit,
                      .arena = &fit->driver->session.arena,
                      .n = fit->count,
-                     .replicates = fit->noiseless ? 1 : REPLICATES};
+                     .replicates = replicates_of(fit)};
     FitErrors *errors = &fit->errors;
     if (!fit->has_samples) {
         open_examination(&e);

@@ -298,7 +298,7 @@ rxn__fit_table(FILE *file, const FitRun *fit)
     fprintf(file, "%" PRIu64 " %s in %s (%s)", state->step, state->step == 1 ? "step" : "steps",
             seconds, rxn__fit_ending_text(fit, arena));
     if (state->averaged > 1)
-        fprintf(file, "; the result is the mean of the last %" PRIu64, state->averaged);
+        fprintf(file, "; the result is a mean worth %" PRIu64 " of them", state->averaged);
     if (state->by_validation)
         fputs("; the result is the point with the best validation", file);
     if (fit->loop_options.starts > 1)

@@ -192,11 +192,11 @@ test_newton_averages_noise(void **state)
         }
         rxn__gauss_newton_free(newton);
     }
-    assert_true(least > 80);
+    assert_true(least > 60);
     for (int i = 0; i < 3; i++) {
         double variance = 0;
         for (int j = 0; j < 3; j++)
-            variance += pow(sd * inverse[i * 3 + j], 2) / 105; /* some 105 are averaged */
+            variance += pow(sd * inverse[i * 3 + j], 2) / (0.75 * 105); /* some 105 are averaged */
         /* 300 runs: the mean within 4.5 of its errors; the variance is known to 8 % (one sigma), and is some 1.1 times
          * the limit that many steps have. */
         assert_true(fabs(sum[i]) < 4.5 * sqrt(variance / RUNS) * 1.1);
