@@ -114,9 +114,11 @@ rxn__scale_parameter(const RxnScale *scale, double coordinate)
 double
 rxn__scale_slope(const RxnScale *scale, double coordinate)
 {
+    if (scale->kind == RXN_SCALE_LINEAR) /* hundreds of thousands are, at every step */
+        return 1;
     double part = smaller_part(fabs(coordinate)), weight = part * (1 - part);
     switch (scale->kind) {
-    case RXN_SCALE_LINEAR: return 1;
+    case RXN_SCALE_LINEAR: break;
     case RXN_SCALE_LOG: return exp(coordinate);
     case RXN_SCALE_LOGIT: return (scale->high - scale->low) * weight;
     case RXN_SCALE_LOG_LOGIT:

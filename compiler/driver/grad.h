@@ -105,8 +105,8 @@ void rxn__grad_outputs(Grad *grad);
 /* As RxnGradientSpec.linearize; context: the Grad. */
 void rxn__grad_linearize(void *context, u32 output, const double *means, RxnOutputValues *values);
 
-/* The parameters behind the leaves of the pipeline's kernel; false where there are too many. */
-bool rxn__grad_leaf_map(Grad *grad, RxnLeafMap *ret_map);
+/* The parameters behind the leaves of the pipeline's kernel, in the arena; false where there are too many. */
+bool rxn__grad_leaf_map(Grad *grad, Arena *arena, RxnLeafMap *ret_map);
 
 /* grad_run.c: what the tape of one trajectory may take where each thread has so many lanes. */
 u64 rxn__grad_tape_bytes(const Grad *grad, u32 lanes);
@@ -128,7 +128,8 @@ typedef struct GradRunner {
     RxnKernel kernel;
     bool is_max[RXN_MAX_DIAGNOSTICS];
     RxnGradientSpec spec;
-    bool weights_move; /* those of the leaf map depend on parameters */
+    bool weights_move; /* those of the leaf map depend on parameters: it is made anew for each evaluation */
+    Arena map;         /* there */
     SampleTimes times; /* that the kernel wants */
     PairRun pair;
     Launch launch;

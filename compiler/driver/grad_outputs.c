@@ -332,10 +332,9 @@ is_identity(const Grad *grad, const GradientKernel *kernel)
 }
 
 bool
-rxn__grad_leaf_map(Grad *grad, RxnLeafMap *ret_map)
+rxn__grad_leaf_map(Grad *grad, Arena *arena, RxnLeafMap *ret_map)
 {
     Network *network = grad->pipeline.network;
-    Arena *arena = &grad->pipeline.arena;
     const GradientKernel *kernel = &grad->pipeline.gradient;
     u32 parameters = grad->request.wrt_count;
     *ret_map = (RxnLeafMap){.parameters = parameters};

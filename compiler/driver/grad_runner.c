@@ -88,7 +88,8 @@ renew_map(GradRunner *runner)
     RxnLeafMap map;
     if (!runner->weights_move)
         return RXN_OK;
-    if (!rxn__grad_leaf_map(runner->grad, &map))
+    rxn__arena_release(&runner->map);
+    if (!rxn__grad_leaf_map(runner->grad, &runner->map, &map))
         return RXN_ERROR_INPUT;
     runner->spec.map = map;
     return RXN_OK;
@@ -305,6 +306,7 @@ rxn__grad_runner_open(Grad *grad, const Estimator *estimator, u64 seed, GradRunn
 {
     GradRunner *runner = ret_runner;
     *runner = (GradRunner){.grad = grad, .estimator = estimator};
+    rxn__arena_init(&runner->map, &grad->driver->session.memory);
     RxnStatus status = estimator->pilot ? open_pilot(runner, seed) : RXN_OK;
     if (status != RXN_OK)
         return status;
@@ -327,7 +329,7 @@ rxn__grad_runner_open(Grad *grad, const Estimator *estimator, u64 seed, GradRunn
         .linearize = linearize,
         .linearize_context = runner,
     };
-    if (!runner->weights_move && !rxn__grad_leaf_map(grad, &runner->spec.map))
+    if (!runner->weights_move && !rxn__grad_leaf_map(grad, &grad->pipeline.arena, &runner->spec.map))
         return RXN_ERROR_INPUT;
     prepare_launch(runner);
     rehearse(grad);
@@ -341,4 +343,5 @@ rxn__grad_runner_close(GradRunner *runner)
         return;
     rxn__gradient_free(runner->reducer);
     runner->reducer = NULL;
+    rxn__arena_release(&runner->map);
 }

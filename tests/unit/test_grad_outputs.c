@@ -191,7 +191,7 @@ check_leaves(void *context)
     grad->pipeline.gradient =
         (GradientKernel){.row = {.leaves = leaves.count}, .leaves = leaves.items};
     RxnLeafMap map;
-    assert_true(rxn__grad_leaf_map(grad, &map));
+    assert_true(rxn__grad_leaf_map(grad, &grad->pipeline.arena, &map));
     assert_int_equal(map.parameters, grad->request.wrt_count);
     assert_non_null(map.start);
     u32 found = 0;
@@ -212,7 +212,7 @@ check_leaves(void *context)
     /* Where leaves are the parameters, in their order, there is no map. */
     grad->pipeline.gradient.row.leaves = grad->request.wrt_count;
     grad->pipeline.gradient.leaves = rxn__gradient_param_leaves(&grad->request, arena);
-    assert_true(rxn__grad_leaf_map(grad, &map));
+    assert_true(rxn__grad_leaf_map(grad, &grad->pipeline.arena, &map));
     assert_null(map.start);
     return RXN_OK;
 }

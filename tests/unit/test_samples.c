@@ -253,7 +253,7 @@ run_row(Fixture *plain, const RxnKernel *kernel, u32 row, const u64 *rows, u64 r
     RxnLeafMap map;
     bool differentiates = layout.has_direct || layout.has_score;
     if (differentiates)
-        assert_true(rxn__grad_leaf_map(grad, &map));
+        assert_true(rxn__grad_leaf_map(grad, &grad->pipeline.arena, &map));
     for (u64 k = 0; k < oracle->n; k++) {
         const double *from = kept.rows + k * layout.columns;
         if (rows[k / repeats] != row)
