@@ -6,12 +6,45 @@
 #include "runtime/plot_private.h"
 #include "runtime/report.h"
 
-enum { POINTS = 2000, PANEL_WIDTH = 640, PANEL_HEIGHT = 440 };
+enum { POINTS = 400, PANEL_WIDTH = 640, PANEL_HEIGHT = 440 };
 
 static uint32_t
 panel_count(const RxnFitPicture *picture)
 {
     return picture->curve_count < RXN_FIT_PANELS ? picture->curve_count : RXN_FIT_PANELS;
+}
+
+/* Losses of many steps are drawn as means of stretches: their noise would hide what becomes of them. */
+typedef struct Stretch {
+    double step, loss, se; /* the middle one; mean; of the mean */
+} Stretch;
+
+static uint64_t
+stretch_length(const RxnFitPicture *picture)
+{
+    return (picture->steps + POINTS - 1) / POINTS;
+}
+
+static uint64_t
+stretch_count(const RxnFitPicture *picture)
+{
+    uint64_t length = stretch_length(picture);
+    return length ? (picture->steps + length - 1) / length : 0;
+}
+
+static Stretch
+stretch_of(const RxnFitPicture *picture, uint64_t number)
+{
+    uint64_t length = stretch_length(picture), first = number * length, end = first + length;
+    if (end > picture->steps)
+        end = picture->steps;
+    Stretch mean = {0};
+    for (uint64_t k = first; k < end; k++) {
+        mean.loss += picture->loss[k];
+        mean.se += picture->loss_se[k] * picture->loss_se[k];
+    }
+    double count = (double)(end - first);
+    return (Stretch){(double)(first + end + 1) / 2, mean.loss / count, sqrt(mean.se) / count};
 }
 
 /* How losses are drawn. Those that fall by orders of magnitude want a logarithmic axis; what is not positive, as minus the
@@ -25,17 +58,19 @@ static LossAxis
 loss_axis(const RxnFitPicture *picture)
 {
     double least = INFINITY, most = -INFINITY, late_least = INFINITY, late_most = -INFINITY;
-    for (uint64_t k = 0; k < picture->steps; k++) {
-        double loss = picture->loss[k];
+    uint64_t count = stretch_count(picture);
+    for (uint64_t k = 0; k < count; k++) {
+        double loss = stretch_of(picture, k).loss;
         least = fmin(least, loss);
         most = fmax(most, loss);
-        if (k >= picture->steps / 2) {
+        if (k >= count / 2) {
             late_least = fmin(late_least, loss);
             late_most = fmax(late_most, loss);
         }
+    }
+    for (uint64_t k = 0; k < picture->steps; k++)
         if (!isnan(picture->validation[k]))
             least = fmin(least, picture->validation[k]);
-    }
     if (least > 0)
         return (LossAxis){most > 3 * least, 0, least / 10};
     double spread = late_most - late_least;
@@ -47,16 +82,16 @@ loss_axis(const RxnFitPicture *picture)
 static void
 put_loss(FILE *script, const RxnFitPicture *picture)
 {
-    uint64_t stride = picture->steps / POINTS + 1;
     LossAxis axis = loss_axis(picture);
     bool validates = false;
     fputs("$loss << EOD\n", script);
-    for (uint64_t k = 0; k < picture->steps; k += stride) {
-        double loss = picture->loss[k] - axis.level, se = picture->loss_se[k];
-        fprintf(script, "%" PRIu64, k + 1);
+    for (uint64_t k = 0; k < stretch_count(picture); k++) {
+        Stretch at = stretch_of(picture, k);
+        double loss = at.loss - axis.level;
+        fprintf(script, "%.12g", at.step);
         rxn__plot_value(script, loss);
-        rxn__plot_value(script, fmax(loss - 2 * se, axis.floor));
-        rxn__plot_value(script, loss + 2 * se);
+        rxn__plot_value(script, fmax(loss - 2 * at.se, axis.floor));
+        rxn__plot_value(script, loss + 2 * at.se);
         fputc('\n', script);
     }
     fputs("EOD\n$validation << EOD\n", script);
@@ -81,8 +116,11 @@ put_loss(FILE *script, const RxnFitPicture *picture)
             picture->steps > 1 ? picture->steps : 2);
     fprintf(script,
             "plot $loss using 1:3:4 with filledcurves linecolor '%s' notitle, "
-            "$loss using 1:2 with lines linewidth 1.8 linecolor '%s' title 'loss ± 2 se'",
+            "$loss using 1:2 with lines linewidth 1.8 linecolor '%s' title 'loss ± 2 se",
             rxn__plot_colours[0], rxn__plot_colours[0]);
+    if (stretch_length(picture) > 1)
+        fprintf(script, ", means of %" PRIu64 " steps", stretch_length(picture));
+    fputc('\'', script);
     if (validates)
         fprintf(script,
                 ", $validation using 1:2 with linespoints linewidth 1.6 pointtype 7 pointsize 0.4 "
@@ -106,9 +144,11 @@ put_curve(FILE *script, const RxnFitCurve *curve, uint32_t number)
         fputc('\n', script);
     }
     fputs("EOD\nset title ", script);
-    char title[300];
-    snprintf(title, sizeof title, "%.100s%s%.120s, R² = %.5g", curve->experiment,
-             curve->experiment[0] ? ": " : "", curve->model, curve->r2);
+    char title[300], fits[40] = "";
+    if (!isnan(curve->r2)) /* of a single point there is none */
+        snprintf(fits, sizeof fits, ", R² = %.5g", curve->r2);
+    snprintf(title, sizeof title, "%.100s%s%.120s%s", curve->experiment,
+             curve->experiment[0] ? ": " : "", curve->model, fits);
     rxn__plot_string(script, title);
     fputs(" noenhanced\nset xlabel ", script);
     rxn__plot_string(script, curve->axis);

@@ -128,8 +128,9 @@ typedef struct GradRunner {
     RxnKernel kernel;
     bool is_max[RXN_MAX_DIAGNOSTICS];
     RxnGradientSpec spec;
-    bool weights_move; /* those of the leaf map depend on parameters: it is made anew for each evaluation */
-    Arena map;         /* there */
+    bool
+        weights_move; /* those of the leaf map depend on parameters: it is made anew for each evaluation */
+    Arena map;        /* there */
     SampleTimes times; /* that the kernel wants */
     PairRun pair;
     Launch launch;

@@ -329,7 +329,8 @@ rxn__grad_runner_open(Grad *grad, const Estimator *estimator, u64 seed, GradRunn
         .linearize = linearize,
         .linearize_context = runner,
     };
-    if (!runner->weights_move && !rxn__grad_leaf_map(grad, &grad->pipeline.arena, &runner->spec.map))
+    if (!runner->weights_move &&
+        !rxn__grad_leaf_map(grad, &grad->pipeline.arena, &runner->spec.map))
         return RXN_ERROR_INPUT;
     prepare_launch(runner);
     rehearse(grad);
