@@ -204,6 +204,71 @@ test_newton_averages_noise(void **state)
     }
 }
 
+/* Σ r² of residuals that are measured with noise, by derivatives of which now and then one is a thousand times too
+ * large, in a direction of which little is known: the third unknown counts a hundredth. */
+static double
+squares_by_outliers(const double *x, const double *truth, uint64_t seed, uint64_t step,
+                    double gradient[3], double curvature[9], double errors[3])
+{
+    double loss = 0;
+    memset(gradient, 0, 3 * sizeof(double));
+    memset(curvature, 0, 9 * sizeof(double));
+    memset(errors, 0, 3 * sizeof(double));
+    for (uint64_t e = 0; e < 6; e++) {
+        double residual = 0.01 * normal(seed, step * 64 + e), slope[3];
+        for (int i = 0; i < 3; i++) {
+            double exact = equations[e][i] * (i == 2 ? 0.01 : 1);
+            double odd = normal(seed, step * 64 + 8 + 3 * e + (uint64_t)i);
+            bool outlies = fabs(normal(seed, step * 64 + 32 + 3 * e + (uint64_t)i)) > 2;
+            residual += exact * (x[i] - truth[i]);
+            slope[i] = exact * (1 + 0.05 * odd) + (outlies ? 1000 * exact * odd : 0);
+            errors[i] += pow(2 * residual * (slope[i] - exact), 2) + pow(2 * 0.01 * slope[i], 2);
+        }
+        loss += residual * residual;
+        for (int i = 0; i < 3; i++) {
+            gradient[i] += 2 * residual * slope[i];
+            for (int j = 0; j < 3; j++)
+                curvature[i * 3 + j] += 2 * slope[i] * slope[j];
+        }
+    }
+    for (int i = 0; i < 3; i++)
+        errors[i] = sqrt(errors[i]);
+    return loss;
+}
+
+/* Outliers of derivatives do not stop it: in a mean of matrices they would stay, and the third unknown with them. */
+static void
+test_newton_outlives_outliers(void **state)
+{
+    (void)state;
+    enum { RUNS = 40, STEPS = 40 };
+    const double truth[3] = {1, -2, 3};
+    double third = 0, others = 0;
+    for (uint64_t run = 0; run < RUNS; run++) {
+        RxnGaussNewtonOptions options;
+        rxn__gauss_newton_defaults(&options);
+        options.noisy = true;
+        double start[3] = {2, -1, 7}, gradient[3], curvature[9], errors[3];
+        RxnGaussNewton *newton = rxn__gauss_newton_new(&options, 3, start, NULL);
+        for (uint64_t k = 0; k < STEPS; k++) {
+            RxnGaussNewtonFacts facts = {.loss_se = 1e-3,
+                                         .weight = 1,
+                                         .gradient = gradient,
+                                         .gradient_se = errors,
+                                         .curvature = curvature};
+            facts.loss = squares_by_outliers(rxn__gauss_newton_ask(newton), truth, run + 900, k,
+                                             gradient, curvature, errors);
+            assert_true(rxn__gauss_newton_tell(newton, &facts));
+        }
+        uint64_t averaged;
+        const double *x = rxn__gauss_newton_point(newton, &averaged);
+        third += pow(x[2] - truth[2], 2) / RUNS;
+        others += (pow(x[0] - truth[0], 2) + pow(x[1] - truth[1], 2)) / RUNS;
+        rxn__gauss_newton_free(newton);
+    }
+    assert_true(sqrt(third) < 0.5 && sqrt(others) < 0.01);
+}
+
 /* ---- seeds and batches ------------------------------------------------------------------------- */
 
 static int
@@ -595,6 +660,7 @@ main(void)
         cmocka_unit_test(test_newton_solves_least_squares),
         cmocka_unit_test(test_newton_holds),
         cmocka_unit_test(test_newton_averages_noise),
+        cmocka_unit_test(test_newton_outlives_outliers),
         cmocka_unit_test(test_seeds_differ),
         cmocka_unit_test(test_batches_are_epochs),
         cmocka_unit_test(test_loop_finds_the_minimum),
