@@ -388,20 +388,30 @@ def dimerisation_data(program):
     table(program, {"time": [1, 2, 3, 5, 7, 10, 20], "M": [84.2, 74.1, 67.2, 59.1, 55, 52.1, 50.2]})
 
 
+def check_killed_and_resumed(program, text, flags):
+    fit(program, text, *flags, "--threads", "1")
+    whole = without_seconds(program.file("fitted.json"))
+    status, _, _ = stopped(program, signal.SIGKILL, *flags, "--threads", "2")
+    check_equal(status, -signal.SIGKILL, "status")
+    assert not os.path.exists(program.file("stopped.json"))
+    out = program.file("resumed.json")
+    program.good("fit", program.file("model.rxn"), "--resume", program.file("state"), "-o", out, "--quiet", *flags)
+    check_same(without_seconds(out), whole, "the resumed fit")
+    os.unlink(program.file("state"))
+
+
+def test_samples_killed_and_resumed(program):
+    compiled(program)
+    write_classes(program)
+    check_killed_and_resumed(program, CLASSES.replace("epochs 6", "epochs 300"), ())
+
+
 def test_killed_and_resumed(program):
     """kill -9 in the midst: the resumed fit has all the numbers of one that was not stopped, with other threads too."""
     compiled(program)
     dimerisation_data(program)
     for entries in ("", "  optimizer adam(rate = 0.1); average 20; estimator martingale(refresh = 7)\n", "  starts 2\n"):
-        fit(program, DIMERISATION % entries, *LONG, "--threads", "1")
-        whole = without_seconds(program.file("fitted.json"))
-        status, _, _ = stopped(program, signal.SIGKILL, *LONG, "--threads", "2")
-        check_equal(status, -signal.SIGKILL, "status")
-        assert not os.path.exists(program.file("stopped.json"))
-        out = program.file("resumed.json")
-        program.good("fit", program.file("model.rxn"), "--resume", program.file("state"), "-o", out, "--quiet", *LONG)
-        check_same(without_seconds(out), whole, "the resumed fit")
-        os.unlink(program.file("state"))
+        check_killed_and_resumed(program, DIMERISATION % entries, LONG)
 
 
 def test_interrupted(program):
