@@ -317,7 +317,7 @@ find_known(RxnGradient *g)
     for (size_t cell = 0; g->known && cell < cells; cell++) {
         double square = g->all_c[cell] * g->all_c[cell];
         double noise = freedom > 0 ? fmax(g->c_squares[cell], 0) / freedom / served : 0;
-        g->known[cell] = square > 0 ? square * square / (square * square + 16 * noise * noise) : 0;
+        g->known[cell] = square > 4 * noise ? 1 - 16 * (noise / square) * (noise / square) : 0;
     }
 }
 
@@ -400,7 +400,7 @@ add_influence(RxnGradient *g, const Parts *parts, uint64_t row, bool has_slope, 
             size_t cell = (size_t)parts->sets[e] * g->targets + t;
             double c = layout->one_leaf ? g->c[parts->sets[e]] : g->mapped[cell];
             double k = known(g, cell);
-            influence += parts->factors[e] * k * (5 - 4 * k) * (c - g->mean_c[cell]);
+            influence += k > 0 ? parts->factors[e] * (4 - 3 * k) * (c - g->mean_c[cell]) : 0;
         }
         /* Means of F are over the trajectories of all leaves, so each counts less there. */
         if (has_slope)

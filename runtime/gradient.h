@@ -16,10 +16,10 @@
  *
  * Where they are `attenuated`, every mean(c) above counts by as much of it as is known above its noise,
  *
- *   mean(c) k,   k = t⁴ / (t⁴ + 16),   t = mean(c) / se,   influence of c on it: k (5 - 4 k) (c - mean c),   se taken as given:
+ *   mean(c) k,   k = 1 - 16 / t⁴, or 0 for t² < 4,   t = mean(c) / se,   influence of c on it: (4 - 3 k) (c - mean c), se taken as given:
  *
- * one half at two standard errors, next to nothing at one (which is what a single trajectory that outweighs all others
- * makes), all of it at ten. For steps of Gauss–Newton, whose matrix and gradient would be lost to a few derivatives with heavy tails.
+ * nothing below two standard errors (a single trajectory that outweighs all others makes one, two make 1.4), 0.8 at three, 0.97
+ * at five. For steps of Gauss–Newton, whose matrix and gradient would be lost to a few derivatives with heavy tails.
  *
  * Memory is bounded: rows are kept in batches, each centred by itself (which leaves the estimate
  * unbiased). A batch is a function of the row's size and n alone, and rows come in order, so that the

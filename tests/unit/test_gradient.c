@@ -175,7 +175,7 @@ naive(const double *rows, uint64_t n, bool attenuated, Naive *ret)
             for (uint64_t k = 0; k < n; k++)
                 squares += (c[k][i][p] - mean[i][p]) * (c[k][i][p] - mean[i][p]);
             double t = mean[i][p] / sqrt(squares / (double)(n - 1) / (double)n);
-            known[i][p] = attenuated ? pow(t, 4) / (pow(t, 4) + 16) : 1;
+            known[i][p] = !attenuated ? 1 : fabs(t) < 2 ? 0 : 1 - 16 / pow(t, 4);
         }
     for (int o = 0; o < OUTPUTS; o++) {
         const RxnOutput *output = &outputs[o];
@@ -206,7 +206,7 @@ naive(const double *rows, uint64_t n, bool attenuated, Naive *ret)
                 double influence = 0;
                 for (uint32_t e = 0; e < output->first_count; e++) {
                     uint32_t i = output->first[e];
-                    influence += values.first[e] * known[i][p] * (5 - 4 * known[i][p]) *
+                    influence += values.first[e] * (known[i][p] > 0 ? 4 - 3 * known[i][p] : 0) *
                                  (c[k][i][p] - mean[i][p]);
                 }
                 for (uint32_t e = 0; e < output->second_count; e++) {
