@@ -78,7 +78,7 @@ is_word_byte(char c)
 static bool
 is_blank(char c)
 {
-    return c == ' ' || c == '\t' || c == '\r';
+    return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v'; /* as in rxn.l */
 }
 
 bool
@@ -121,11 +121,12 @@ begins_with_keyword(const Parser *parser, u32 at)
     u32 next = end;
     while (next < parser->length && is_blank(parser->text[next]))
         next++;
-    if (next == end || next == parser->length)
+    if (next == parser->length)
         return false;
     const char c = parser->text[next];
     if (!is_word_byte(c))
-        return c == '"' || c == '{';
+        return c == '"' ||
+               c == '{'; /* with or without a blank: how a text is spaced changes nothing */
     u32 next_end = next;
     while (next_end < parser->length && is_word_byte(parser->text[next_end]))
         next_end++;
@@ -241,6 +242,8 @@ give(Parser *parser, Token token)
     }
     parser->before = parser->last;
     parser->last = token;
+    if (parser->log)
+        vec_push(parser->arena, &parser->log->tokens, token);
     return token;
 }
 

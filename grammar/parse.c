@@ -3,7 +3,8 @@
 #include "grammar/rxn.tab.h"
 
 static Parser
-parse(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file, bool of_expression)
+parse(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file, bool of_expression,
+      TokenList *log)
 {
     const SourceFile *source = &diagnostics->sources->files.items[file];
     Parser parser = {
@@ -14,6 +15,7 @@ parse(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file, bool o
         .length = source->length,
         .base = source->base,
         .of_expression = of_expression,
+        .log = log,
     };
     /* Opening fails only for lack of memory, and then it has jumped already. */
     if (rxn__scanner_open(&parser))
@@ -22,9 +24,10 @@ parse(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file, bool o
 }
 
 AstNode *
-rxn__parse(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file)
+rxn__parse_tokens(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file,
+                  TokenList *log)
 {
-    const Parser parser = parse(arena, names, diagnostics, file, false);
+    const Parser parser = parse(arena, names, diagnostics, file, false, log);
     const Span whole = {parser.base, parser.base + parser.length};
     /* NULL: given up half way. */
     AstNode *tree =
@@ -35,9 +38,15 @@ rxn__parse(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file)
 }
 
 AstNode *
+rxn__parse(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file)
+{
+    return rxn__parse_tokens(arena, names, diagnostics, file, NULL);
+}
+
+AstNode *
 rxn__parse_expression(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file)
 {
     const u32 errors = diagnostics->error_count;
-    const Parser parser = parse(arena, names, diagnostics, file, true);
+    const Parser parser = parse(arena, names, diagnostics, file, true, NULL);
     return diagnostics->error_count == errors ? parser.file : NULL;
 }

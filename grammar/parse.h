@@ -1,4 +1,5 @@
-/* parse: what the parts of the parser share. Not for other rooms (they call rxn__parse of ast.h).
+/* parse: what the parts of the parser share. Not for other rooms (they call rxn__parse of ast.h), but for the
+ * formatter, which needs the tokens as the grammar got them.
  *
  *     bytes ─ rxn.l ─▶ raw tokens ─ layout.c ─▶ tokens ─ rxn.y ─▶ nodes
  *                                   │                    │
@@ -34,6 +35,10 @@ typedef struct Token {
     bool is_reported; /* NUMBER: no double holds it, which has been said */
 } Token;
 
+typedef struct TokenList {
+    VEC(Token) tokens;
+} TokenList;
+
 typedef struct Bracket {
     int kind; /* of the opening token */
     Span span;
@@ -66,8 +71,14 @@ typedef struct Parser {
     VEC(Token) words; /* the names in this statement, for its POISON */
     VEC(AstNode *) poisons;
 
+    TokenList *log; /* or NULL: gets every token that the grammar gets */
     AstNode *file;
 } Parser;
+
+/* As rxn__parse, and appends to the log all tokens as the grammar got them, those that the layout made (END, at
+ * the end of the token before it) and the end of the file included. */
+AstNode *rxn__parse_tokens(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file,
+                           TokenList *log);
 
 /* rxn.l */
 bool rxn__scanner_open(Parser *parser);

@@ -92,3 +92,18 @@ rxn__ast_append_all(Arena *arena, AstNode *node, AstNode *const *kids, u32 count
     for (u32 i = 0; i < count; i++)
         append(arena, node, kids[i]);
 }
+
+bool
+rxn__ast_equal(const AstNode *a, const AstNode *b)
+{
+    if (!a || !b)
+        return a == b;
+    /* (Bits, so that no number differs from itself.) */
+    if (a->kind != b->kind || a->op != b->op || a->name != b->name || a->name2 != b->name2 ||
+        memcmp(&a->number, &b->number, sizeof a->number) != 0 || a->kid_count != b->kid_count)
+        return false;
+    for (u32 i = 0; i < a->kid_count; i++)
+        if (!rxn__ast_equal(a->kids[i], b->kids[i]))
+            return false;
+    return true;
+}

@@ -76,6 +76,10 @@ void rxn__ast_print(const AstNode *node, const SourceMap *sources, Text *out);
  * tree. For messages and for `fit` entries. */
 void rxn__ast_print_source(const AstNode *node, Text *out);
 
+/* Whether two trees over one table of names are the same but for their spans: what they print as an outline is
+ * the same. NULL equals NULL. */
+bool rxn__ast_equal(const AstNode *a, const AstNode *b);
+
 /* The words of `op` ("add", "->", …). */
 const char *rxn__ast_op_text(AstOp op);
 

@@ -29,6 +29,7 @@ RxnStatus rxn__cmd_check(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_trace(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_grad(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_fit(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_fmt(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_import(Driver *driver, int argc, char **argv);
 
 /* An error or a note about no place in a file. */
@@ -69,6 +70,9 @@ typedef struct OptionTable {
     const Option *options;
     u32 option_count;
     const char *operand; /* what the one operand is called */
+    bool
+        takes_many; /* any number of operands, none too: they go into the TextList at operands_offset of the values */
+    size_t operands_offset;
     /* Options that several commands have, and where in the values the struct lies that their offsets are of. */
     const Option *shared;
     u32 shared_count;

@@ -15,6 +15,7 @@ static const struct {
     {"grad", "differentiate expectations by parameters", rxn__cmd_grad},
     {"fit", "train a model's parameters on data", rxn__cmd_fit},
     {"check", "check a model and print a summary", rxn__cmd_check},
+    {"fmt", "lay out the text of models", rxn__cmd_fmt},
     {"import", "a network of BioNetGen's as a model", rxn__cmd_import},
     {"trace", "write every stage of a model's compilation to a folder", rxn__cmd_trace},
 };

@@ -230,7 +230,10 @@ rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **ar
         } else if (!options_end && argument[0] == '-' && argument[1] != '\0') {
             at += parse_option(driver, table, argc, argv, at, values, &good);
         } else {
-            if (*ret_operand) {
+            if (table->takes_many) {
+                TextList *operands = (TextList *)((char *)values + table->operands_offset);
+                vec_push(&driver->session.arena, operands, argument);
+            } else if (*ret_operand) {
                 rxn__driver_error(driver, "'%s' is one %s too many", shown(driver, argument),
                                   table->operand);
                 good = false;
@@ -239,7 +242,7 @@ rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **ar
             at++;
         }
     }
-    if (good && !*ret_operand) {
+    if (good && !*ret_operand && !table->takes_many) {
         rxn__driver_error(driver, "no %s is given", table->operand);
         rxn__driver_note(driver, "usage: %s", table->synopsis);
         good = false;
