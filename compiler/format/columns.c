@@ -185,6 +185,12 @@ goes_on(const Line *line, u32 source_column)
            line->comment_source_column == source_column;
 }
 
+static bool
+closes_block(const Format *format, const Line *line)
+{
+    return line->count > 0 && format->pieces.items[line->first].kind == '}';
+}
+
 /* Comments of lines first … end, which all have one in the same depth. */
 static void
 place_comments(Format *format, u32 first, u32 end)
@@ -234,7 +240,8 @@ find_comments(Format *format)
         u32 source_column = head->comment_source_column;
         for (; end < count; end++) {
             const Line *line = &format->lines.items[end];
-            if (line->depth != head->depth || line->blank_before)
+            if (line->depth != head->depth || line->blank_before || closes_block(format, line) ||
+                closes_block(format, head))
                 break;
             if (has_comment_behind(line))
                 source_column = line->comment_source_column;

@@ -2,7 +2,8 @@
  *
  * The parser has said what is a statement and which words at its start are keywords. What is left to know of a token is
  * whether it ends an operand: behind one, a '-' is binary and a word like `bound` a clause; elsewhere the one is a sign
- * and the other a name. + - * / are written with blanks or without, as the author has grouped them.
+ * and the other a name. + - * / are written with blanks or without, as the author has grouped them; but where a product has
+ * blanks, so have the sums of its terms.
  */
 #include "compiler/format/private.h"
 
@@ -14,6 +15,7 @@ typedef struct Statement {
     u32 count;
     u32 table;
     bool has_comma; /* several things in one statement */
+    bool in_line;   /* of a block that stands in one line */
     u32 arrow, at;  /* of a reaction: the places of its arrow and '@'; else 0 */
 } Statement;
 
@@ -178,6 +180,46 @@ ends_operand(const Statement *s, u32 i)
     }
 }
 
+/* Between operators that are neither + - * / nor ^ and inside of the same brackets stands one sum: where a product in it
+ * has blanks, it gets them too. */
+static bool
+parts_sums(const Piece *piece)
+{
+    const u32 kind = piece->kind;
+    const bool computes = kind == '+' || kind == '-' || kind == '*' || kind == '/' || kind == '^';
+    return !computes &&
+           (piece->role == PIECE_SPACED || piece->role == PIECE_WORD || kind == ',' || kind == ':');
+}
+
+static void
+loosen_sums(Arena *arena, Statement *s)
+{
+    VEC(bool) loose = {0}; /* of each sum: there is a product with blanks in it */
+    VEC(u32) open = {0};   /* the sum that goes on behind each bracket */
+    u32 *sum_of = NEW_ARRAY(arena, u32, s->count), sum = 0;
+    vec_push(arena, &loose, false);
+    for (u32 i = 0; i < s->count; i++) {
+        const Piece *piece = &s->pieces[i];
+        if (closes(piece->kind) && open.count > 0)
+            sum = open.items[--open.count];
+        if (opens(piece->kind))
+            vec_push(arena, &open, sum);
+        if (opens(piece->kind) || parts_sums(piece)) {
+            sum = loose.count;
+            vec_push(arena, &loose, false);
+        }
+        sum_of[i] = sum;
+        if ((piece->kind == '*' || piece->kind == '/') && piece->role == PIECE_SPACED)
+            loose.items[sum] = true;
+    }
+    for (u32 i = 0; i < s->count; i++) {
+        Piece *piece = &s->pieces[i];
+        if ((piece->kind == '+' || piece->kind == '-') && piece->role == PIECE_TIGHT &&
+            loose.items[sum_of[i]])
+            piece->role = PIECE_SPACED;
+    }
+}
+
 /* ---- Gaps --------------------------------------------------------------------------------------- */
 
 /* Blanks before piece i > 0, which follows the one before it in the same line. */
@@ -193,7 +235,7 @@ gap_before(const Statement *s, u32 i, u32 bracket)
     if (kind == ',' || kind == ')' || kind == ']' || kind == ':' || kind == '[')
         return 0;
     if (i == 1 && s->table == LINE_ENTRY)
-        return 2;
+        return s->in_line ? 1 : 2;
     const bool binds = s->pieces[0].kind == USE && i == USE_BINDINGS;
     if (kind == '(' && before->role == PIECE_NAME && !binds)
         return 0;
@@ -292,6 +334,7 @@ lay_out(Format *format, Statement *s)
         else if (closes(s->pieces[i].kind) && depth > 0)
             depth--;
     }
+    loosen_sums(format->arena, s);
     put_stops(s);
     for (u32 i = 0; i < s->count; i++) {
         const u32 kind = s->pieces[i].kind;
@@ -313,12 +356,13 @@ rxn__format_spacing(Format *format)
         for (next = first + 1; next < count && !format->pieces.items[next].starts; next++)
             ;
         Statement s = {.pieces = &format->pieces.items[first], .count = next - first};
-        lay_out(format, &s);
         /* The line that it begins, if it begins one. */
         while (line < format->lines.count &&
                (format->lines.items[line].count == 0 || format->lines.items[line].first < first))
             line++;
-        if (line < format->lines.count && format->lines.items[line].first == first)
+        s.in_line = line == format->lines.count || format->lines.items[line].first != first;
+        lay_out(format, &s);
+        if (!s.in_line)
             format->lines.items[line].table = s.table;
     }
 }
