@@ -110,12 +110,11 @@ RxnStatus
 rxn__format(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file, Text *ret_text,
             const char **ret_internal_error)
 {
-    const u32 errors = diagnostics->error_count;
     Format format = {.arena = arena,
                      .diagnostics = diagnostics,
                      .source = &diagnostics->sources->files.items[file]};
     const AstNode *tree = rxn__parse_tokens(arena, names, diagnostics, file, &format.tokens);
-    if (diagnostics->error_count > errors || !rxn__format_lines(&format))
+    if (diagnostics->error_count > 0 || !rxn__format_lines(&format))
         return RXN_ERROR_INPUT;
     rxn__format_spacing(&format);
     rxn__format_columns(&format);

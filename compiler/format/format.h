@@ -9,10 +9,10 @@
 
 #include "compiler/ast/ast.h"
 
-/* Lays out a source file of the diagnostics' map. RXN_ERROR_INPUT: it is no model, the diagnostics say why.
- * RXN_ERROR_INTERNAL: what came out is not what went in; *ret_internal_error says in what. Else the text is in
- * *ret_text, which is initialised here, in the arena. Formatting it again changes nothing. Time is in proportion to the length of
- * the text, and so is the storage. Memory failure jumps (see base.h). */
+/* Lays out a source file of the diagnostics' map, which hold no error so far. RXN_ERROR_INPUT: it is no model, they say
+ * why. RXN_ERROR_INTERNAL: what came out is not what went in; *ret_internal_error says in what. Else the text is in
+ * *ret_text, which is initialised here, in the arena; formatting it again changes nothing. Time and storage are in
+ * proportion to the length of the text. Memory failure jumps (see base.h). */
 RxnStatus rxn__format(Arena *arena, NameTable *names, Diagnostics *diagnostics, u32 file,
                       Text *ret_text, const char **ret_internal_error);
 
