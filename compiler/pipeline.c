@@ -48,6 +48,12 @@ rxn__session_close(Session *session)
     rxn__arena_release(&session->arena);
 }
 
+const Target *
+rxn__session_host(const Session *session)
+{
+    return session->host ? session->host : rxn__target_find("llvm");
+}
+
 /* ---- trace ------------------------------------------------------------------------------------- */
 
 typedef struct Stages {
@@ -210,7 +216,7 @@ choose_target(Stages *stages, const Target **ret_target)
     if (strcmp(device, "interpreter") == 0)
         return RXN_OK;
     if (strcmp(device, "cpu") == 0) {
-        *ret_target = rxn__target_find("llvm");
+        *ret_target = rxn__session_host(stages->session);
         if (*ret_target)
             return RXN_OK;
         rxn__error(diagnostics, (Span){0, 0}, "this build has no target for the device 'cpu'");
@@ -239,6 +245,7 @@ target_options(const Stages *stages)
     TargetOptions options = stages->request->target;
     options.locate = locate;
     options.locate_context = stages->session;
+    options.context = stages->session->host_context;
     u64 trajectories = stages->request->trajectories;
     bool few = trajectories > 0 && trajectories <= 4;
     if (few && options.lanes == 0 && stages->pipeline->kernel.kernel->lanes == 0)
@@ -280,12 +287,17 @@ finish_kernel(Stages *stages, const Target *target)
         return RXN_OK;
     }
     TargetOptions target_wishes = target_options(stages);
+    broken = NULL;
     RxnStatus status = target->compile(pipeline->kernel.kernel, &target_wishes, &pipeline->arena,
                                        &pipeline->compiled, &broken);
     if (status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE)
         rxn__error(&session->diagnostics, (Span){0, 0}, "%s", broken ? broken : "no message");
     else if (status != RXN_OK && status != RXN_ERROR_MEMORY)
         return internal_error(stages, target->name, broken ? broken : "no message");
+    bool has_code = pipeline->compiled.run || pipeline->compiled.cuda;
+    pipeline->interpreted = has_code ? NULL : pipeline->kernel.kernel;
+    if (status == RXN_OK && !has_code && broken)
+        rxn__warning(&session->diagnostics, (Span){0, 0}, "%s", broken);
     return status;
 }
 

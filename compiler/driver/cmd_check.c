@@ -253,7 +253,7 @@ rxn__cmd_check(Driver *driver, int argc, char **argv)
     if (!rxn__options_parse(driver, &table, argc, argv, &check.options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(&table, stdout);
+        rxn__options_help(driver, &table, stdout);
         return RXN_OK;
     }
     if (!rxn__load_model(driver, model, &check.file))

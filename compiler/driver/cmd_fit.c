@@ -38,8 +38,8 @@ static const OptionTable table = {
     .summary =
         "Trains the params that are marked 'fit' by the fit block of the model: simulates, "
         "compares\n"
-        "with the data, differentiates, steps. What is given here overrides the block. MODEL is a\n"
-        "file, '-' for standard input, or the name of a model that comes with rxn.",
+        "with the data, differentiates, steps. What is given here overrides the block.",
+    .about_operand = RXN_ABOUT_MODEL,
     .remarks =
         "Examples\n"
         "  rxn fit model.rxn -o fitted.json --plot fit.svg\n"
@@ -305,7 +305,7 @@ rxn__cmd_fit(Driver *driver, int argc, char **argv)
     if (!rxn__options_parse(driver, &table, argc, argv, &fit.options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(&table, stdout);
+        rxn__options_help(driver, &table, stdout);
         return RXN_OK;
     }
     bool good = rxn__check_ensemble(driver, &fit.options.ensemble);

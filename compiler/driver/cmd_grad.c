@@ -7,6 +7,7 @@
 
 #include "compiler/driver/grad.h"
 #include "compiler/method/control.h"
+#include "compiler/target/program_abi.h"
 #include "runtime/control.h"
 
 #define AT(field) offsetof(GradOptions, field)
@@ -44,9 +45,8 @@ static const OptionTable table = {
         "Differentiates the expectation of EXPR at each of the times by the model's parameters.\n"
         "The trajectories are exact; what differs between estimators is the derivative's "
         "variance,\n"
-        "bias and cost, which are shown. MODEL is a file, '-' for standard input, or the name of "
-        "a\n"
-        "model that comes with rxn.",
+        "bias and cost, which are shown.",
+    .about_operand = RXN_ABOUT_MODEL,
     .remarks =
         "Derivatives are those by the parameter itself, others held. Parameters that act through\n"
         "initial counts or the times of events alone have none that can be sampled. A number does\n"
@@ -62,9 +62,9 @@ static const OptionTable table = {
 };
 
 static void
-print_help(void)
+print_help(const Driver *driver)
 {
-    rxn__options_help(&table, stdout);
+    rxn__options_help(driver, &table, stdout);
     fputs("\nEstimators\n", stdout);
     for (const Estimator *const *e = rxn__estimators; *e; e++)
         printf("  %-22s %s\n", (*e)->name, (*e)->summary);
@@ -73,9 +73,8 @@ print_help(void)
 
 /* ---- options ----------------------------------------------------------------------------------- */
 
-/* "500M", "2G", "65536"; false if it is none of these. */
-static bool
-parse_bytes(const char *text, u64 *ret_bytes)
+bool
+rxn__grad_parse_bytes(const char *text, u64 *ret_bytes)
 {
     static const char suffixes[] = "KMGT";
     char number[40];
@@ -107,8 +106,13 @@ bool
 rxn__grad_tape_memory(Grad *grad)
 {
     const GradOptions *o = &grad->options;
+    if (o->tape_memory && grad->driver->program->built) {
+        rxn__driver_error(grad->driver, "the tapes of this program were given their size when it was "
+                                        "built: 'rxn build --tape BYTES'");
+        return false;
+    }
     grad->tape_memory = memory_of_machine() / 4;
-    if (o->tape_memory && !parse_bytes(o->tape_memory, &grad->tape_memory)) {
+    if (o->tape_memory && !rxn__grad_parse_bytes(o->tape_memory, &grad->tape_memory)) {
         rxn__driver_error(
             grad->driver, "--tape-memory takes a number of bytes as 500M or 2G, not '%s'",
             rxn__shown(&grad->driver->session.arena, o->tape_memory, strlen(o->tape_memory)));
@@ -143,12 +147,40 @@ rxn__grad_check_objective(Driver *driver, const GradOptions *options)
     return driver->session.diagnostics.error_count == errors;
 }
 
-static bool
-check_options(Grad *grad)
+/* A program that was built for an objective differentiates that if nothing else is said. */
+static void
+take_objective_of_program(Grad *grad)
+{
+    const RxnProgram *built = grad->driver->program->built;
+    GradOptions *o = &grad->options, usual;
+    Arena *arena = &grad->driver->session.arena;
+    if (!built || built->of_count == 0 || o->of.count > 0)
+        return;
+    rxn__grad_defaults(&usual);
+    for (u32 k = 0; k < built->of_count; k++)
+        vec_push(arena, &o->of, built->of[k]);
+    for (u32 k = 0; o->at.count == 0 && k < built->at_count; k++)
+        vec_push(arena, &o->at, built->at[k]);
+    for (u32 k = 0, own = o->wrt.count; own == 0 && k < built->wrt_count; k++)
+        vec_push(arena, &o->wrt, built->wrt[k]);
+    if (strcmp(o->estimators, usual.estimators) == 0)
+        o->estimators = built->estimators;
+    if (!o->form)
+        o->form = built->form;
+    o->draws = o->draws == usual.draws ? built->draws : o->draws;
+    o->bins = o->bins == usual.bins ? built->bins : o->bins;
+    o->degree = o->degree == usual.degree ? built->degree : o->degree;
+    o->tau = o->tau == usual.tau ? built->tau : o->tau;
+    o->difference = o->difference == usual.difference ? built->difference : o->difference;
+}
+
+bool
+rxn__grad_check_options(Grad *grad)
 {
     Driver *driver = grad->driver;
     GradOptions *o = &grad->options;
     u32 errors = driver->session.diagnostics.error_count;
+    take_objective_of_program(grad);
     rxn__check_ensemble(driver, &o->ensemble);
     rxn__grad_check_objective(driver, o);
     if (!(o->tau > 0))
@@ -353,10 +385,10 @@ rxn__cmd_grad(Driver *driver, int argc, char **argv)
     if (!rxn__options_parse(driver, &table, argc, argv, &grad.options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        print_help();
+        print_help(driver);
         return RXN_OK;
     }
-    if (!check_options(&grad))
+    if (!rxn__grad_check_options(&grad))
         return RXN_ERROR_USAGE;
     RxnStatus status = rxn__device_open(driver, &grad.options.ensemble);
     if (status != RXN_OK)

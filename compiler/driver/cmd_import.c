@@ -36,7 +36,7 @@ rxn__cmd_import(Driver *driver, int argc, char **argv)
     if (!rxn__options_parse(driver, &table, argc, argv, &values, &network, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(&table, stdout);
+        rxn__options_help(driver, &table, stdout);
         return RXN_OK;
     }
     if (!rxn__load_model(driver, network, &file))

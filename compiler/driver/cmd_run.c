@@ -41,10 +41,9 @@ static const OptionTable table = {
     .synopsis = "rxn run MODEL [OPTION…]",
     .summary =
         "Simulates the model exactly and shows mean and standard deviation of what it observes\n"
-        "(with --each, and with -n 1: the trajectories themselves). MODEL is a file, '-' for\n"
-        "standard input, or the name of a model that comes with rxn. --method cme simulates "
-        "nothing:\n"
+        "(with --each, and with -n 1: the trajectories themselves). --method cme simulates nothing:\n"
         "it solves the master equation, for models with up to some million states.",
+    .about_operand = RXN_ABOUT_MODEL,
     .remarks =
         "A model's 'simulate' statement says until when and how often; --until, --every and --at\n"
         "override it. An input file is CSV: 'name,value' lines, or a column for each input.\n"
@@ -323,6 +322,17 @@ solve_cme(Run *run)
     return rxn__run_cme(run->driver, &cme, &run->result, &run->exact);
 }
 
+/* In a program that was built without this kernel: how to build one with it. */
+static void
+note_interpreted(Run *run)
+{
+    Text wish;
+    rxn__text_init(&wish, &run->driver->session.arena);
+    if (strcmp(run->options.method, "auto") != 0)
+        rxn__text_printf(&wish, "--method %s", run->options.method);
+    rxn__note_interpreted(run->driver, &run->pipeline, wish.data);
+}
+
 static RxnStatus
 run_model(void *context)
 {
@@ -345,6 +355,7 @@ run_model(void *context)
     driver->internal_error = run->pipeline.internal_error;
     if (status != RXN_OK)
         return status;
+    note_interpreted(run);
     rxn__driver_flush(driver); /* warnings come before the work that may take long */
     BindRequest bind = {.sets = &run->options.ensemble.sets,
                         .input = o->ensemble.input,
@@ -359,6 +370,8 @@ run_model(void *context)
         status = prepare_control(run, &request, &seconds_compile);
         if (status != RXN_OK)
             return status;
+        rxn__note_interpreted(driver, &run->pipeline, NULL);
+        rxn__driver_flush(driver);
     }
     if (!is_cme(o) && !o->control) {
         start = rxn__seconds();
@@ -395,7 +408,7 @@ rxn__cmd_run(Driver *driver, int argc, char **argv)
     if (!rxn__options_parse(driver, &table, argc, argv, &run.options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(&table, stdout);
+        rxn__options_help(driver, &table, stdout);
         return RXN_OK;
     }
     if (!check_options(driver, &run.options))

@@ -217,7 +217,7 @@ rxn__cmd_trace(Driver *driver, int argc, char **argv)
     if (!rxn__options_parse(driver, &table, argc, argv, &trace.options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(&table, stdout);
+        rxn__options_help(driver, &table, stdout);
         return RXN_OK;
     }
     if (!trace.options.folder) {

@@ -1,6 +1,7 @@
 /* driver.h: what the files of the program share. Nothing outside this folder includes it.
  *
- * A subcommand is a function in cmd_NAME.c with a row in the table of main.c. All that goes wrong is
+ * A subcommand is a function in cmd_NAME.c with a row in the table of main.c, and, if programs that were built of a
+ * model have it too, in that of standalone.c. All that goes wrong is
  * put into the session's diagnostics, which main prints, and the status becomes the exit status.
  */
 #ifndef RXN_DRIVER_H
@@ -13,16 +14,34 @@
 #include "runtime/cuda.h"
 #include "runtime/rxn.h"
 
-typedef struct Driver {
+typedef struct Driver Driver;
+
+typedef RxnStatus (*Command)(Driver *driver, int argc, char **argv);
+
+typedef struct CommandRow {
+    const char *name, *summary;
+    Command run;
+} CommandRow;
+
+/* What is being run: rxn, or a program that it built. */
+typedef struct Program {
+    const char *name, *headline;
+    const CommandRow *commands;
+    u32 command_count;
+    const struct RxnProgram *built; /* its model and kernels; NULL: this is rxn */
+} Program;
+
+struct Driver {
+    const Program *program;
     Session session;
     SourceLoader loader;
     const char *internal_error; /* of RXN_ERROR_INTERNAL: the stage and what is broken */
     bool quiet_failure;         /* the reader of our output is gone: nothing is worth saying */
     RxnCuda *cuda;              /* the GPUs of this run, or NULL */
     const char *cuda_cache;     /* where their kernels are kept, or NULL */
-} Driver;
-
-typedef RxnStatus (*Command)(Driver *driver, int argc, char **argv);
+    bool is_ahead;  /* kernels are made for a program, and nothing is run */
+    u64 tape_bytes; /* of one trajectory, where kernels are or were made ahead; 0: by the memory there is */
+};
 
 RxnStatus rxn__cmd_run(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_check(Driver *driver, int argc, char **argv);
@@ -31,6 +50,11 @@ RxnStatus rxn__cmd_grad(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_fit(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_fmt(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_import(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_build(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_info(Driver *driver, int argc, char **argv);
+
+/* invoke.c: the whole of a program: its exit status. */
+int rxn__invoke(const Program *program, int argc, char **argv);
 
 /* An error or a note about no place in a file. */
 void rxn__driver_error(Driver *driver, const char *format, ...) RXN_PRINTF(2, 3);
@@ -67,6 +91,7 @@ typedef struct Option {
 typedef struct OptionTable {
     const char *command; /* "rxn run" */
     const char *synopsis, *summary, *remarks;
+    const char *about_operand; /* what the operand may be; NULL: the summary says so */
     const Option *options;
     u32 option_count;
     const char *operand; /* what the one operand is called */
@@ -79,12 +104,16 @@ typedef struct OptionTable {
     size_t shared_offset;
 } OptionTable;
 
-/* Reads the arguments into *values (a struct that `offset`s point into) and *ret_operand. Every mistake
+#define RXN_ABOUT_MODEL                                                                            \
+    "MODEL is a file, '-' for standard input, or the name of a model that comes with rxn."
+
+/* Reads the arguments into *values (a struct that `offset`s point into) and *ret_operand, which is NULL in a program
+ * that has its model in itself. Every mistake
  * is reported; false if there was one. *ret_help: --help was asked for, and nothing else was read. */
 bool rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **argv,
                         void *values, const char **ret_operand, bool *ret_help);
 
-void rxn__options_help(const OptionTable *table, FILE *file);
+void rxn__options_help(const Driver *driver, const OptionTable *table, FILE *file);
 
 /* The candidate nearest to the word, or NULL if none is near. */
 const char *rxn__nearest(const char *word, u32 count, const char *const *candidates);
@@ -103,7 +132,14 @@ void rxn__files_init(Driver *driver);
 /* Reads a file whole ("-": standard input) into the arena, NUL-terminated. NULL, with the reason. */
 char *rxn__read_file(const char *path, Arena *arena, size_t *ret_length, const char **ret_reason);
 
-/* Adds the model named on the command line to the sources: a file, "-", or the name of a model that
+/* embedded.c: the model and its modules come from the program, its kernels too. */
+void rxn__embedded_init(Driver *driver, const struct RxnProgram *built);
+
+/* embedded.c: says how to build a program that has the kernel that a pipeline interprets for want of it. `wish`: the
+ * options, as text; NULL: none would help. */
+void rxn__note_interpreted(Driver *driver, const Pipeline *pipeline, const char *wish);
+
+/* Adds the model named on the command line to the sources; NULL: that of the program. It is a file, "-", or the name of a model that
  * `use` could name. A BioNetGen network is added twice: as it is, and as the model that it is imported as, whose
  * number is given. False after an error. */
 bool rxn__load_model(Driver *driver, const char *path, u32 *ret_file);

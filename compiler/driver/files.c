@@ -13,6 +13,7 @@
 #include "compiler/driver/driver.h"
 #include "compiler/driver/paths.h"
 #include "compiler/import/bionetgen.h"
+#include "compiler/target/program_abi.h"
 
 enum { READ_STEP = 64 << 10 };
 
@@ -194,6 +195,12 @@ bool
 rxn__load_model(Driver *driver, const char *path, u32 *ret_file)
 {
     Session *session = &driver->session;
+    if (!path) {
+        const RxnProgramFile *own = &driver->program->built->files[0];
+        *ret_file =
+            rxn__sources_add(&session->sources, own->resolved, own->text, (size_t)own->length);
+        return *ret_file != UINT32_MAX && import_network(driver, ret_file);
+    }
     const char *reason = NULL, *shown_path = strcmp(path, "-") == 0 ? "<stdin>" : path;
     struct stat status;
     if (strcmp(path, "-") != 0 && stat(path, &status) != 0 && errno == ENOENT) {

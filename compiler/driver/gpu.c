@@ -74,9 +74,9 @@ cache_of_user(Arena *arena)
 
 /* Whether this build can compile for the processor. */
 static bool
-has_host_target(void)
+has_host_target(const Driver *driver)
 {
-    return rxn__target_find("llvm") != NULL;
+    return rxn__session_host(&driver->session) != NULL;
 }
 
 RxnStatus
@@ -88,7 +88,7 @@ rxn__device_open(Driver *driver, EnsembleOptions *options)
     bool is_open = strcmp(options->device_wish, "auto") == 0;
     if (!is_wanted && !is_open)
         return RXN_OK;
-    bool few = options->trajectories < ENOUGH_TRAJECTORIES && has_host_target();
+    bool few = options->trajectories < ENOUGH_TRAJECTORIES && has_host_target(driver);
     if (is_open && few) {
         options->device = "cpu";
         if (options->chose_device)
@@ -113,7 +113,7 @@ rxn__device_open(Driver *driver, EnsembleOptions *options)
         return RXN_OK;
     }
     rxn__driver_error(driver, "%s", message);
-    if (has_host_target())
+    if (has_host_target(driver))
         rxn__driver_note(driver, "--device cpu runs the model on the processor");
     return RXN_ERROR_INPUT;
 }

@@ -85,6 +85,10 @@ typedef struct Grad {
 void rxn__grad_defaults(GradOptions *options);
 bool rxn__grad_check_objective(Driver *driver, const GradOptions *options);
 RxnStatus rxn__grad_network(Grad *grad);
+bool rxn__grad_check_options(Grad *grad); /* all of them, once they are read */
+
+/* "500M", "2G", "65536"; false if it is none of these. */
+bool rxn__grad_parse_bytes(const char *text, u64 *ret_bytes);
 
 /* cmd_grad.c: sets tape_memory, by --tape-memory; false after an error. Sets times, by the network's objective. */
 bool rxn__grad_tape_memory(Grad *grad);

@@ -179,6 +179,8 @@ rxn__grad_tape_bytes(const Grad *grad, u32 lanes)
     const GradOptions *o = &grad->options;
     if (is_on_gpus(grad))
         return tape_bytes_on_gpus(grad);
+    if (grad->driver->tape_bytes)
+        return grad->driver->tape_bytes;
     u64 threads = o->ensemble.threads ? o->ensemble.threads : rxn_processors();
     threads = threads < o->ensemble.trajectories ? threads : o->ensemble.trajectories;
     u64 tapes = threads * lanes;
@@ -221,7 +223,8 @@ rxn__grad_compile(Grad *grad, const Estimator *estimator)
     RxnStatus status =
         rxn__pipeline_gradient(session, &stages, estimator, &grad->request, pipeline);
     u32 lanes = pipeline->compiled.lanes;
-    bool fits = !grad->options.tape_memory || lanes == assumed || lanes == 0 || is_on_gpus(grad);
+    bool fits = !grad->options.tape_memory || grad->driver->tape_bytes || lanes == assumed ||
+                lanes == 0 || is_on_gpus(grad);
     if (status == RXN_OK && !fits && has_tape(pipeline->kernel.kernel)) {
         stages.target.lanes = lanes;
         grad->request.tape_bytes = rxn__grad_tape_bytes(grad, lanes);

@@ -139,7 +139,8 @@ report_unknown(Driver *driver, const OptionTable *table, const char *name)
     if (nearest)
         rxn__driver_note(driver, "did you mean '%s'?", nearest);
     else
-        rxn__driver_note(driver, "'%s --help' lists the options", table->command);
+        rxn__driver_note(driver, "'%s %s --help' lists the options", driver->program->name,
+                         strchr(table->command, ' ') + 1);
     return nearest ? find_option(table, nearest, strlen(nearest)) : NULL;
 }
 
@@ -210,6 +211,12 @@ parse_option(Driver *driver, const OptionTable *table, int argc, char **argv, in
     return equals ? 1 : 2;
 }
 
+static bool
+has_own_model(const Driver *driver)
+{
+    return driver->program->built != NULL;
+}
+
 bool
 rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **argv, void *values,
                    const char **ret_operand, bool *ret_help)
@@ -233,7 +240,7 @@ rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **ar
             if (table->takes_many) {
                 TextList *operands = (TextList *)((char *)values + table->operands_offset);
                 vec_push(&driver->session.arena, operands, argument);
-            } else if (*ret_operand) {
+            } else if (*ret_operand || has_own_model(driver)) {
                 rxn__driver_error(driver, "'%s' is one %s too many", shown(driver, argument),
                                   table->operand);
                 good = false;
@@ -242,7 +249,7 @@ rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **ar
             at++;
         }
     }
-    if (good && !*ret_operand && !table->takes_many) {
+    if (good && !*ret_operand && !table->takes_many && !has_own_model(driver)) {
         rxn__driver_error(driver, "no %s is given", table->operand);
         rxn__driver_note(driver, "usage: %s", table->synopsis);
         good = false;
@@ -250,10 +257,23 @@ rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **ar
     return good;
 }
 
-void
-rxn__options_help(const OptionTable *table, FILE *file)
+/* Behind "rxn MODEL" there is nothing to say of a model that the program has in itself. */
+static void
+print_usage(const Driver *driver, const OptionTable *table, FILE *file)
 {
-    fprintf(file, "usage: %s\n\n%s\n\n", table->synopsis, table->summary);
+    if (has_own_model(driver))
+        fprintf(file, "usage: %s %s [OPTION…]\n\n%s\n\n", driver->program->name,
+                strchr(table->command, ' ') + 1, table->summary);
+    else
+        fprintf(file, "usage: %s\n\n%s\n%s%s\n", table->synopsis, table->summary,
+                table->about_operand ? table->about_operand : "",
+                table->about_operand ? "\n" : "");
+}
+
+void
+rxn__options_help(const Driver *driver, const OptionTable *table, FILE *file)
+{
+    print_usage(driver, table, file);
     const Option *option;
     for (u32 k = 0; (option = option_at(table, k)); k++) {
         if (k == table->option_count)

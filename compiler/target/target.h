@@ -19,15 +19,18 @@ typedef struct TargetOptions {
     /* Or NULL: file (a name, without its folders) and line of a KirNode.origin; NULL where there is none. */
     const char *(*locate)(void *context, u32 origin, u32 *ret_line);
     void *locate_context;
+    const char *symbol; /* of the function in TARGET_OBJECT; NULL: one that is made of the kernel's name */
+    void *context;      /* of a target that has something of its own (frozen.h, ahead.h) */
     u32 shape; /* of a CUDA kernel: RxnCudaShape + 1; 0: what suits the kernel (tests ask for one) */
 } TargetOptions;
 
-/* Either `run` or `cuda` is set. */
+/* Either `run` or `cuda` is set; neither: see compile. */
 typedef struct CompiledKernel {
     RxnKernelFunction run;
     size_t workspace_bytes; /* what a launch's workspace must hold (one per concurrent launch) */
     u32 lanes;
     const char *isa; /* "avx512", "avx2", "sse2", "neon"…; of CUDA the shape: for reports */
+    const char *features;      /* LLVM's, that the code may use; NULL: not told */
     const RxnCudaKernel *cuda; /* its text and what the launcher has to know; see runtime/cuda.h */
     bool from_cache;
 } CompiledKernel;
@@ -43,13 +46,19 @@ typedef enum TargetForm {
 typedef struct Target {
     const char *name; /* "llvm", "cuda" */
 
-    /* Compiles for use in this process. What it makes lives as long as the arena. */
+    /* Compiles for use in this process. What it makes lives as long as the arena. A target that has no code for this
+     * kernel, but no objection to it either, returns RXN_OK without a function: the kernel is then interpreted, and
+     * *ret_error, where it is set, is a warning that says so. */
     RxnStatus (*compile)(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
                          CompiledKernel *ret_kernel, const char **ret_error);
 
     /* Writes one form of the kernel (text, or the bytes of an object file). */
     RxnStatus (*emit)(const KirKernel *kernel, const TargetOptions *options, TargetForm form,
                       Arena *arena, Text *out, const char **ret_error);
+
+    /* Or NULL: what `compile` would say of the kernel, all but the function, without compiling it. */
+    RxnStatus (*describe)(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
+                          CompiledKernel *ret_kernel, const char **ret_error);
 } Target;
 
 /* The targets of this build, NULL at the end. */

@@ -35,6 +35,26 @@ make_plan(const KirKernel *kernel, const TargetOptions *options, Arena *arena, P
     return RXN_OK;
 }
 
+static CompiledKernel
+facts_of(const Plan *plan)
+{
+    return (CompiledKernel){.workspace_bytes = plan->layout->workspace_bytes,
+                            .lanes = plan->layout->lanes,
+                            .isa = plan->host.isa,
+                            .features = plan->host.features};
+}
+
+static RxnStatus
+describe(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
+         CompiledKernel *ret_kernel, const char **ret_error)
+{
+    Plan plan;
+    RxnStatus status = make_plan(kernel, options, arena, &plan, ret_error);
+    if (status == RXN_OK)
+        *ret_kernel = facts_of(&plan);
+    return status;
+}
+
 static RxnStatus
 compile(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
         CompiledKernel *ret_kernel, const char **ret_error)
@@ -43,10 +63,8 @@ compile(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
     RxnStatus status = make_plan(kernel, options, arena, &plan, ret_error);
     if (status != RXN_OK)
         return status;
-    const char *symbol = rxn__llvm_symbol(kernel, arena);
-    *ret_kernel = (CompiledKernel){.workspace_bytes = plan.layout->workspace_bytes,
-                                   .lanes = plan.layout->lanes,
-                                   .isa = plan.host.isa};
+    const char *symbol = rxn__llvm_symbol(kernel, options, arena);
+    *ret_kernel = facts_of(&plan);
     const char *key = NULL;
     size_t key_length = 0;
     if (options->cache != NULL) {
@@ -107,4 +125,5 @@ emit(const KirKernel *kernel, const TargetOptions *options, TargetForm form, Are
 }
 
 extern const Target rxn__target_llvm;
-const Target rxn__target_llvm = {.name = "llvm", .compile = compile, .emit = emit};
+const Target rxn__target_llvm = {
+    .name = "llvm", .compile = compile, .emit = emit, .describe = describe};

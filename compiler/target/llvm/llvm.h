@@ -404,8 +404,8 @@ RxnStatus rxn__llvm_generate(LlvmModule *module, LLVMCodeGenFileType kind, const
 
 void rxn__llvm_module_release(void *module);
 
-/* The symbol of the kernel's function: "rxn_kernel_" and the kernel's name. */
-const char *rxn__llvm_symbol(const KirKernel *kernel, Arena *arena);
+/* The symbol of the kernel's function: the options', else "rxn_kernel_" and the kernel's name. */
+const char *rxn__llvm_symbol(const KirKernel *kernel, const TargetOptions *options, Arena *arena);
 
 /* ---- jit.c, cache.c --------------------------------------------------------------------------- */
 

@@ -66,8 +66,10 @@ fail(LlvmModule *m, const char *what, const char *why, const char **ret_error)
 }
 
 const char *
-rxn__llvm_symbol(const KirKernel *kernel, Arena *arena)
+rxn__llvm_symbol(const KirKernel *kernel, const TargetOptions *options, Arena *arena)
 {
+    if (options->symbol)
+        return options->symbol;
     Text text;
     rxn__text_init(&text, arena);
     rxn__text_append(&text, "rxn_kernel_", 11);
@@ -117,11 +119,12 @@ emit_guard(LlvmModule *m)
 }
 
 static LLVMValueRef
-declare_function(LlvmModule *m, const KirKernel *kernel, const LlvmHost *host)
+declare_function(LlvmModule *m, const KirKernel *kernel, const TargetOptions *options,
+                 const LlvmHost *host)
 {
     LLVMTypeRef pointer = LLVMPointerTypeInContext(m->context, 0);
     LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(m->context), &pointer, 1, false);
-    LLVMValueRef function = LLVMAddFunction(m->module, rxn__llvm_symbol(kernel, m->arena), type);
+    LLVMValueRef function = LLVMAddFunction(m->module, rxn__llvm_symbol(kernel, options, m->arena), type);
     LLVMSetUnnamedAddress(function, LLVMGlobalUnnamedAddr);
     /* Without these LLVM keeps to 256 bits on processors whose clock once fell with 512. */
     const char *width = host->vector_bits == 512 ? "512" : host->vector_bits == 256 ? "256" : "128";
@@ -164,7 +167,7 @@ rxn__llvm_render(const KirKernel *kernel, const TargetOptions *options, const Ll
     e->context = m->context;
     e->module = m->module;
     e->builder = m->builder;
-    e->function = declare_function(m, kernel, host);
+    e->function = declare_function(m, kernel, options, host);
     u32 count = kernel->values.count + 1;
     e->values = NEW_ARRAY(arena, LLVMValueRef, count);
     e->splats = NEW_ARRAY(arena, LLVMValueRef, count);

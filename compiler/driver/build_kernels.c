@@ -1,0 +1,181 @@
+/* build_kernels.c: which kernels a program gets. Each command is gone the way that it goes when it is run, with a target
+ * that keeps kernels (target/ahead.h); so what the program looks up later is what was kept.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "compiler/driver/build.h"
+#include "compiler/driver/fit.h"
+#include "compiler/driver/pilot.h"
+
+PipelineRequest
+rxn__build_stages(Build *build, KirType precision)
+{
+    return (PipelineRequest){
+        .file = build->file,
+        .loader = &build->driver->loader,
+        .goal = PIPELINE_COMPILED,
+        .method = build->options.method,
+        .device = "cpu",
+        .precision = precision,
+        .target = {.lanes = (u32)build->options.grad.ensemble.lanes},
+    };
+}
+
+/* The same model has the same warnings each time. */
+static void
+drop_warnings(Driver *driver)
+{
+    Diagnostics *diagnostics = &driver->session.diagnostics;
+    if (diagnostics->error_count == 0)
+        diagnostics->list.count = 0;
+}
+
+/* ---- run --------------------------------------------------------------------------------------- */
+
+static RxnStatus
+collect_run(Build *build, KirType precision, bool *ret_has_fit)
+{
+    Driver *driver = build->driver;
+    Pipeline pipeline;
+    PipelineRequest request = rxn__build_stages(build, precision);
+    build->ahead.what = precision == KIR_F32 ? "run --precision f32" : "run";
+    RxnStatus status = rxn__pipeline_run(&driver->session, &request, &pipeline);
+    driver->internal_error = pipeline.internal_error;
+    if (status == RXN_OK) {
+        const char *name = pipeline.network->name ? pipeline.network->name->text : "model";
+        build->name = rxn__arena_copy_text(&driver->session.arena, name, strlen(name));
+        *ret_has_fit = pipeline.network->fit.count > 0;
+        if (precision != KIR_F64)
+            drop_warnings(driver);
+    }
+    rxn__driver_close(driver, &pipeline);
+    return status;
+}
+
+/* ---- grad -------------------------------------------------------------------------------------- */
+
+/* The kernel of the pilot where there is one, then the main kernel, whose weights are data. */
+static RxnStatus
+compile_estimator(Grad *grad, const Estimator *estimator)
+{
+    PilotProgram program;
+    PilotRequest pilot = {.stages = &grad->stages,
+                          .pipeline = &grad->pipeline,
+                          .estimator = estimator,
+                          .request = &grad->request,
+                          .values = &grad->values,
+                          .trajectories = grad->options.ensemble.trajectories};
+    if (estimator->pilot) {
+        RxnStatus status = rxn__pilot_compile(grad->driver, &pilot, &program);
+        if (status != RXN_OK)
+            return status;
+        grad->request.control = program.weights;
+    }
+    RxnStatus status = rxn__grad_compile(grad, estimator);
+    grad->request.control = NULL;
+    return status;
+}
+
+static bool
+applies(Grad *grad, const Estimator *estimator)
+{
+    Text reason;
+    rxn__text_init(&reason, &grad->pipeline.arena);
+    return estimator->applies(&grad->request, &reason);
+}
+
+RxnStatus
+rxn__build_gradients(Build *build, Grad *grad, PipelineGoal goal,
+                     RxnStatus (*each)(void *context, Grad *grad), void *context)
+{
+    Driver *driver = build->driver;
+    RxnStatus status = rxn__grad_network(grad);
+    if (status != RXN_OK)
+        return status;
+    drop_warnings(driver);
+    if (!rxn__bind_defaults(driver, &grad->pipeline, NULL, &grad->values))
+        return RXN_ERROR_INPUT;
+    rxn__grad_times(grad);
+    if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
+        return RXN_ERROR_INPUT;
+    grad->stages.goal = goal;
+    for (u32 k = 0; k < grad->estimators.count && status == RXN_OK; k++) {
+        const char *name = grad->estimators.items[k];
+        const Estimator *estimator = rxn__estimator_find(name);
+        if (!estimator || (grad->all && !applies(grad, estimator)))
+            continue; /* `exact` has no kernel */
+        Text what;
+        rxn__text_init(&what, &driver->session.arena);
+        rxn__text_printf(&what, "grad --estimator %s", name);
+        build->ahead.what = what.data;
+        status = compile_estimator(grad, estimator);
+        if (status == RXN_OK && each)
+            status = each(context, grad);
+    }
+    return status;
+}
+
+static RxnStatus
+collect_gradients(Build *build)
+{
+    Grad grad = {.driver = build->driver, .options = build->options.grad, .file = build->file};
+    grad.stages = rxn__build_stages(
+        build, strcmp(build->options.precision, "f32") == 0 ? KIR_F32 : KIR_F64);
+    RxnStatus status = rxn__build_gradients(build, &grad, PIPELINE_COMPILED, NULL, NULL);
+    rxn__driver_close(build->driver, &grad.pipeline);
+    return status;
+}
+
+/* ---- fit --------------------------------------------------------------------------------------- */
+
+static RxnStatus
+prepare_fit(void *context)
+{
+    FitRun *fit = context;
+    RxnStatus status = rxn__fit_setup(fit);
+    if (status == RXN_OK)
+        status = rxn__fit_choose(fit);
+    if (status == RXN_OK && !rxn__fit_settings(fit))
+        status = RXN_ERROR_INPUT;
+    return status == RXN_OK ? rxn__fit_compile(fit) : status;
+}
+
+/* Data that are not there now may be there when the program runs: a program without kernels for its fit is better than
+ * none. */
+static RxnStatus
+collect_fit(Build *build)
+{
+    Driver *driver = build->driver;
+    FitRun fit = {.driver = driver,
+                  .file = build->file,
+                  .options = {.ensemble = rxn__ensemble_defaults(), .steps = FIT_NOT_GIVEN}};
+    fit.options.rate = NAN;
+    fit.options.ensemble.seed = FIT_NOT_GIVEN;
+    rxn__check_ensemble(driver, &fit.options.ensemble);
+    fit.options.ensemble.device = "cpu";
+    build->ahead.what = "fit";
+    RxnStatus status = rxn__session_guard(&driver->session, prepare_fit, &fit);
+    drop_warnings(driver);
+    if (status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE) {
+        rxn__diagnostics_soften(&driver->session.diagnostics, 0);
+        rxn__driver_note(driver, "so the program has no kernels for 'fit', which it will interpret");
+        status = RXN_OK;
+    }
+    rxn__fit_put_away(&fit);
+    return status;
+}
+
+RxnStatus
+rxn__build_kernels(Build *build)
+{
+    bool has_fit = false;
+    RxnStatus status = collect_run(build, KIR_F64, &has_fit);
+    if (status == RXN_OK)
+        status = collect_run(build, KIR_F32, &has_fit);
+    if (status == RXN_OK && build->options.grad.of.count > 0)
+        status = collect_gradients(build);
+    if (status == RXN_OK && has_fit)
+        status = collect_fit(build);
+    return status;
+}

@@ -1,0 +1,195 @@
+/* cmd_build.c: `rxn build`: a program, or one stage of its making, from a model. */
+#include <string.h>
+
+#include "compiler/driver/build.h"
+
+enum {
+    TAPE_BYTES = 16 << 20 /* of one trajectory. Not of this machine's memory: it may run on another */
+};
+
+#define AT(field) offsetof(BuildOptions, field)
+static const Option options[] = {
+    {"-o", "FILE", OPTION_TEXT, AT(grad.ensemble.csv), "the file to write"},
+    {"--march", "NAMES", OPTION_TEXT, AT(march), "for which processors, the best first; see below"},
+    {"--static", NULL, OPTION_FLAG, AT(link_statically), "link the C library into it too"},
+    {"--emit", "FORM", OPTION_TEXT, AT(emit), "exe (default), or a stage of the way; see below"},
+    {"--method", "NAME", OPTION_TEXT, AT(method),
+     "how to simulate (default auto: what suits the model)"},
+    {"--of", "EXPR", OPTION_TEXTS, AT(grad.of),
+     "what 'grad' is to differentiate; may be given again"},
+    {"--at", "T1,T2,...", OPTION_NUMBERS, AT(grad.at), "with --of: when"},
+    {"--wrt", "NAMES", OPTION_TEXTS, AT(grad.wrt), "with --of: by which params"},
+    {"--estimator", "NAMES", OPTION_TEXT, AT(grad.estimators),
+     "with --of: how, as for 'rxn grad' (default auto)"},
+    {"--precision", "P", OPTION_TEXT, AT(precision),
+     "of derivatives and of --emit: f64 (default), f32"},
+    {"--tau", "X", OPTION_NUMBER, AT(grad.tau), "with --of: as for 'rxn grad'"},
+    {"--draws", "K", OPTION_COUNT, AT(grad.draws), "the same"},
+    {"--difference", "H", OPTION_NUMBER, AT(grad.difference), "the same"},
+    {"--bins", "B", OPTION_COUNT, AT(grad.bins), "the same"},
+    {"--degree", "D", OPTION_COUNT, AT(grad.degree), "the same"},
+    {"--tape", "BYTES", OPTION_TEXT, AT(tape),
+     "for the tape of one trajectory, as 500K or 16M (default 16M)"},
+    {"--quiet", NULL, OPTION_FLAG, AT(quiet), "say nothing of what was built"},
+    {"--lanes", "W", OPTION_COUNT, AT(grad.ensemble.lanes), NULL},
+    {"--form", "NAME", OPTION_TEXT, AT(grad.form), NULL},
+};
+#undef AT
+
+static const OptionTable table = {
+    .command = "rxn build",
+    .synopsis = "rxn build MODEL -o FILE [OPTION…]",
+    .summary =
+        "Makes a program of the model that needs neither rxn nor LLVM nor the model's file: FILE run,\n"
+        "FILE grad, FILE fit, FILE check and FILE info take the flags of rxn's commands and give the\n"
+        "same results. What it was not built for (another --of) it interprets, and says so. The\n"
+        "system's C compiler links it: $CC, else cc.",
+    .about_operand = RXN_ABOUT_MODEL,
+    .options = options,
+    .option_count = COUNT_OF(options),
+    .operand = "MODEL",
+};
+
+static void
+print_help(const Driver *driver)
+{
+    rxn__options_help(driver, &table, stdout);
+    printf("\n--march: of %s, with commas between; default %s.\n", rxn__march_names,
+           rxn__march_default);
+    printf("--emit: exe, %s.\n", rxn__build_forms);
+    fputs("A stage is that of the kernel that simulates, or with --of of the one that\n"
+          "differentiates, for the first of the processors; without -o it goes to standard output.\n"
+          "Exit status: 0 done, 1 the model failed or the program could not be linked, 2 wrong\n"
+          "options, 3 a bug in rxn.\n",
+          stdout);
+}
+
+/* ---- options ----------------------------------------------------------------------------------- */
+
+static void
+check_marches(Build *build)
+{
+    Driver *driver = build->driver;
+    const char *list = build->options.march;
+    do {
+        size_t length = strcspn(list, ",");
+        const char *name = rxn__arena_copy_text(&driver->session.arena, list, length);
+        const March *march = rxn__march_find(name);
+        if (!march) {
+            rxn__driver_error(driver, "--march takes no '%s'",
+                              rxn__shown(&driver->session.arena, name, length));
+            rxn__driver_note(driver, "it takes %s", rxn__march_names);
+        } else if (build->ahead.march_count == MOST_MARCHES) {
+            rxn__driver_error(driver, "--march takes %d names at most", (int)MOST_MARCHES);
+        } else {
+            build->ahead.marches[build->ahead.march_count++] = march;
+        }
+        list += length + (list[length] == ',');
+    } while (*list);
+}
+
+static bool
+check_options(Build *build)
+{
+    Driver *driver = build->driver;
+    BuildOptions *o = &build->options;
+    u32 errors = driver->session.diagnostics.error_count;
+    bool is_program = strcmp(o->emit, "exe") == 0;
+    rxn__check_precision(driver, o->precision);
+    rxn__check_lanes(driver, o->grad.ensemble.lanes);
+    check_marches(build);
+    driver->tape_bytes = TAPE_BYTES;
+    if (o->tape && !rxn__grad_parse_bytes(o->tape, &driver->tape_bytes))
+        rxn__driver_error(driver, "--tape takes a number of bytes as 500K or 16M, not '%s'",
+                          rxn__shown(&driver->session.arena, o->tape, strlen(o->tape)));
+    if (!is_program && !rxn__build_emits(o->emit)) {
+        rxn__driver_error(driver, "--emit takes no '%s'",
+                          rxn__shown(&driver->session.arena, o->emit, strlen(o->emit)));
+        rxn__driver_note(driver, "it takes exe, %s", rxn__build_forms);
+    }
+    if (is_program && !o->grad.ensemble.csv)
+        rxn__driver_error(driver, "no file is given: -o FILE");
+    if (is_program && o->grad.ensemble.csv && strcmp(o->grad.ensemble.csv, "-") == 0)
+        rxn__driver_error(driver, "a program does not go to standard output: -o FILE");
+    if (o->grad.of.count > 0) {
+        Grad grad = {.driver = driver, .options = o->grad};
+        rxn__grad_check_options(&grad);
+        o->grad = grad.options;
+        o->grad.ensemble.device = "cpu";
+        o->grad.ensemble.precision = o->precision;
+    } else if (o->grad.at.count > 0 || o->grad.wrt.count > 0 ||
+               strcmp(o->grad.estimators, "auto") != 0) {
+        rxn__driver_error(driver, "--at, --wrt and --estimator belong to --of");
+    }
+    return driver->session.diagnostics.error_count == errors;
+}
+
+/* ---- the model's files ------------------------------------------------------------------------- */
+
+/* Loads as rxn does, and notes down what it found: the text has to outlive the pipeline that asked for it. */
+static bool
+load_and_keep(void *context, const char *from, const char *path, Arena *arena,
+              const char **ret_resolved, const char **ret_text, size_t *ret_length,
+              const char **ret_reason)
+{
+    Build *build = context;
+    Arena *kept = &build->driver->session.arena;
+    if (!build->files.load(build->files.context, from, path, arena, ret_resolved, ret_text,
+                           ret_length, ret_reason))
+        return false;
+    for (u32 k = 0; k < build->used.count; k++)
+        if (strcmp(build->used.items[k].from, from) == 0 &&
+            strcmp(build->used.items[k].path, path) == 0)
+            return true;
+    UsedFile file = {rxn__arena_copy_text(kept, from, strlen(from)),
+                     rxn__arena_copy_text(kept, path, strlen(path)),
+                     rxn__arena_copy_text(kept, *ret_resolved, strlen(*ret_resolved)),
+                     rxn__arena_copy_text(kept, *ret_text, *ret_length), *ret_length};
+    vec_push(kept, &build->used, file);
+    return true;
+}
+
+/* ---- the way of a build ------------------------------------------------------------------------ */
+
+static RxnStatus
+build_model(void *context)
+{
+    Build *build = context;
+    if (strcmp(build->options.emit, "exe") != 0)
+        return rxn__build_emit(build);
+    RxnStatus status = rxn__build_kernels(build);
+    return status == RXN_OK ? rxn__build_program(build) : status;
+}
+
+RxnStatus
+rxn__cmd_build(Driver *driver, int argc, char **argv)
+{
+    Build build = {
+        .driver = driver,
+        .options = {.emit = "exe", .march = rxn__march_default, .method = "auto", .precision = "f64"},
+        .files = driver->loader,
+        .ahead = {.arena = &driver->session.arena, .compiler = rxn__target_find("llvm")},
+    };
+    const char *model;
+    bool help;
+    rxn__grad_defaults(&build.options.grad);
+    if (!rxn__options_parse(driver, &table, argc, argv, &build.options, &model, &help))
+        return RXN_ERROR_USAGE;
+    if (help) {
+        print_help(driver);
+        return RXN_OK;
+    }
+    if (!check_options(&build))
+        return RXN_ERROR_USAGE;
+    if (!build.ahead.compiler) {
+        rxn__driver_error(driver, "this rxn was built without LLVM, so it cannot compile ahead");
+        return RXN_ERROR_USAGE;
+    }
+    driver->is_ahead = true;
+    driver->loader = (SourceLoader){&build, load_and_keep};
+    driver->session.host = &rxn__target_ahead;
+    driver->session.host_context = &build.ahead;
+    if (!rxn__load_model(driver, model, &build.file))
+        return RXN_ERROR_INPUT;
+    return rxn__session_guard(&driver->session, build_model, &build);
+}

@@ -1,0 +1,42 @@
+/* embedded.c: a program that was built of a model: its files come from itself, its kernels too. */
+#include <string.h>
+
+#include "compiler/driver/driver.h"
+#include "compiler/target/frozen.h"
+
+static bool
+load_embedded(void *context, const char *from, const char *path, Arena *arena,
+              const char **ret_resolved, const char **ret_text, size_t *ret_length,
+              const char **ret_reason)
+{
+    const RxnProgram *built = ((Driver *)context)->program->built;
+    (void)arena;
+    for (u32 k = 1; k < built->file_count; k++) {
+        const RxnProgramFile *file = &built->files[k];
+        if (strcmp(file->from, from) != 0 || strcmp(file->path, path) != 0)
+            continue;
+        *ret_resolved = file->resolved;
+        *ret_text = file->text;
+        *ret_length = (size_t)file->length;
+        return true;
+    }
+    *ret_reason = "it is not in this program";
+    return false;
+}
+
+void
+rxn__embedded_init(Driver *driver, const RxnProgram *built)
+{
+    driver->loader = (SourceLoader){.context = driver, .load = load_embedded};
+    driver->session.host = &rxn__target_frozen;
+    driver->session.host_context = (void *)(uintptr_t)built; /* it is only read */
+    driver->tape_bytes = built->tape_bytes;
+}
+
+void
+rxn__note_interpreted(Driver *driver, const Pipeline *pipeline, const char *wish)
+{
+    if (driver->program->built && pipeline->interpreted && wish)
+        rxn__driver_note(driver, "'rxn build MODEL -o FILE%s%s' makes a program that has it",
+                         wish[0] ? " " : "", wish);
+}

@@ -1,0 +1,172 @@
+/* invoke.c: the way of an invocation: finds the subcommand, and turns its status into messages and an exit status (0 done;
+ * 1 the model, the data or the run; 2 the command line; 3 a bug of ours). rxn and the programs that it builds share it.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "compiler/driver/driver.h"
+
+void
+rxn__driver_error(Driver *driver, const char *format, ...)
+{
+    Text text;
+    va_list args;
+    rxn__text_init(&text, &driver->session.arena);
+    va_start(args, format);
+    rxn__text_vprintf(&text, format, args);
+    va_end(args);
+    rxn__error(&driver->session.diagnostics, (Span){0, 0}, "%s", text.data);
+}
+
+void
+rxn__driver_note(Driver *driver, const char *format, ...)
+{
+    Text text;
+    va_list args;
+    rxn__text_init(&text, &driver->session.arena);
+    va_start(args, format);
+    rxn__text_vprintf(&text, format, args);
+    va_end(args);
+    rxn__note(&driver->session.diagnostics, (Span){0, 0}, "%s", text.data);
+}
+
+void
+rxn__driver_flush(Driver *driver)
+{
+    Diagnostics *diagnostics = &driver->session.diagnostics;
+    Text text;
+    rxn__text_init(&text, &driver->session.arena);
+    rxn__diagnostics_render(diagnostics, &text);
+    fflush(stdout);
+    fputs(text.data, stderr);
+    diagnostics->list.count = 0;
+    diagnostics->dropped = diagnostics->dropped_warnings = 0;
+}
+
+static RxnStatus
+flush_diagnostics(void *context)
+{
+    rxn__driver_flush(context);
+    return RXN_OK;
+}
+
+void
+rxn__driver_close(Driver *driver, Pipeline *pipeline)
+{
+    /* The message lives in the pipeline's arena; a copy that fails is no message less than none. */
+    if (driver->internal_error)
+        fprintf(stderr, "internal error: %s\n", driver->internal_error);
+    if (rxn__session_guard(&driver->session, flush_diagnostics, driver) != RXN_OK)
+        fputs("error: out of memory\n", stderr);
+    rxn__pipeline_close(pipeline);
+}
+
+static void
+print_help(const Program *program, FILE *file)
+{
+    fprintf(file, "%s\n\nusage: %s COMMAND …\n\n", program->headline, program->name);
+    for (u32 k = 0; k < program->command_count; k++)
+        fprintf(file, "  %-8s %s\n", program->commands[k].name, program->commands[k].summary);
+    fprintf(file,
+            "\n'%s COMMAND --help' lists a command's options; '%s --version' tells the version.\n",
+            program->name, program->name);
+}
+
+static RxnStatus
+unknown_command(Driver *driver, const Program *program, const char *name)
+{
+    const char **names =
+        NEW_ARRAY(&driver->session.arena, const char *, (size_t)program->command_count + 1);
+    for (u32 k = 0; k < program->command_count; k++)
+        names[k] = program->commands[k].name;
+    rxn__driver_error(driver, "there is no command '%s'",
+                      rxn__shown(&driver->session.arena, name, strlen(name)));
+    const char *nearest = rxn__nearest(name, program->command_count, names);
+    if (nearest)
+        rxn__driver_note(driver, "did you mean '%s %s'?", program->name, nearest);
+    else
+        rxn__driver_note(driver, "'%s --help' lists the commands", program->name);
+    return RXN_ERROR_USAGE;
+}
+
+typedef struct Invocation {
+    Driver *driver;
+    const Program *program;
+    int argc;
+    char **argv;
+} Invocation;
+
+static RxnStatus
+run_command(void *context)
+{
+    Invocation *invocation = context;
+    const Program *program = invocation->program;
+    const char *name = invocation->argc > 1 ? invocation->argv[1] : NULL;
+    if (!name) {
+        print_help(program, stderr);
+        return RXN_ERROR_USAGE;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_help(program, stdout);
+        return RXN_OK;
+    }
+    if (strcmp(name, "--version") == 0) {
+        printf("rxn %s\n", rxn_version());
+        return RXN_OK;
+    }
+    for (u32 k = 0; k < program->command_count; k++)
+        if (strcmp(program->commands[k].name, name) == 0)
+            return program->commands[k].run(invocation->driver, invocation->argc - 2,
+                                            invocation->argv + 2);
+    return unknown_command(invocation->driver, program, name);
+}
+
+/* The error itself is printed where its text lives, by rxn__driver_close. */
+static void
+ask_for_report(void)
+{
+    fprintf(stderr,
+            "note: this is a bug in rxn %s, not in the model; please report it with the model, the "
+            "command line\n"
+            "note: and, if it can be made, the folder that 'rxn trace MODEL -o FOLDER' writes\n",
+            rxn_version());
+}
+
+int
+rxn__invoke(const Program *program, int argc, char **argv)
+{
+    /* A closed pipe is an error of a write, which is looked at, not a sudden death. */
+    signal(SIGPIPE, SIG_IGN);
+    Driver driver = {.program = program};
+    RxnStatus status = rxn__session_open(&driver.session, 0);
+    if (status == RXN_OK) {
+        rxn__files_init(&driver);
+        if (program->built)
+            rxn__embedded_init(&driver, program->built);
+        Invocation invocation = {&driver, program, argc, argv};
+        status = rxn__session_guard(&driver.session, run_command, &invocation);
+        if (rxn__session_guard(&driver.session, flush_diagnostics, &driver) != RXN_OK)
+            status = RXN_ERROR_MEMORY;
+    }
+    if (status == RXN_ERROR_MEMORY)
+        fputs("error: out of memory\n", stderr);
+    if (status == RXN_ERROR_INTERNAL)
+        ask_for_report();
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == RXN_OK) {
+        if (errno != EPIPE)
+            fprintf(stderr, "error: standard output cannot be written: %s\n", strerror(errno));
+        status = RXN_ERROR_INPUT;
+    }
+    rxn__cuda_close(driver.cuda);
+    rxn__session_close(&driver.session);
+    switch (status) {
+    case RXN_OK: return 0;
+    case RXN_ERROR_USAGE: return 2;
+    case RXN_ERROR_INTERNAL: return 3;
+    case RXN_ERROR_INPUT:
+    case RXN_ERROR_MEMORY:
+    case RXN_CANCELLED: break;
+    }
+    return 1;
+}

@@ -1,0 +1,26 @@
+/* standalone.c: the main function of the programs that `rxn build` makes. It is rxn with a model of its own: the same
+ * commands, options, results and exit statuses, without a compiler.
+ */
+#include "compiler/driver/driver.h"
+#include "compiler/target/program_abi.h"
+
+static const CommandRow commands[] = {
+    {"run", "simulate the model", rxn__cmd_run},
+    {"grad", "differentiate expectations by parameters", rxn__cmd_grad},
+    {"fit", "train the model's parameters on data", rxn__cmd_fit},
+    {"check", "print a summary of the model", rxn__cmd_check},
+    {"info", "tell what is in this program", rxn__cmd_info},
+};
+
+int
+main(int argc, char **argv)
+{
+    Program program = {
+        .name = argc > 0 ? argv[0] : rxn_program.model,
+        .headline = rxn_program.model,
+        .commands = commands,
+        .command_count = COUNT_OF(commands),
+        .built = &rxn_program,
+    };
+    return rxn__invoke(&program, argc, argv);
+}

@@ -1,0 +1,52 @@
+/* program_abi.h: what `rxn build` writes as C beside the code of the kernels, and a standalone program is linked with:
+ * its model, its kernels, and what it was built for.
+ *
+ * The declarations stand in a macro because they are needed twice: by the compiler of rxn, and as text at the head of
+ * the file that rxn writes, so that a system's cc needs no header of ours.
+ */
+#ifndef RXN_PROGRAM_ABI
+#define RXN_PROGRAM_ABI(...) __VA_ARGS__
+#endif
+
+/* A file of the model: `path` as it stands in `use`, of the file `from` ("" for the model itself); `resolved`: as it
+ * was found, which messages show.
+ *
+ * Code of a kernel: for processors that have all of `needs` (names as LLVM has them, with commas between); the best
+ * first. The other fields are those of CompiledKernel.
+ *
+ * Of derivatives: what `grad` differentiates where nothing else is said. */
+RXN_PROGRAM_ABI(
+struct RxnLaunch;
+typedef struct RxnProgramFile {
+    const char *from, *path, *resolved, *text;
+    unsigned long long length;
+} RxnProgramFile;
+typedef struct RxnProgramCode {
+    void (*run)(const struct RxnLaunch *launch);
+    const char *march, *needs, *isa;
+    unsigned lanes;
+    unsigned long long workspace_bytes;
+} RxnProgramCode;
+typedef struct RxnProgramKernel {
+    unsigned char key[32];
+    const char *what;
+    const RxnProgramCode *codes;
+    unsigned code_count;
+} RxnProgramKernel;
+typedef struct RxnProgram {
+    const char *version, *model, *built;
+    const RxnProgramFile *files;
+    unsigned file_count;
+    const RxnProgramKernel *kernels;
+    unsigned kernel_count;
+    unsigned long long tape_bytes;
+    const char *const *of, *const *wrt;
+    unsigned of_count, wrt_count;
+    const double *at;
+    unsigned at_count;
+    const char *estimators, *form;
+    unsigned long long draws, bins, degree;
+    double tau, difference;
+} RxnProgram;
+extern const RxnProgram rxn_program;
+)
