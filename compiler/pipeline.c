@@ -296,8 +296,7 @@ finish_kernel(Stages *stages, const Target *target)
         return internal_error(stages, target->name, broken ? broken : "no message");
     bool has_code = pipeline->compiled.run || pipeline->compiled.cuda;
     pipeline->interpreted = has_code ? NULL : pipeline->kernel.kernel;
-    if (status == RXN_OK && !has_code && broken)
-        rxn__warning(&session->diagnostics, (Span){0, 0}, "%s", broken);
+    pipeline->why_interpreted = has_code ? NULL : broken;
     return status;
 }
 

@@ -77,6 +77,7 @@ typedef struct Pipeline {
     GradientKernel gradient;      /* after rxn__pipeline_gradient; its kernel is the one above */
     CompiledKernel compiled;      /* of a target */
     const KirKernel *interpreted; /* or, for the device "interpreter", the kernel itself */
+    const char *why_interpreted;  /* or where the target has no code for it; NULL otherwise */
     const char *internal_error;   /* of RXN_ERROR_INTERNAL: the stage and what is broken */
 } Pipeline;
 

@@ -57,8 +57,11 @@ collect_run(Build *build, KirType precision, bool *ret_has_fit)
 
 /* The kernel of the pilot where there is one, then the main kernel, whose weights are data. */
 static RxnStatus
-compile_estimator(Grad *grad, const Estimator *estimator)
+compile_estimator(Build *build, Grad *grad, const Estimator *estimator)
 {
+    Text what;
+    rxn__text_init(&what, &grad->driver->session.arena);
+    rxn__text_printf(&what, "grad --estimator %s", estimator->name);
     PilotProgram program;
     PilotRequest pilot = {.stages = &grad->stages,
                           .pipeline = &grad->pipeline,
@@ -67,11 +70,13 @@ compile_estimator(Grad *grad, const Estimator *estimator)
                           .values = &grad->values,
                           .trajectories = grad->options.ensemble.trajectories};
     if (estimator->pilot) {
+        build->ahead.what = "the pilot of the next";
         RxnStatus status = rxn__pilot_compile(grad->driver, &pilot, &program);
         if (status != RXN_OK)
             return status;
         grad->request.control = program.weights;
     }
+    build->ahead.what = what.data;
     RxnStatus status = rxn__grad_compile(grad, estimator);
     grad->request.control = NULL;
     return status;
@@ -105,11 +110,7 @@ rxn__build_gradients(Build *build, Grad *grad, PipelineGoal goal,
         const Estimator *estimator = rxn__estimator_find(name);
         if (!estimator || (grad->all && !applies(grad, estimator)))
             continue; /* `exact` has no kernel */
-        Text what;
-        rxn__text_init(&what, &driver->session.arena);
-        rxn__text_printf(&what, "grad --estimator %s", name);
-        build->ahead.what = what.data;
-        status = compile_estimator(grad, estimator);
+        status = compile_estimator(build, grad, estimator);
         if (status == RXN_OK && each)
             status = each(context, grad);
     }

@@ -289,6 +289,7 @@ fit_model(void *context)
         return RXN_ERROR_INPUT;
     rxn__driver_flush(fit->driver);
     status = rxn__fit_compile(fit);
+    rxn__driver_flush(fit->driver);
     return status == RXN_OK ? train(fit) : status;
 }
 

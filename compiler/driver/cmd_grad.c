@@ -159,9 +159,10 @@ take_objective_of_program(Grad *grad)
     rxn__grad_defaults(&usual);
     for (u32 k = 0; k < built->of_count; k++)
         vec_push(arena, &o->of, built->of[k]);
-    for (u32 k = 0; o->at.count == 0 && k < built->at_count; k++)
+    bool own_times = o->at.count > 0, own_params = o->wrt.count > 0;
+    for (u32 k = 0; !own_times && k < built->at_count; k++)
         vec_push(arena, &o->at, built->at[k]);
-    for (u32 k = 0, own = o->wrt.count; own == 0 && k < built->wrt_count; k++)
+    for (u32 k = 0; !own_params && k < built->wrt_count; k++)
         vec_push(arena, &o->wrt, built->wrt[k]);
     if (strcmp(o->estimators, usual.estimators) == 0)
         o->estimators = built->estimators;

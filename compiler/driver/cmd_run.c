@@ -324,13 +324,13 @@ solve_cme(Run *run)
 
 /* In a program that was built without this kernel: how to build one with it. */
 static void
-note_interpreted(Run *run)
+warn_interpreted(Run *run)
 {
     Text wish;
     rxn__text_init(&wish, &run->driver->session.arena);
     if (strcmp(run->options.method, "auto") != 0)
         rxn__text_printf(&wish, "--method %s", run->options.method);
-    rxn__note_interpreted(run->driver, &run->pipeline, wish.data);
+    rxn__warn_interpreted(run->driver, &run->pipeline, wish.data);
 }
 
 static RxnStatus
@@ -355,7 +355,7 @@ run_model(void *context)
     driver->internal_error = run->pipeline.internal_error;
     if (status != RXN_OK)
         return status;
-    note_interpreted(run);
+    warn_interpreted(run);
     rxn__driver_flush(driver); /* warnings come before the work that may take long */
     BindRequest bind = {.sets = &run->options.ensemble.sets,
                         .input = o->ensemble.input,
@@ -370,7 +370,7 @@ run_model(void *context)
         status = prepare_control(run, &request, &seconds_compile);
         if (status != RXN_OK)
             return status;
-        rxn__note_interpreted(driver, &run->pipeline, NULL);
+        rxn__warn_interpreted(driver, &run->pipeline, NULL);
         rxn__driver_flush(driver);
     }
     if (!is_cme(o) && !o->control) {

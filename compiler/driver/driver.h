@@ -135,9 +135,9 @@ char *rxn__read_file(const char *path, Arena *arena, size_t *ret_length, const c
 /* embedded.c: the model and its modules come from the program, its kernels too. */
 void rxn__embedded_init(Driver *driver, const struct RxnProgram *built);
 
-/* embedded.c: says how to build a program that has the kernel that a pipeline interprets for want of it. `wish`: the
- * options, as text; NULL: none would help. */
-void rxn__note_interpreted(Driver *driver, const Pipeline *pipeline, const char *wish);
+/* embedded.c: warns where a program has no code for the pipeline's kernel, which is then interpreted, and says how to
+ * build one that has it: `wish` are the options, as text; NULL: none would help. */
+void rxn__warn_interpreted(Driver *driver, const Pipeline *pipeline, const char *wish);
 
 /* Adds the model named on the command line to the sources; NULL: that of the program. It is a file, "-", or the name of a model that
  * `use` could name. A BioNetGen network is added twice: as it is, and as the model that it is imported as, whose

@@ -34,9 +34,12 @@ rxn__embedded_init(Driver *driver, const RxnProgram *built)
 }
 
 void
-rxn__note_interpreted(Driver *driver, const Pipeline *pipeline, const char *wish)
+rxn__warn_interpreted(Driver *driver, const Pipeline *pipeline, const char *wish)
 {
-    if (driver->program->built && pipeline->interpreted && wish)
+    if (!pipeline->why_interpreted)
+        return;
+    rxn__warning(&driver->session.diagnostics, (Span){0, 0}, "%s", pipeline->why_interpreted);
+    if (wish)
         rxn__driver_note(driver, "'rxn build MODEL -o FILE%s%s' makes a program that has it",
                          wish[0] ? " " : "", wish);
 }

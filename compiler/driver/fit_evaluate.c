@@ -156,6 +156,8 @@ rxn__fit_compile(FitRun *fit)
         status = compile(fit, fit->parts[k]);
         if (status == RXN_OK && fit->measures[k])
             status = compile(fit, fit->measures[k]);
+        if (status == RXN_OK)
+            rxn__warn_interpreted(fit->driver, &fit->parts[k]->grad.pipeline, "");
         if (status == RXN_OK && fit->parts[k]->runner.has_pilot)
             fit->problem.refresh = rxn__fit_refresh;
     }

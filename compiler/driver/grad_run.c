@@ -46,17 +46,17 @@ keep(Grad *grad, GradEstimate *estimate, const RxnGradientResult *result)
 
 /* In a program that was built without this kernel: how to build one with it. */
 static void
-note_interpreted(Grad *grad, const Estimator *estimator)
+warn_interpreted(Grad *grad, const Estimator *estimator)
 {
     const GradOptions *o = &grad->options;
     Text wish;
-    if (!grad->driver->program->built || !grad->pipeline.interpreted)
+    if (!grad->pipeline.why_interpreted)
         return;
     rxn__text_init(&wish, &grad->pipeline.arena);
     for (u32 k = 0; k < o->of.count; k++)
-        rxn__text_printf(&wish, "--of '%s' ", o->of.items[k]);
+        rxn__text_printf(&wish, "%s--of '%s'", k ? " " : "", o->of.items[k]);
     for (u32 k = 0; k < o->at.count; k++) {
-        rxn__text_printf(&wish, "%s", k ? "," : "--at ");
+        rxn__text_printf(&wish, "%s", k ? "," : " --at ");
         rxn__text_f64(&wish, o->at.items[k]);
     }
     for (u32 k = 0; k < o->wrt.count; k++)
@@ -64,7 +64,7 @@ note_interpreted(Grad *grad, const Estimator *estimator)
     rxn__text_printf(&wish, " --estimator %s", estimator->name);
     if (strcmp(o->ensemble.precision, "f64") != 0)
         rxn__text_printf(&wish, " --precision %s", o->ensemble.precision);
-    rxn__note_interpreted(grad->driver, &grad->pipeline, wish.data);
+    rxn__warn_interpreted(grad->driver, &grad->pipeline, wish.data);
     rxn__driver_flush(grad->driver); /* before the work that takes long */
 }
 
@@ -79,7 +79,7 @@ rxn__grad_run(Grad *grad, const Estimator *estimator)
     RxnStatus status = rxn__grad_runner_open(grad, estimator, o->ensemble.seed, runner);
     if (status != RXN_OK)
         return status;
-    note_interpreted(grad, estimator);
+    warn_interpreted(grad, estimator);
     const Pilot *pilot = &runner->pilot;
     GradEstimate estimate = {
         .estimator = estimator->name,
