@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -245,13 +246,27 @@ open_failed(Driver *driver, const char *path, const char *reason)
     return false;
 }
 
+/* A file without a name; in memory where there is no folder for it, as in a bare container. */
+static FILE *
+open_aside(void)
+{
+    FILE *file = tmpfile();
+    if (file)
+        return file;
+    int memory = memfd_create("rxn", MFD_CLOEXEC);
+    file = memory >= 0 ? fdopen(memory, "w+") : NULL;
+    if (!file && memory >= 0)
+        close(memory);
+    return file;
+}
+
 bool
 rxn__output_open(Driver *driver, OutputFile *output, const char *path)
 {
     *output = (OutputFile){.path = path};
     if (strcmp(path, "-") == 0) {
         /* Kept aside until the run is known to be good: a fault must leave no result behind. */
-        output->file = tmpfile();
+        output->file = open_aside();
         return output->file ? true : open_failed(driver, "the temporary file", strerror(errno));
     }
     struct stat status;

@@ -147,6 +147,16 @@ make_room(FitRun *fit)
     fit->curvature = matrix ? NEW_ARRAY(arena, double, (size_t)fit->count * fit->count) : NULL;
 }
 
+static void
+warn_interpreted(FitRun *fit, const FitPart *part)
+{
+    const Pipeline *pipeline = &part->grad.pipeline;
+    rxn__warn_interpreted(fit->driver, pipeline, NULL);
+    if (pipeline->why_interpreted)
+        rxn__driver_note(fit->driver, "a program is built for a fit with the estimator of the block, and "
+                                      "with data of the same times as were there then");
+}
+
 RxnStatus
 rxn__fit_compile(FitRun *fit)
 {
@@ -157,7 +167,7 @@ rxn__fit_compile(FitRun *fit)
         if (status == RXN_OK && fit->measures[k])
             status = compile(fit, fit->measures[k]);
         if (status == RXN_OK)
-            rxn__warn_interpreted(fit->driver, &fit->parts[k]->grad.pipeline, "");
+            warn_interpreted(fit, fit->parts[k]);
         if (status == RXN_OK && fit->parts[k]->runner.has_pilot)
             fit->problem.refresh = rxn__fit_refresh;
     }

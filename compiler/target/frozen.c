@@ -107,8 +107,8 @@ look_up(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
     const RxnProgram *program = options->context;
     const RxnProgramKernel *found = find_kernel(program, kernel, arena);
     *ret_kernel = (CompiledKernel){.isa = "interpreter", .lanes = 1};
-    *ret_error = "this was not compiled when the program was built, so it is interpreted, some hundred "
-                 "times slower";
+    *ret_error = "this was not compiled when the program was built, so it is interpreted, which is "
+                 "many times slower";
     if (!found)
         return RXN_OK;
     const char *missing = NULL;
@@ -124,7 +124,7 @@ look_up(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
         rxn__text_init(&text, arena);
         rxn__text_printf(&text,
                          "the program was built for processors with %.*s, which this one has not, so "
-                         "it is interpreted, some hundred times slower",
+                         "it is interpreted, which is many times slower",
                          (int)strcspn(missing, ","), missing);
         *ret_error = text.data;
     }
