@@ -25,7 +25,7 @@ typedef struct Build {
     BuildOptions options;
     const char *model_path; /* as messages show it */
     u32 file;
-    const char *name; /* the model's */
+    const char *name;   /* the model's */
     SourceLoader files; /* that of rxn; the driver's own notes down what was loaded */
     VEC(UsedFile) used;
     Ahead ahead;

@@ -121,8 +121,8 @@ static RxnStatus
 collect_gradients(Build *build)
 {
     Grad grad = {.driver = build->driver, .options = build->options.grad, .file = build->file};
-    grad.stages = rxn__build_stages(
-        build, strcmp(build->options.precision, "f32") == 0 ? KIR_F32 : KIR_F64);
+    grad.stages =
+        rxn__build_stages(build, strcmp(build->options.precision, "f32") == 0 ? KIR_F32 : KIR_F64);
     RxnStatus status = rxn__build_gradients(build, &grad, PIPELINE_COMPILED, NULL, NULL);
     rxn__driver_close(build->driver, &grad.pipeline);
     return status;
@@ -160,7 +160,8 @@ collect_fit(Build *build)
     drop_warnings(driver);
     if (status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE) {
         rxn__diagnostics_soften(&driver->session.diagnostics, 0);
-        rxn__driver_note(driver, "so the program has no kernels for 'fit', which it will interpret");
+        rxn__driver_note(driver,
+                         "so the program has no kernels for 'fit', which it will interpret");
         status = RXN_OK;
     }
     rxn__fit_put_away(&fit);

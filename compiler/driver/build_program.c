@@ -36,7 +36,8 @@ write_text(Text *out, const char *text, size_t length)
         if (plain)
             rxn__text_append(out, text + k, 1);
         else
-            rxn__text_printf(out, "\\%03o", c); /* three digits, so that what follows is not one more */
+            rxn__text_printf(out, "\\%03o",
+                             c); /* three digits, so that what follows is not one more */
         if (c == '\n' && k + 1 < length)
             rxn__text_append(out, "\"\n\"", 3);
     }
@@ -270,8 +271,9 @@ find_library(Link *link)
             return true;
         }
     }
-    rxn__driver_error(driver, "the library that programs are made of, %s, is not there: neither in "
-                              "'%s' nor in '%s/../%s'",
+    rxn__driver_error(driver,
+                      "the library that programs are made of, %s, is not there: neither in "
+                      "'%s' nor in '%s/../%s'",
                       name, self, self, RXN_LIBRARY_FOLDER);
     return false;
 }
@@ -299,7 +301,7 @@ static void
 make_arguments(Link *link)
 {
     const char *own = getenv("CC");
-    arguments(link, own && own[strspn(own, " \t")] ? own : "cc");
+    arguments(link, own && own[strspn(own, " \t")] ? own : RXN_LINK_COMPILER);
     arguments(link, "-w -O1 -o");
     argument(link, link->beside);
     for (u32 k = 0; k < link->inputs.count; k++)
@@ -335,7 +337,8 @@ link_failed(Link *link, int status)
     if (status == ENOENT) {
         rxn__driver_error(driver, "there is no C compiler '%s' here, which has to link the program",
                           compiler);
-        rxn__driver_note(driver, "Debian has one in the packages gcc and libc6-dev; $CC names another");
+        rxn__driver_note(driver,
+                         "Debian has one in the packages gcc and libc6-dev; $CC names another");
     } else {
         rxn__driver_error(driver, "the C compiler '%s' could not link the program", compiler);
         show_log(link);
@@ -352,8 +355,8 @@ run_compiler(Link *link)
     if (posix_spawn_file_actions_init(&actions) != 0)
         return link_failed(link, ENOMEM);
     for (int stream = STDOUT_FILENO; stream <= STDERR_FILENO; stream++)
-        posix_spawn_file_actions_addopen(&actions, stream, link->log,
-                                         O_WRONLY | O_CREAT | O_APPEND, 0600);
+        posix_spawn_file_actions_addopen(&actions, stream, link->log, O_WRONLY | O_CREAT | O_APPEND,
+                                         0600);
     int failure = posix_spawnp(&child, link->arguments.items[0], &actions, NULL,
                                link->arguments.items, environ);
     posix_spawn_file_actions_destroy(&actions);

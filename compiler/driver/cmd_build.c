@@ -4,7 +4,8 @@
 #include "compiler/driver/build.h"
 
 enum {
-    TAPE_BYTES = 16 << 20 /* of one trajectory. Not of this machine's memory: it may run on another */
+    TAPE_BYTES =
+        16 << 20 /* of one trajectory. Not of this machine's memory: it may run on another */
 };
 
 #define AT(field) offsetof(BuildOptions, field)
@@ -40,8 +41,10 @@ static const OptionTable table = {
     .command = "rxn build",
     .synopsis = "rxn build MODEL -o FILE [OPTION…]",
     .summary =
-        "Makes a program of the model that needs neither rxn nor LLVM nor the model's file: FILE run,\n"
-        "FILE grad, FILE fit, FILE check and FILE info take the flags of rxn's commands and give the\n"
+        "Makes a program of the model that needs neither rxn nor LLVM nor the model's file: FILE "
+        "run,\n"
+        "FILE grad, FILE fit, FILE check and FILE info take the flags of rxn's commands and give "
+        "the\n"
         "same results. What it was not built for (another --of) it interprets, and says so. The\n"
         "system's C compiler links it: $CC, else cc.",
     .about_operand = RXN_ABOUT_MODEL,
@@ -57,11 +60,12 @@ print_help(const Driver *driver)
     printf("\n--march: of %s, with commas between; default %s.\n", rxn__march_names,
            rxn__march_default);
     printf("--emit: exe, %s.\n", rxn__build_forms);
-    fputs("A stage is that of the kernel that simulates, or with --of of the one that\n"
-          "differentiates, for the first of the processors; without -o it goes to standard output.\n"
-          "Exit status: 0 done, 1 the model failed or the program could not be linked, 2 wrong\n"
-          "options, 3 a bug in rxn.\n",
-          stdout);
+    fputs(
+        "A stage is that of the kernel that simulates, or with --of of the one that\n"
+        "differentiates, for the first of the processors; without -o it goes to standard output.\n"
+        "Exit status: 0 done, 1 the model failed or the program could not be linked, 2 wrong\n"
+        "options, 3 a bug in rxn.\n",
+        stdout);
 }
 
 /* ---- options ----------------------------------------------------------------------------------- */
@@ -166,7 +170,10 @@ rxn__cmd_build(Driver *driver, int argc, char **argv)
 {
     Build build = {
         .driver = driver,
-        .options = {.emit = "exe", .march = rxn__march_default, .method = "auto", .precision = "f64"},
+        .options = {.emit = "exe",
+                    .march = rxn__march_default,
+                    .method = "auto",
+                    .precision = "f64"},
         .files = driver->loader,
         .ahead = {.arena = &driver->session.arena, .compiler = rxn__target_find("llvm")},
     };

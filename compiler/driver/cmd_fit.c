@@ -35,10 +35,9 @@ static const Option options[] = {
 static const OptionTable table = {
     .command = "rxn fit",
     .synopsis = "rxn fit MODEL [OPTION…]",
-    .summary =
-        "Trains the params that are marked 'fit' by the fit block of the model: simulates, "
-        "compares\n"
-        "with the data, differentiates, steps. What is given here overrides the block.",
+    .summary = "Trains the params that are marked 'fit' by the fit block of the model: simulates, "
+               "compares\n"
+               "with the data, differentiates, steps. What is given here overrides the block.",
     .about_operand = RXN_ABOUT_MODEL,
     .remarks =
         "Examples\n"

@@ -107,8 +107,9 @@ rxn__grad_tape_memory(Grad *grad)
 {
     const GradOptions *o = &grad->options;
     if (o->tape_memory && grad->driver->program->built) {
-        rxn__driver_error(grad->driver, "the tapes of this program were given their size when it was "
-                                        "built: 'rxn build --tape BYTES'");
+        rxn__driver_error(grad->driver,
+                          "the tapes of this program were given their size when it was "
+                          "built: 'rxn build --tape BYTES'");
         return false;
     }
     grad->tape_memory = memory_of_machine() / 4;

@@ -11,7 +11,8 @@ enum { MOST_ROWS = 40 }; /* of parameters or species; more are counted */
 static const OptionTable table = {
     .command = "rxn info",
     .synopsis = "rxn info",
-    .summary = "Tells what is in this program: the model with its parameters and species, which kernels it\n"
+    .summary = "Tells what is in this program: the model with its parameters and species, which "
+               "kernels it\n"
                "has code for, and for which processors.",
     .operand = "MODEL",
 };

@@ -41,7 +41,8 @@ static const OptionTable table = {
     .synopsis = "rxn run MODEL [OPTION…]",
     .summary =
         "Simulates the model exactly and shows mean and standard deviation of what it observes\n"
-        "(with --each, and with -n 1: the trajectories themselves). --method cme simulates nothing:\n"
+        "(with --each, and with -n 1: the trajectories themselves). --method cme simulates "
+        "nothing:\n"
         "it solves the master equation, for models with up to some million states.",
     .about_operand = RXN_ABOUT_MODEL,
     .remarks =

@@ -40,6 +40,6 @@ rxn__warn_interpreted(Driver *driver, const Pipeline *pipeline, const char *wish
         return;
     rxn__warning(&driver->session.diagnostics, (Span){0, 0}, "%s", pipeline->why_interpreted);
     if (wish)
-        rxn__driver_note(driver, "'rxn build MODEL -o FILE%s%s' makes a program that has it",
+        rxn__driver_note(driver, "a program that has it: rxn build MODEL -o FILE%s%s",
                          wish[0] ? " " : "", wish);
 }

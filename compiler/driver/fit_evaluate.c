@@ -153,8 +153,9 @@ warn_interpreted(FitRun *fit, const FitPart *part)
     const Pipeline *pipeline = &part->grad.pipeline;
     rxn__warn_interpreted(fit->driver, pipeline, NULL);
     if (pipeline->why_interpreted)
-        rxn__driver_note(fit->driver, "a program is built for a fit with the estimator of the block, and "
-                                      "with data of the same times as were there then");
+        rxn__driver_note(fit->driver,
+                         "a program is built for a fit with the estimator of the block, and "
+                         "with data of the same times as were there then");
 }
 
 RxnStatus

@@ -266,8 +266,7 @@ print_usage(const Driver *driver, const OptionTable *table, FILE *file)
                 strchr(table->command, ' ') + 1, table->summary);
     else
         fprintf(file, "usage: %s\n\n%s\n%s%s\n", table->synopsis, table->summary,
-                table->about_operand ? table->about_operand : "",
-                table->about_operand ? "\n" : "");
+                table->about_operand ? table->about_operand : "", table->about_operand ? "\n" : "");
 }
 
 void

@@ -8,11 +8,8 @@
 #define V3 V2 ",+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe"
 #define V4 V3 ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
 static const March marches[] = {
-    {"x86-64-v4", "x86-64-v4", V4},
-    {"x86-64-v3", "x86-64-v3", V3},
-    {"x86-64-v2", "x86-64-v2", V2},
-    {"x86-64", "x86-64", "+sse2"},
-    {"native", NULL, NULL},
+    {"x86-64-v4", "x86-64-v4", V4}, {"x86-64-v3", "x86-64-v3", V3}, {"x86-64-v2", "x86-64-v2", V2},
+    {"x86-64", "x86-64", "+sse2"},  {"native", NULL, NULL},
 };
 const char rxn__march_names[] = "x86-64, x86-64-v2, x86-64-v3, x86-64-v4, native";
 const char rxn__march_default[] = "x86-64-v3,x86-64-v2";
@@ -68,7 +65,8 @@ compile_for(const March *march, const KirKernel *kernel, const TargetOptions *wi
     RxnStatus status =
         ahead->compiler->describe(kernel, &options, scratch, &ret_code->facts, ret_error);
     if (status == RXN_OK)
-        status = ahead->compiler->emit(kernel, &options, TARGET_OBJECT, scratch, &object, ret_error);
+        status =
+            ahead->compiler->emit(kernel, &options, TARGET_OBJECT, scratch, &object, ret_error);
     if (status != RXN_OK)
         return status;
     ret_code->needs = needs_of(ret_code->facts.features, ahead->arena);

@@ -122,10 +122,11 @@ look_up(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
     } else {
         Text text;
         rxn__text_init(&text, arena);
-        rxn__text_printf(&text,
-                         "the program was built for processors with %.*s, which this one has not, so "
-                         "it is interpreted, which is many times slower",
-                         (int)strcspn(missing, ","), missing);
+        rxn__text_printf(
+            &text,
+            "the program was built for processors with %.*s, which this one has not, so "
+            "it is interpreted, which is many times slower",
+            (int)strcspn(missing, ","), missing);
         *ret_error = text.data;
     }
     return RXN_OK;

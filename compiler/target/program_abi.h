@@ -16,37 +16,35 @@
  *
  * Of derivatives: what `grad` differentiates where nothing else is said. */
 RXN_PROGRAM_ABI(
-struct RxnLaunch;
-typedef struct RxnProgramFile {
-    const char *from, *path, *resolved, *text;
-    unsigned long long length;
-} RxnProgramFile;
-typedef struct RxnProgramCode {
-    void (*run)(const struct RxnLaunch *launch);
-    const char *march, *needs, *isa;
-    unsigned lanes;
-    unsigned long long workspace_bytes;
-} RxnProgramCode;
-typedef struct RxnProgramKernel {
-    unsigned char key[32];
-    const char *what;
-    const RxnProgramCode *codes;
-    unsigned code_count;
-} RxnProgramKernel;
-typedef struct RxnProgram {
-    const char *version, *model, *built;
-    const RxnProgramFile *files;
-    unsigned file_count;
-    const RxnProgramKernel *kernels;
-    unsigned kernel_count;
-    unsigned long long tape_bytes;
-    const char *const *of, *const *wrt;
-    unsigned of_count, wrt_count;
-    const double *at;
-    unsigned at_count;
-    const char *estimators, *form;
-    unsigned long long draws, bins, degree;
-    double tau, difference;
-} RxnProgram;
-extern const RxnProgram rxn_program;
-)
+    struct RxnLaunch; typedef struct RxnProgramFile {
+        const char *from, *path, *resolved, *text;
+        unsigned long long length;
+    } RxnProgramFile;
+    typedef struct RxnProgramCode {
+        void (*run)(const struct RxnLaunch *launch);
+        const char *march, *needs, *isa;
+        unsigned lanes;
+        unsigned long long workspace_bytes;
+    } RxnProgramCode;
+    typedef struct RxnProgramKernel {
+        unsigned char key[32];
+        const char *what;
+        const RxnProgramCode *codes;
+        unsigned code_count;
+    } RxnProgramKernel;
+    typedef struct RxnProgram {
+        const char *version, *model;
+        const RxnProgramFile *files;
+        unsigned file_count;
+        const RxnProgramKernel *kernels;
+        unsigned kernel_count;
+        unsigned long long tape_bytes;
+        const char *const *of, *const *wrt;
+        unsigned of_count, wrt_count;
+        const double *at;
+        unsigned at_count;
+        const char *estimators, *form;
+        unsigned long long draws, bins, degree;
+        double tau, difference;
+    } RxnProgram;
+    extern const RxnProgram rxn_program;)

@@ -19,8 +19,9 @@ typedef struct TargetOptions {
     /* Or NULL: file (a name, without its folders) and line of a KirNode.origin; NULL where there is none. */
     const char *(*locate)(void *context, u32 origin, u32 *ret_line);
     void *locate_context;
-    const char *symbol; /* of the function in TARGET_OBJECT; NULL: one that is made of the kernel's name */
-    void *context;      /* of a target that has something of its own (frozen.h, ahead.h) */
+    const char
+        *symbol; /* of the function in TARGET_OBJECT; NULL: one that is made of the kernel's name */
+    void *context; /* of a target that has something of its own (frozen.h, ahead.h) */
     u32 shape; /* of a CUDA kernel: RxnCudaShape + 1; 0: what suits the kernel (tests ask for one) */
 } TargetOptions;
 
@@ -29,8 +30,8 @@ typedef struct CompiledKernel {
     RxnKernelFunction run;
     size_t workspace_bytes; /* what a launch's workspace must hold (one per concurrent launch) */
     u32 lanes;
-    const char *isa; /* "avx512", "avx2", "sse2", "neon"…; of CUDA the shape: for reports */
-    const char *features;      /* LLVM's, that the code may use; NULL: not told */
+    const char *isa;      /* "avx512", "avx2", "sse2", "neon"…; of CUDA the shape: for reports */
+    const char *features; /* LLVM's, that the code may use; NULL: not told */
     const RxnCudaKernel *cuda; /* its text and what the launcher has to know; see runtime/cuda.h */
     bool from_cache;
 } CompiledKernel;

@@ -124,7 +124,8 @@ declare_function(LlvmModule *m, const KirKernel *kernel, const TargetOptions *op
 {
     LLVMTypeRef pointer = LLVMPointerTypeInContext(m->context, 0);
     LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(m->context), &pointer, 1, false);
-    LLVMValueRef function = LLVMAddFunction(m->module, rxn__llvm_symbol(kernel, options, m->arena), type);
+    LLVMValueRef function =
+        LLVMAddFunction(m->module, rxn__llvm_symbol(kernel, options, m->arena), type);
     LLVMSetUnnamedAddress(function, LLVMGlobalUnnamedAddr);
     /* Without these LLVM keeps to 256 bits on processors whose clock once fell with 512. */
     const char *width = host->vector_bits == 512 ? "512" : host->vector_bits == 256 ? "256" : "128";

@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""`rxn build`: programs say what rxn says, byte for byte, and need nothing; what is refused; what is emitted."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+from harness import NEEDS, Run, Skipped, check_equal, check_in, main, models
+
+SMALL = """model small
+species A = 50
+param k = 0.1 in 1e-3 .. 10 fit
+param g = 1 in 1e-2 .. 100 fit
+0 -> A @ k
+A -> 0 @ g
+observe A
+simulate until 2 every 1
+"""
+SMALL_FIT = SMALL + """fit {
+  data "data.csv"
+  loss mse(mean(A), data.A)
+  estimator score
+  optimizer adam
+  trajectories 200
+  steps 5
+}
+"""
+# Falls below zero, which `=>` does not forbid.
+BAD = """model bad
+species A = 3
+=> 0 @ 1
+"""
+FAULTY = """model faulty
+species A = 3
+A => 0 @ 1 - 0.4 * A
+simulate until 50 every 10
+"""
+NETWORK = """begin parameters
+  1 k 0.5
+end parameters
+begin species
+  1 A() 40
+  2 B() 0
+end species
+begin reactions
+  1 1 2 k
+end reactions
+begin groups
+  1 Btot 2
+end groups
+"""
+
+
+def needs_a_target(program):
+    if program.device:
+        raise Skipped("a build without LLVM does not compile ahead")
+
+
+def is_sanitized(program):
+    return "asan" in Run(["ldd", program.path]).out
+
+
+def build(program, model, *options, name="program"):
+    needs_a_target(program)
+    path = program.file(name)
+    program.good("build", model, "-o", path, "--quiet", *options)
+    return path
+
+
+def same(program, path, model, command, *arguments, cwd=None):
+    """Output, messages and exit status of both."""
+    ours = program.call(command, model, *arguments, cwd=cwd)
+    theirs = Run([path, command] + [str(a) for a in arguments], cwd=cwd)
+    what = "%s %s" % (command, " ".join(str(a) for a in arguments))
+    check_equal(theirs.status, ours.status, what + ": exit status")
+    check_equal(theirs.out, ours.out, what)
+    check_equal(theirs.err, ours.err, what + ": messages")
+    return ours
+
+
+def test_every_model_says_the_same(program):
+    for model in models():
+        path = build(program, model)
+        more = NEEDS.get(model, [])
+        for arguments in (["-n", 100, "--seed", 3], ["-n", 3, "--each"], ["-n", 40, "--precision", "f32"], ["-n", 1, "--until", 5]):
+            run = same(program, path, model, "run", *more, *arguments, "-o", "-")
+            check_equal(run.status, 0)
+            check_equal(run.err, "", "%s is interpreted, or warns" % model)
+
+
+def test_processors(program):
+    model = program.file("small.rxn", SMALL)
+    whole = program.good("run", model, "-n", "500", "-o", "-").out
+    for march in ("x86-64", "x86-64-v2", "native", "native,x86-64-v2"):
+        if os.uname().machine != "x86_64" and march != "native":
+            continue
+        path = build(program, model, "--march", march)
+        run = Run([path, "run", "-n", "500", "-o", "-"])
+        check_equal((run.out, run.err), (whole, ""), march)
+        for name in march.split(","):
+            check_in(" %s " % name, Run([path, "info"]).out)
+
+
+def test_modules_and_networks(program):
+    program.file("part.rxn", "species X = 5\nparam k = 1\nX -> 0 @ k\n")
+    model = program.file("whole.rxn", 'model whole\nuse "part.rxn" as a (k = 2)\nuse "telegraph" as b\nspecies Y = 1\nY -> 0 @ 1\nsimulate until 3 every 1\n')
+    path = build(program, model)
+    kept = {name: open(program.file(name)).read() for name in ("part.rxn", "whole.rxn")}
+    expected = program.good("run", model, "-n", "50", "-o", "-").out
+    for name in kept:
+        os.remove(program.file(name))
+    check_equal(Run([path, "run", "-n", "50", "-o", "-"]).out, expected, "without the model's files")
+    network = program.file("decay.net", NETWORK)
+    path = build(program, network)
+    same(program, path, network, "run", "--until", 4, "--every", 1, "-n", 30, "-o", "-")
+    path = program.file("piped")
+    program.good("build", "-", "-o", path, "--quiet", text=SMALL)
+    check_equal(Run([path, "run", "-n", "20", "-o", "-"]).out, program.good("run", "-", "-n", "20", "-o", "-", text=SMALL).out)
+
+
+def test_odd_texts(program):
+    """What C would read otherwise: quotes, backslashes, trigraphs, bytes beyond ASCII, digits behind an escape."""
+    model = program.file("odd.rxn", 'model odd # "\\n" ??/ ??= é µ \t7\n' + SMALL.split("\n", 1)[1].replace("observe A", "observe A # 😀\"\\"))
+    path = build(program, model)
+    same(program, path, model, "run", "-n", 20, "-o", "-")
+    same(program, path, model, "grad", "--of", "nothing", "--at", 1)
+
+
+def test_faults_and_mistakes(program):
+    model = program.file("faulty.rxn", FAULTY)
+    path = build(program, model)
+    run = same(program, path, model, "run", "-n", 100)
+    check_equal(run.status, 1)
+    check_in("faulty.rxn:3:", run.err)
+    for arguments in (["--sed", "3"], ["-n", "0"], ["--set", "zz=1"], ["--set", "A"], ["--method", "none"], ["--device", "moon"], ["--at", "x"]):
+        check_equal(same(program, path, model, "run", *arguments).status != 0, True)
+    run = Run([path, "run", model])
+    check_equal((run.status, run.out, run.err), (2, "", "error: '%s' is one MODEL too many\n" % (model if len(model) <= 60 else model[:60] + "...")))
+    check_equal(Run([path]).status, 2)
+    check_equal(Run([path, "rum"]).err, "error: there is no command 'rum'\nnote: did you mean '%s run'?\n" % path)
+    check_in("usage: %s run [OPTION…]\n" % path, Run([path, "run", "--help"]).out)
+    check_equal("MODEL" in Run([path, "run", "--help"]).out, False)
+    same(program, path, model, "check")
+
+
+def test_derivatives(program):
+    model = program.file("small.rxn", SMALL)
+    path = build(program, model, "--of", "A", "--of", "var(A)", "--at", "1,2", "--wrt", "k", "--estimator", "all")
+    wishes = ["--of", "A", "--of", "var(A)", "--at", "1,2", "--wrt", "k", "--estimator", "all"]
+    run = same(program, path, model, "grad", *wishes, "-n", 300, "-o", "-", "--quiet")
+    check_equal("interpreted" in run.err, False)
+    alone = Run([path, "grad", "-n", "300", "-o", "-", "--quiet"])
+    check_equal((alone.out, alone.err), (run.out, run.err), "what it was built for")
+    # Only one of them, the rest as built.
+    one = Run([path, "grad", "--estimator", "score", "-n", "300", "-o", "-", "--quiet"])
+    check_equal(one.out, program.good("grad", model, *wishes[:-1], "score", "-n", "300", "-o", "-", "--quiet").out)
+    check_equal("interpreted" in one.err, False)
+    info = Run([path, "info"]).out
+    check_in("--of 'A' --of 'var(A)' --at 1,2 --wrt k --estimator all\n", info)
+    check_in("  grad --estimator path\n", info)
+
+
+def test_what_it_was_not_built_for(program):
+    model = program.file("small.rxn", SMALL)
+    path = build(program, model)
+    wishes = ["grad", "--of", "A", "--at", "1", "--estimator", "score", "-n", "50", "-o", "-", "--quiet"]
+    run = Run([path] + wishes)
+    check_equal(run.out, program.good(*wishes[:1], model, *wishes[1:]).out)
+    check_equal(
+        "".join(run.err.splitlines(keepends=True)[:2]),
+        "warning: this was not compiled when the program was built, so it is interpreted, which is many times slower\n"
+        "note: a program that has it: rxn build MODEL -o FILE --of 'A' --at 1 --estimator score\n",
+    )
+    run = Run([path, "run", "--method", "direct-table", "-n", "20", "-o", "-"])
+    check_equal(run.out, program.good("run", model, "--method", "direct-table", "-n", "20", "-o", "-").out)
+    check_in("note: a program that has it: rxn build MODEL -o FILE --method direct-table\n", run.err)
+    path = build(program, model, "--method", "direct-table")
+    check_equal(Run([path, "run", "--method", "direct-table", "-n", "20", "-o", "-"]).err, "")
+    run = Run([path, "grad", "--of", "A", "--at", "1", "--tape-memory", "1M"])
+    check_equal((run.status, run.err), (2, "error: the tapes of this program were given their size when it was built: 'rxn build --tape BYTES'\n"))
+
+
+def without_times(text):
+    result = json.loads(text)
+    for part in (result, result.get("history", {})):
+        for name in [name for name in part if name.startswith("seconds")]:
+            del part[name]
+    return result
+
+
+def test_fits(program):
+    model = program.file("small.rxn", SMALL_FIT)
+    program.file("data.csv", "time,A\n0,50\n1,20\n2,9\n")
+    path = build(program, model)
+    folder = os.path.dirname(path)
+    for arguments in ([], ["--seed", "4", "--steps", "3"]):
+        ours = program.good("fit", "small.rxn", *arguments, "-o", "a.json", "--quiet", cwd=folder)
+        theirs = Run([path, "fit", *arguments, "-o", "b.json", "--quiet"], cwd=folder)
+        check_equal((theirs.status, theirs.err), (0, ours.err))
+        check_equal(without_times(open(program.file("b.json")).read()), without_times(open(program.file("a.json")).read()))
+    os.remove(program.file("data.csv"))
+    run = program.good("build", model, "-o", path)
+    check_in("warning: cannot read 'data.csv'", run.err)
+    check_in("note: so the program has no kernels for 'fit', which it will interpret\n", run.err)
+    check_equal(Run([path, "run", "-n", "10", "-o", "-"]).status, 0)
+
+
+def test_needs_nothing(program):
+    needs_a_target(program)
+    if is_sanitized(program):
+        raise Skipped("sanitizers bring libraries of their own")
+    start = time.monotonic()
+    path = build(program, "dimerisation")
+    seconds = time.monotonic() - start
+    libraries = {line.split()[0] for line in Run(["ldd", path]).out.splitlines()}
+    usual = {name for name in libraries if name.startswith(("linux-vdso", "libc.so", "libm.so", "/lib"))}
+    check_equal(libraries - usual, set(), "libraries")
+    size = os.path.getsize(path)
+    assert size <= 2 << 20, "%d bytes" % size
+    assert seconds < 10, "building took %.1f s" % seconds  # 0.4 s on a machine that does nothing else
+    # Nothing of the machine but the file: no environment, no folder of models.
+    bare = program.file("bare")
+    os.mkdir(bare)
+    shutil.move(path, os.path.join(bare, "m"))
+    run = subprocess.run(["./m", "run", "-n", "20", "-o", "-"], cwd=bare, env={}, stdout=subprocess.PIPE, text=True, check=True)
+    check_equal(run.stdout, program.good("run", "dimerisation", "-n", "20", "-o", "-").out)
+
+
+def test_static(program):
+    needs_a_target(program)
+    if is_sanitized(program):
+        raise Skipped("sanitizers do not link statically")
+    path = program.file("program")
+    run = program.call("build", "dimerisation", "-o", path, "--static", "--quiet")
+    if run.status != 0 and "-lc" in run.err:
+        raise Skipped("there is no static C library here")
+    check_equal((run.status, run.err), (0, ""))
+    assert "=>" not in Run(["ldd", path]).out
+    same(program, path, "dimerisation", "run", "-n", 30, "-o", "-")
+
+
+def test_refusals(program):
+    needs_a_target(program)
+    model = program.file("small.rxn", SMALL)
+    out = program.file("out", "precious\n")
+    cases = [
+        ([], 2, "error: no file is given: -o FILE\n"),
+        (["-o", "-"], 2, "error: a program does not go to standard output: -o FILE\n"),
+        (["-o", out, "--at", "3"], 2, "error: --at, --wrt and --estimator belong to --of\n"),
+        (["-o", out, "--emit", "elf"], 2, "error: --emit takes no 'elf'\nnote: it takes exe, network, kir, llvm, asm, obj, cuda\n"),
+        (["-o", out, "--tape", "lots"], 2, "error: --tape takes a number of bytes as 500K or 16M, not 'lots'\n"),
+        (["-o", "/nowhere/x"], 1, "error: '/nowhere/x' cannot be written: No such file or directory\n"),
+        (["-o", "/"], 1, "error: '/' cannot be written: it is a directory\n"),
+        (["-o", "/dev/null"], 1, "error: '/dev/null' cannot be written: it is no plain file\n"),
+        (["-o", model], 1, "error: '%s' is the model itself; it is not overwritten\n" % model),
+    ]
+    for arguments, status, expected in cases:
+        check_equal(program.bad(status, "build", model, *arguments).err, expected)
+    check_in("error: --march takes no 'i386'\n", program.bad(2, "build", model, "-o", out, "--march", "i386").err)
+    check_in("error: there is no estimator 'guess'\n", program.bad(2, "build", model, "-o", out, "--of", "A", "--at", "1", "--estimator", "guess").err)
+    check_in("bad.rxn:3:", program.bad(1, "build", program.file("bad.rxn", BAD), "-o", out).err)
+    check_in("--of:1:1: error:", program.bad(2, "build", model, "-o", out, "--of", "B", "--at", "1").err)
+    check_equal(open(out).read(), "precious\n", "a failure leaves what was there")
+    check_equal(open(model).read(), SMALL)
+
+
+def test_without_a_compiler(program):
+    needs_a_target(program)
+    out = program.file("out", "precious\n")
+    run = program.bad(1, "build", "sir", "-o", out, env={"PATH": "/nowhere", "CC": ""})
+    check_in("error: there is no C compiler '", run.err)
+    check_in("note: Debian has one in the packages gcc and libc6-dev; $CC names another\n", run.err)
+    run = program.bad(1, "build", "sir", "-o", out, env={"CC": "sh -c 'echo no; exit 1'"})
+    check_in("error: the C compiler 'sh' could not link the program\nnote: it said:\n", run.err)
+    check_equal(open(out).read(), "precious\n")
+    check_equal(sorted(os.listdir(program.folder)), ["out"], "nothing is left lying about")
+
+
+def test_emits(program):
+    needs_a_target(program)
+    model = program.file("small.rxn", SMALL)
+    begins = {"network": "network small\n", "kir": "kernel ", "llvm": "; ModuleID", "asm": "\t", "cuda": "#line "}
+    for form, begin in begins.items():
+        text = program.good("build", model, "--emit", form).out
+        assert text.startswith(begin), "%s begins %r" % (form, text[:40])
+        path = program.file("stage." + form)
+        program.good("build", model, "--emit", form, "-o", path)
+        check_equal(open(path).read(), text, form)
+    plain = program.good("build", model, "--emit", "kir").out
+    assert plain != program.good("build", model, "--emit", "kir", "--of", "A", "--at", "1").out
+    assert plain != program.good("build", model, "--emit", "kir", "--precision", "f32").out
+    folder = program.file("trace")
+    program.good("trace", model, "-o", folder)
+    last = sorted(f for f in os.listdir(folder) if f.endswith(".kir"))[-1]
+    check_equal(plain, open(os.path.join(folder, last)).read(), "the kernel of rxn trace")
+    path = program.file("small.o")
+    program.good("build", model, "--emit", "obj", "-o", path)
+    check_equal(open(path, "rb").read(4), b"\x7fELF")
+
+
+TESTS = [
+    test_every_model_says_the_same,
+    test_processors,
+    test_modules_and_networks,
+    test_odd_texts,
+    test_faults_and_mistakes,
+    test_derivatives,
+    test_what_it_was_not_built_for,
+    test_fits,
+    test_needs_nothing,
+    test_static,
+    test_refusals,
+    test_without_a_compiler,
+    test_emits,
+]
+
+if __name__ == "__main__":
+    sys.exit(main(TESTS))
