@@ -599,6 +599,34 @@ rxn__bind(Driver *driver, Pipeline *pipeline, const BindRequest *request, ModelV
     return !binder.failed;
 }
 
+/* What has no value is NaN. */
+static void
+complete_defaults(Binder *binder, Pipeline *pipeline)
+{
+    binder->driver = NULL;
+    Network *network = pipeline->network;
+    for (u32 k = 0; k < network->input_count; k++)
+        binder->inputs[k] = NAN;
+    i64 *variables = NEW_ARRAY(&pipeline->arena, i64, network->variables.count + 1);
+    for (u32 k = 0; k < network->params.count; k++) {
+        const Param *param = &network->params.items[k];
+        u64 count = rxn__shape_count(&param->shape);
+        if (param->distribution == DISTRIBUTION_NONE)
+            complete_param(binder, param, 0, variables);
+        for (u64 m = 0; param->distribution != DISTRIBUTION_NONE && m < count; m++)
+            if (!binder->param_given[param->flat + m])
+                binder->params[param->flat + m] = NAN;
+    }
+}
+
+void
+rxn__bind_own(Driver *driver, Pipeline *pipeline, ModelValues *ret_values)
+{
+    Binder binder = {.driver = driver};
+    prepare(&binder, pipeline, ret_values);
+    complete_defaults(&binder, pipeline);
+}
+
 bool
 rxn__bind_defaults(Driver *driver, Pipeline *pipeline, const char *params, ModelValues *ret_values)
 {
@@ -606,21 +634,7 @@ rxn__bind_defaults(Driver *driver, Pipeline *pipeline, const char *params, Model
     prepare(&binder, pipeline, ret_values);
     if (params)
         read_params(&binder, params);
-    if (binder.failed)
-        return false;
-    binder.driver = NULL;
-    Network *network = pipeline->network;
-    for (u32 k = 0; k < network->input_count; k++)
-        binder.inputs[k] = NAN;
-    i64 *variables = NEW_ARRAY(&pipeline->arena, i64, network->variables.count + 1);
-    for (u32 k = 0; k < network->params.count; k++) {
-        const Param *param = &network->params.items[k];
-        u64 count = rxn__shape_count(&param->shape);
-        if (param->distribution == DISTRIBUTION_NONE)
-            complete_param(&binder, param, 0, variables);
-        for (u64 m = 0; param->distribution != DISTRIBUTION_NONE && m < count; m++)
-            if (!binder.param_given[param->flat + m])
-                binder.params[param->flat + m] = NAN;
-    }
-    return true;
+    if (!binder.failed)
+        complete_defaults(&binder, pipeline);
+    return !binder.failed;
 }

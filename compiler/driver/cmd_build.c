@@ -59,7 +59,7 @@ print_help(const Driver *driver)
     rxn__options_help(driver, &table, stdout);
     printf("\n--march: of %s, with commas between; default %s.\n", rxn__march_names,
            rxn__march_default);
-    printf("--emit: exe, %s.\n", rxn__build_forms);
+    printf("--emit: exe, lib (FILE.h, libFILE.a, libFILE.so), header, %s.\n", rxn__build_forms);
     fputs(
         "A stage is that of the kernel that simulates, or with --of of the one that\n"
         "differentiates, for the first of the processors; without -o it goes to standard output.\n"
@@ -98,7 +98,7 @@ check_options(Build *build)
     Driver *driver = build->driver;
     BuildOptions *o = &build->options;
     u32 errors = driver->session.diagnostics.error_count;
-    bool is_program = strcmp(o->emit, "exe") == 0;
+    bool is_program = strcmp(o->emit, "exe") == 0 || strcmp(o->emit, "lib") == 0;
     rxn__check_precision(driver, o->precision);
     rxn__check_lanes(driver, o->grad.ensemble.lanes);
     check_marches(build);
@@ -106,15 +106,15 @@ check_options(Build *build)
     if (o->tape && !rxn__grad_parse_bytes(o->tape, &driver->tape_bytes))
         rxn__driver_error(driver, "--tape takes a number of bytes as 500K or 16M, not '%s'",
                           rxn__shown(&driver->session.arena, o->tape, strlen(o->tape)));
-    if (!is_program && !rxn__build_emits(o->emit)) {
+    if (!is_program && strcmp(o->emit, "header") != 0 && !rxn__build_emits(o->emit)) {
         rxn__driver_error(driver, "--emit takes no '%s'",
                           rxn__shown(&driver->session.arena, o->emit, strlen(o->emit)));
-        rxn__driver_note(driver, "it takes exe, %s", rxn__build_forms);
+        rxn__driver_note(driver, "it takes exe, lib, header, %s", rxn__build_forms);
     }
     if (is_program && !o->grad.ensemble.csv)
         rxn__driver_error(driver, "no file is given: -o FILE");
     if (is_program && o->grad.ensemble.csv && strcmp(o->grad.ensemble.csv, "-") == 0)
-        rxn__driver_error(driver, "a program does not go to standard output: -o FILE");
+        rxn__driver_error(driver, "a program or a library does not go to standard output: -o FILE");
     if (o->grad.of.count > 0) {
         Grad grad = {.driver = driver, .options = o->grad};
         rxn__grad_check_options(&grad);
@@ -159,7 +159,10 @@ static RxnStatus
 build_model(void *context)
 {
     Build *build = context;
-    if (strcmp(build->options.emit, "exe") != 0)
+    const char *emit = build->options.emit;
+    if (strcmp(emit, "lib") == 0 || strcmp(emit, "header") == 0)
+        return rxn__build_library(build);
+    if (strcmp(emit, "exe") != 0)
         return rxn__build_emit(build);
     RxnStatus status = rxn__build_kernels(build);
     return status == RXN_OK ? rxn__build_program(build) : status;

@@ -39,7 +39,8 @@ struct Driver {
     bool quiet_failure;         /* the reader of our output is gone: nothing is worth saying */
     RxnCuda *cuda;              /* the GPUs of this run, or NULL */
     const char *cuda_cache;     /* where their kernels are kept, or NULL */
-    bool is_ahead;              /* kernels are made for a program, and nothing is run */
+    bool is_library; /* signals are the business of who calls us */
+    bool is_ahead; /* kernels are made for a program, and nothing is run */
     u64 tape_bytes; /* of one trajectory, where kernels are or were made ahead; 0: by the memory there is */
 };
 
@@ -195,6 +196,10 @@ bool rxn__bind(Driver *driver, Pipeline *pipeline, const BindRequest *request,
 bool rxn__param_reference(Driver *driver, Pipeline *pipeline, const char *text, size_t length,
                           u32 *ret_first, u32 *ret_count);
 
+/* Those that the model itself gives; NaN where it gives none. (Apart from the next, so that libraries of a model need no
+ * reader of JSON.) */
+void rxn__bind_own(Driver *driver, Pipeline *pipeline, ModelValues *ret_values);
+
 /* As bind, but what has no value is NaN, and nothing is reported but what is wrong with the file of params (or NULL): for
  * `rxn check`. */
 bool rxn__bind_defaults(Driver *driver, Pipeline *pipeline, const char *params,
@@ -330,5 +335,9 @@ RxnStatus rxn__launch_outcome(Driver *driver, const Launch *launch, RxnOutcome o
  * its end it changes nothing. */
 const volatile int *rxn__interrupt_begin(void);
 void rxn__interrupt_end(void);
+
+/* The same for what a library does too: NULL there. */
+const volatile int *rxn__driver_cancel(const Driver *driver);
+void rxn__driver_cancel_end(const Driver *driver);
 
 #endif

@@ -126,13 +126,13 @@ rxn__grad_runner_evaluate(GradRunner *runner, GradEvaluation *evaluation)
         .threads = (u32)grad->options.ensemble.threads,
         .rows = take_rows,
         .rows_context = &intake,
-        .cancel = rxn__interrupt_begin(),
+        .cancel = rxn__driver_cancel(grad->driver),
         .progress = progress.file ? rxn__progress_show : NULL,
         .progress_context = &progress,
     };
     RxnEnsembleResult result;
     RxnOutcome outcome = rxn_ensemble_run(&ensemble, &result);
-    rxn__interrupt_end();
+    rxn__driver_cancel_end(grad->driver);
     rxn__progress_end(&progress);
     evaluation->rows = result.trajectories;
     evaluation->events = result.events;

@@ -149,11 +149,11 @@ run_ensemble(Driver *driver, PilotFit *fit, Pilot *pilot)
         .threads = (u32)wanted->threads,
         .rows = take_rows,
         .rows_context = fit,
-        .cancel = rxn__interrupt_begin(),
+        .cancel = rxn__driver_cancel(driver),
     };
     RxnEnsembleResult result;
     RxnOutcome outcome = rxn_ensemble_run(&ensemble, &result);
-    rxn__interrupt_end();
+    rxn__driver_cancel_end(driver);
     pilot->trajectories = result.trajectories;
     pilot->events = result.events;
     RxnStatus status =

@@ -14,7 +14,9 @@
  * Code of a kernel: for processors that have all of `needs` (names as LLVM has them, with commas between); the best
  * first. The other fields are those of CompiledKernel.
  *
- * Of derivatives: what `grad` differentiates where nothing else is said. */
+ * Of derivatives: what `grad` differentiates where nothing else is said.
+ *
+ * The functions are those of a library (library.c), which the one that is made of a model calls. */
 RXN_PROGRAM_ABI(
     struct RxnLaunch; typedef struct RxnProgramFile {
         const char *from, *path, *resolved, *text;
@@ -47,4 +49,20 @@ RXN_PROGRAM_ABI(
         unsigned long long draws, bins, degree;
         double tau, difference;
     } RxnProgram;
-    extern const RxnProgram rxn_program;)
+    extern const RxnProgram rxn_program;
+    typedef struct RxnLibraryRequest {
+        const double *parameters, *inputs;
+        unsigned long long seed, first, trajectories;
+        const double *times;
+        unsigned time_count, threads;
+    } RxnLibraryRequest;
+    struct RxnLibrary;
+    struct RxnLibrary *rxn__library_open(const RxnProgram *program, int single_precision,
+                                         char *error, unsigned long long size);
+    void rxn__library_close(struct RxnLibrary *library);
+    const char *rxn__library_error(const struct RxnLibrary *library);
+    void rxn__library_parameters(const struct RxnLibrary *library, double *parameters);
+    int rxn__library_run(struct RxnLibrary *library, const RxnLibraryRequest *request, double *mean,
+                         double *sd, double *samples);
+    int rxn__library_gradient(struct RxnLibrary *library, const RxnLibraryRequest *request,
+                              double *value, double *value_se, double *gradient, double *se);)

@@ -248,9 +248,9 @@ def test_refusals(program):
     out = program.file("out", "precious\n")
     cases = [
         ([], 2, "error: no file is given: -o FILE\n"),
-        (["-o", "-"], 2, "error: a program does not go to standard output: -o FILE\n"),
+        (["-o", "-"], 2, "error: a program or a library does not go to standard output: -o FILE\n"),
         (["-o", out, "--at", "3"], 2, "error: --at, --wrt and --estimator belong to --of\n"),
-        (["-o", out, "--emit", "elf"], 2, "error: --emit takes no 'elf'\nnote: it takes exe, network, kir, llvm, asm, obj, cuda\n"),
+        (["-o", out, "--emit", "elf"], 2, "error: --emit takes no 'elf'\nnote: it takes exe, lib, header, network, kir, llvm, asm, obj, cuda\n"),
         (["-o", out, "--tape", "lots"], 2, "error: --tape takes a number of bytes as 500K or 16M, not 'lots'\n"),
         (["-o", "/nowhere/x"], 1, "error: '/nowhere/x' cannot be written: No such file or directory\n"),
         (["-o", "/"], 1, "error: '/' cannot be written: it is a directory\n"),

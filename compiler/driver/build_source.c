@@ -1,0 +1,154 @@
+/* build_source.c: what a program or a library is built of, as a C file (target/program_abi.h).
+ */
+#include <string.h>
+
+#include "compiler/driver/build.h"
+
+/* The declarations, as text. */
+#define RXN_PROGRAM_ABI(...) static const char abi_text[] = #__VA_ARGS__;
+#include "compiler/target/program_abi.h"
+
+/* ---- C ----------------------------------------------------------------------------------------- */
+
+/* A literal; a line of the text is a line of the file. */
+void
+rxn__build_literal(Text *out, const char *text, size_t length)
+{
+    rxn__text_append(out, "\"", 1);
+    for (size_t k = 0; k < length; k++) {
+        unsigned char c = (unsigned char)text[k];
+        bool plain = c >= ' ' && c < 0x7f && c != '"' && c != '\\' && c != '?';
+        if (plain)
+            rxn__text_append(out, text + k, 1);
+        else
+            rxn__text_printf(out, "\\%03o",
+                             c); /* three digits, so that what follows is not one more */
+        if (c == '\n' && k + 1 < length)
+            rxn__text_append(out, "\"\n\"", 3);
+    }
+    rxn__text_append(out, "\"", 1);
+}
+
+static void
+write_name(Text *out, const char *text)
+{
+    rxn__build_literal(out, text, strlen(text));
+}
+
+static void
+write_number(Text *out, double value)
+{
+    Text number;
+    rxn__text_init(&number, out->arena);
+    rxn__text_f64_hex(&number, value);
+    rxn__text_append(out, number.data, number.length);
+}
+
+static void
+write_file(Text *out, const char *from, const char *path, const char *resolved, const char *text,
+           size_t length)
+{
+    rxn__text_append(out, "    {", 5);
+    write_name(out, from);
+    rxn__text_append(out, ", ", 2);
+    write_name(out, path);
+    rxn__text_append(out, ", ", 2);
+    write_name(out, resolved);
+    rxn__text_append(out, ",\n", 2);
+    rxn__build_literal(out, text, length);
+    rxn__text_printf(out, ", %zuu},\n", length);
+}
+
+static void
+write_files(const Build *build, Text *out)
+{
+    const SourceFile *files = build->driver->session.sources.files.items;
+    /* An imported network is the one before it, which the program imports again. */
+    u32 number = rxn__is_imported(build->driver, build->file) ? build->file - 1 : build->file;
+    const SourceFile *model = &files[number];
+    rxn__text_printf(out, "static const RxnProgramFile files[] = {\n");
+    write_file(out, "", model->path, model->path, model->text, model->length);
+    for (u32 k = 0; k < build->used.count; k++) {
+        const UsedFile *file = &build->used.items[k];
+        write_file(out, file->from, file->path, file->resolved, file->text, file->length);
+    }
+    rxn__text_printf(out, "};\n");
+}
+
+static void
+write_kernels(const Build *build, Text *out)
+{
+    const Ahead *ahead = &build->ahead;
+    for (u32 k = 0; k < ahead->kernels.count; k++)
+        for (u32 m = 0; m < ahead->march_count; m++)
+            rxn__text_printf(out, "void %s(const struct RxnLaunch *launch);\n",
+                             ahead->kernels.items[k].codes[m].symbol);
+    for (u32 k = 0; k < ahead->kernels.count; k++) {
+        rxn__text_printf(out, "static const RxnProgramCode codes_%u[] = {\n", k);
+        for (u32 m = 0; m < ahead->march_count; m++) {
+            const AheadCode *code = &ahead->kernels.items[k].codes[m];
+            rxn__text_printf(out, "    {%s, \"%s\", \"%s\", \"%s\", %u, %zuu},\n", code->symbol,
+                             code->march->name, code->needs, code->facts.isa, code->facts.lanes,
+                             code->facts.workspace_bytes);
+        }
+        rxn__text_printf(out, "};\n");
+    }
+    rxn__text_printf(out, "static const RxnProgramKernel kernels[] = {\n");
+    for (u32 k = 0; k < ahead->kernels.count; k++) {
+        rxn__text_printf(out, "    {{");
+        for (u32 b = 0; b < KERNEL_KEY_BYTES; b++)
+            rxn__text_printf(out, "%u,", ahead->kernels.items[k].key[b]);
+        rxn__text_printf(out, "}, \"%s\", codes_%u, %u},\n", ahead->kernels.items[k].what, k,
+                         ahead->march_count);
+    }
+    rxn__text_printf(out, "};\n");
+}
+
+static void
+write_texts(Text *out, const char *name, const TextList *texts)
+{
+    rxn__text_printf(out, "static const char *const %s[] = {\n", name);
+    for (u32 k = 0; k < texts->count; k++) {
+        write_name(out, texts->items[k]);
+        rxn__text_append(out, ",\n", 2);
+    }
+    rxn__text_printf(out, "0};\n");
+}
+
+void
+rxn__build_source(const Build *build, Text *out)
+{
+    const GradOptions *grad = &build->options.grad;
+    rxn__text_printf(out, "/* Written by rxn %s. */\n%s\n", rxn_version(), abi_text);
+    write_files(build, out);
+    write_kernels(build, out);
+    write_texts(out, "of", &grad->of);
+    write_texts(out, "wrt", &grad->wrt);
+    rxn__text_printf(out, "static const double at[] = {");
+    for (u32 k = 0; k < grad->at.count; k++) {
+        write_number(out, grad->at.items[k]);
+        rxn__text_append(out, ",", 1);
+    }
+    rxn__text_printf(out, "0};\nconst RxnProgram rxn_program = {\n");
+    rxn__text_printf(out, ".version = \"%s\", .model = ", rxn_version());
+    write_name(out, build->name);
+    rxn__text_printf(out, ", .files = files, .file_count = %u,\n", build->used.count + 1);
+    rxn__text_printf(out, ".kernels = kernels, .kernel_count = %u, .tape_bytes = %lluu,\n",
+                     build->ahead.kernels.count, (unsigned long long)build->driver->tape_bytes);
+    rxn__text_printf(out,
+                     ".of = of, .of_count = %u, .wrt = wrt, .wrt_count = %u, .at = at, "
+                     ".at_count = %u,\n.estimators = ",
+                     grad->of.count, grad->wrt.count, grad->at.count);
+    write_name(out, grad->estimators);
+    if (grad->form) {
+        rxn__text_printf(out, ", .form = ");
+        write_name(out, grad->form);
+    }
+    rxn__text_printf(out, ", .draws = %lluu, .bins = %lluu, .degree = %lluu,\n.tau = ",
+                     (unsigned long long)grad->draws, (unsigned long long)grad->bins,
+                     (unsigned long long)grad->degree);
+    write_number(out, grad->tau);
+    rxn__text_printf(out, ", .difference = ");
+    write_number(out, grad->difference);
+    rxn__text_printf(out, "};\n");
+}
