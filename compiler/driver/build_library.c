@@ -107,7 +107,8 @@ write_numbers(Outline *outline)
     const Network *network = outline->network;
     Text *out = &outline->header;
     const char *prefix = outline->prefix;
-    rxn__text_printf(out, "/* Places in arrays: parameters, inputs, and what is observed. */\nenum {\n");
+    rxn__text_printf(out,
+                     "/* Places in arrays: parameters, inputs, and what is observed. */\nenum {\n");
     for (u32 k = 0; k < network->params.count; k++) {
         const Param *param = &network->params.items[k];
         write_entry(outline, "param", param->name->text, param->flat, &param->shape, param->span);
@@ -147,18 +148,21 @@ static const char types[] =
     "    uint32_t threads;         /* 0: one per processor. Results do not depend on it */\n"
     "} @_request;\n"
     "\n"
-    "/* NULL, with a message in error[0 … size - 1], where it cannot be had. f32: counts and rates in 32 bits. */\n"
+    "/* NULL, with a message in error[0 … size - 1], where it cannot be had. f32: counts and rates "
+    "in 32 bits. */\n"
     "@_model *@_open(int f32, char *error, size_t size);\n"
     "void @_close(@_model *model);\n"
     "\n"
-    "/* The functions below return 0, or 1: the run is at fault, 2: the request is, 3: a bug of rxn, 4: no memory. This is\n"
+    "/* The functions below return 0, or 1: the run is at fault, 2: the request is, 3: a bug of "
+    "rxn, 4: no memory. This is\n"
     " * then the message, until the next call. */\n"
     "const char *@_error(const @_model *model);\n"
     "\n"
     "/* The values that the model gives its parameters, [@_PARAMS]; NaN where it gives none. */\n"
     "void @_parameters(const @_model *model, double *parameters);\n"
     "\n"
-    "/* Mean and standard deviation of what is observed, [time_count][@_COLUMNS] both; either may be NULL. */\n"
+    "/* Mean and standard deviation of what is observed, [time_count][@_COLUMNS] both; either may "
+    "be NULL. */\n"
     "int @_run(@_model *model, const @_request *request, double *mean, double *sd);\n"
     "\n"
     "/* The trajectories themselves: [trajectories][time_count][@_COLUMNS]. */\n"
@@ -166,10 +170,12 @@ static const char types[] =
 
 static const char gradient_types[] =
     "\n"
-    "/* Outputs and their derivatives by parameters, with standard errors: value and value_se are [@_OUTPUTS], gradient\n"
-    " * and se [@_OUTPUTS][@_WRT]. Each may be NULL. The times of the request are not looked at. */\n"
-    "int @_gradient(@_model *model, const @_request *request, double *value, double *value_se, double *gradient,\n"
-    "    double *se);\n";
+    "/* Outputs and their derivatives by parameters, with standard errors. value and value_se: "
+    "[@_OUTPUTS];\n"
+    " * gradient and se: [@_OUTPUTS][@_WRT]; each may be NULL. The times of the request are not\n"
+    " * looked at. */\n"
+    "int @_gradient(@_model *model, const @_request *request, double *value, double *value_se,\n"
+    "               double *gradient, double *se);\n";
 
 static const char source[] =
     "\n"
@@ -188,7 +194,8 @@ static const char source[] =
     "}\n"
     "static RxnLibraryRequest translate(const @_request *r)\n"
     "{\n"
-    "    RxnLibraryRequest request = {r->parameters, r->inputs, r->seed, r->first, r->trajectories,\n"
+    "    RxnLibraryRequest request = {r->parameters, r->inputs, r->seed, r->first, "
+    "r->trajectories,\n"
     "                                 r->times, r->time_count, r->threads};\n"
     "    return request;\n"
     "}\n"
@@ -208,7 +215,8 @@ static const char gradient_source[] =
     "               double *gradient, double *se)\n"
     "{\n"
     "    RxnLibraryRequest own = translate(request);\n"
-    "    return rxn__library_gradient((struct RxnLibrary *)model, &own, value, value_se, gradient, se);\n"
+    "    return rxn__library_gradient((struct RxnLibrary *)model, &own, value, value_se, gradient, "
+    "se);\n"
     "}\n";
 
 /* The text with the prefix in the place of each @. */
@@ -273,17 +281,17 @@ write_header(Outline *outline)
     const Name name = outline->network->name;
     outline->prefix = identifier(&driver->session.arena, name ? name->text : "model");
     rxn__text_init(out, &driver->session.arena);
-    rxn__text_printf(out,
-                     "/* %s.h: the model %s, of %s. Written by rxn %s.\n"
-                     " *\n"
-                     " * Trajectories are exact, and a function of model, parameters, seed and number alone.\n"
-                     " */\n"
-                     "#ifndef RXN_MODEL_%s_H\n#define RXN_MODEL_%s_H\n\n"
-                     "#include <stddef.h>\n#include <stdint.h>\n\n"
-                     "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
-                     outline->prefix, outline->prefix,
-                     driver->session.sources.files.items[build->file].path, rxn_version(),
-                     outline->prefix, outline->prefix);
+    rxn__text_printf(
+        out,
+        "/* The model %s, of %s. Written by rxn %s.\n"
+        " *\n"
+        " * Trajectories are exact, and a function of model, parameters, seed and number alone.\n"
+        " */\n"
+        "#ifndef RXN_MODEL_%s_H\n#define RXN_MODEL_%s_H\n\n"
+        "#include <stddef.h>\n#include <stdint.h>\n\n"
+        "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
+        outline->prefix, driver->session.sources.files.items[build->file].path, rxn_version(),
+        outline->prefix, outline->prefix);
     write_numbers(outline);
     write_prefixed(out, types, outline->prefix);
     if (build->options.grad.of.count > 0)

@@ -39,8 +39,8 @@ struct Driver {
     bool quiet_failure;         /* the reader of our output is gone: nothing is worth saying */
     RxnCuda *cuda;              /* the GPUs of this run, or NULL */
     const char *cuda_cache;     /* where their kernels are kept, or NULL */
-    bool is_library; /* signals are the business of who calls us */
-    bool is_ahead; /* kernels are made for a program, and nothing is run */
+    bool is_library;            /* signals are the business of who calls us */
+    bool is_ahead;              /* kernels are made for a program, and nothing is run */
     u64 tape_bytes; /* of one trajectory, where kernels are or were made ahead; 0: by the memory there is */
 };
 

@@ -246,7 +246,8 @@ run(void *context)
                             .rows_context = call};
     RxnEnsembleResult result;
     RxnOutcome outcome = rxn_ensemble_run(&ensemble, &result);
-    status = rxn__launch_outcome(&library->driver, &launch, outcome, &result, request->trajectories);
+    status =
+        rxn__launch_outcome(&library->driver, &launch, outcome, &result, request->trajectories);
     for (size_t k = 0; k < call->row && status == RXN_OK; k++) {
         if (call->mean)
             call->mean[k] = result.mean[k];

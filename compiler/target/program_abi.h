@@ -49,16 +49,15 @@ RXN_PROGRAM_ABI(
         unsigned long long draws, bins, degree;
         double tau, difference;
     } RxnProgram;
-    extern const RxnProgram rxn_program;
-    typedef struct RxnLibraryRequest {
+    extern const RxnProgram rxn_program; typedef struct RxnLibraryRequest {
         const double *parameters, *inputs;
         unsigned long long seed, first, trajectories;
         const double *times;
         unsigned time_count, threads;
     } RxnLibraryRequest;
     struct RxnLibrary;
-    struct RxnLibrary *rxn__library_open(const RxnProgram *program, int single_precision,
-                                         char *error, unsigned long long size);
+    struct RxnLibrary * rxn__library_open(const RxnProgram *program, int single_precision,
+                                          char *error, unsigned long long size);
     void rxn__library_close(struct RxnLibrary *library);
     const char *rxn__library_error(const struct RxnLibrary *library);
     void rxn__library_parameters(const struct RxnLibrary *library, double *parameters);

@@ -242,6 +242,115 @@ def test_static(program):
     same(program, path, "dimerisation", "run", "-n", 30, "-o", "-")
 
 
+CALLER = r"""
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include "one.h"
+#include "two.h"
+
+static const double times[] = {1, 2};
+
+static void *
+run(void *context)
+{
+    char error[100];
+    double *mean = context, sd[2];
+    small_model *model = small_open(0, error, sizeof error);
+    small_request request = {.seed = 3, .trajectories = 400, .times = times, .time_count = 2};
+    if (!model || small_run(model, &request, mean, sd) != 0)
+        mean[0] = -1;
+    small_close(model);
+    return NULL;
+}
+
+int
+main(void)
+{
+    char error[200];
+    double mean[2][2], k[small_PARAMS], value[small_OUTPUTS], slope[small_OUTPUTS][small_WRT];
+    double samples[3][2][small_COLUMNS];
+    /* Twice at once. */
+    pthread_t threads[2];
+    for (int t = 0; t < 2; t++)
+        pthread_create(&threads[t], NULL, run, mean[t]);
+    for (int t = 0; t < 2; t++)
+        pthread_join(threads[t], NULL);
+    printf("%.17g %.17g %d\n", mean[0][0], mean[0][1], memcmp(mean[0], mean[1], sizeof mean[0]));
+    /* Derivatives, once more at other values, and back. */
+    small_model *model = small_open(0, error, sizeof error);
+    small_parameters(model, k);
+    small_request request = {.parameters = k, .seed = 3, .trajectories = 400, .threads = 1};
+    for (int turn = 0; turn < 3; turn++) {
+        k[small_param_g] = turn == 1 ? 2 : 1;
+        if (small_gradient(model, &request, value, NULL, &slope[0][0], NULL) != 0)
+            printf("%s\n", small_error(model));
+        printf("%.17g %.17g\n", value[0], slope[0][small_wrt_k]);
+    }
+    /* Trajectories 5 to 7. */
+    request.first = 5;
+    request.trajectories = 3;
+    request.times = times;
+    request.time_count = 2;
+    if (small_trajectories(model, &request, &samples[0][0][0]) == 0)
+        printf("%g %g %g\n", samples[0][1][0], samples[1][1][0], samples[2][1][small_column_A]);
+    /* What cannot be done, and that it can be done afterwards. */
+    k[small_param_k] = NAN;
+    printf("%d %s\n", small_run(model, &request, &mean[0][0], NULL), small_error(model));
+    request.time_count = 0;
+    k[small_param_k] = 0.1;
+    printf("%d %s\n", small_run(model, &request, &mean[0][0], NULL), small_error(model));
+    request.time_count = 2;
+    printf("%d '%s'\n", small_run(model, &request, &mean[0][0], NULL), small_error(model));
+    small_close(model);
+    /* Another model in the same program, which faults. */
+    faulty_model *faulty = faulty_open(1, error, sizeof error);
+    faulty_request bad = {.seed = 1, .trajectories = 100, .times = times, .time_count = 2};
+    bad.times = (double[]){40, 50};
+    printf("%d %s\n", faulty_run(faulty, &bad, &mean[0][0], NULL), faulty_error(faulty));
+    faulty_close(faulty);
+    faulty_close(NULL);
+    return 0;
+}
+"""
+
+
+def test_libraries(program):
+    needs_a_target(program)
+    if is_sanitized(program):
+        raise Skipped("sanitizers would have to be linked into the caller too")
+    model, faulty = program.file("small.rxn", SMALL.replace("fit\n", "fit # a */ comment\n", 1)), program.file("faulty.rxn", FAULTY)
+    run = program.good("build", model, "--emit", "lib", "-o", program.file("one"), "--of", "A", "--at", "2")
+    check_in("libone.so: small, ", run.out)
+    program.good("build", faulty, "--emit", "lib", "-o", program.file("two"), "--quiet")
+    header = open(program.file("one.h")).read()
+    check_in("small_param_k = 0, /* a +/ comment */\n", header)
+    check_equal(program.good("build", model, "--emit", "header", "--of", "A", "--at", "2").out, header)
+    folder = os.path.dirname(program.file("x"))
+    program.file("caller.c", CALLER)
+    cc = os.environ.get("CC", "cc").split()
+    done = Run(cc + ["-std=c11", "-Wall", "-Wextra", "-Werror", "-Wno-unused-variable", "caller.c", "libone.a", "libtwo.a", "-lm", "-ldl", "-pthread", "-o", "caller"], cwd=folder)
+    check_equal((done.status, done.err), (0, ""))
+    shared = Run(cc + ["-std=c11", "caller.c", "-L.", "-lone", "-ltwo", "-lm", "-pthread", "-Wl,-rpath,$ORIGIN", "-o", "shared"], cwd=folder)
+    check_equal((shared.status, shared.err), (0, ""))
+    out = Run(["./caller"], cwd=folder).out.splitlines()
+    check_equal(Run(["./shared"], cwd=folder).out.splitlines(), out)
+    means = [row[1] for row in program.table(model, "-n", 400, "--seed", 3, "--at", "1,2")[1]]
+    check_equal(out[0], " ".join(means + ["0"]))
+
+    def derivative(*arguments):
+        run = program.good("grad", model, "--of", "A", "--at", 2, "-n", 400, "--seed", 3, "--json", "-", *arguments)
+        found = json.loads(run.out)[0]
+        return "%.17g %.17g" % (found["value"], found["parameters"][0]["gradient"])
+
+    check_equal(out[1:4], [derivative(), derivative("--set", "g=2"), derivative()])
+    rows = program.table(model, "-n", 8, "--each", "--seed", 3, "--at", "2")[1]
+    check_equal(out[4], " ".join(row[2] for row in rows[5:]))
+    check_equal(out[5:8], ["2 the parameter 'k' has no value", "2 no times are given", "0 ''"])
+    check_in("1 %s:3:" % faulty, out[8])
+
+
 def test_refusals(program):
     needs_a_target(program)
     model = program.file("small.rxn", SMALL)
@@ -301,21 +410,5 @@ def test_emits(program):
     check_equal(open(path, "rb").read(4), b"\x7fELF")
 
 
-TESTS = [
-    test_every_model_says_the_same,
-    test_processors,
-    test_modules_and_networks,
-    test_odd_texts,
-    test_faults_and_mistakes,
-    test_derivatives,
-    test_what_it_was_not_built_for,
-    test_fits,
-    test_needs_nothing,
-    test_static,
-    test_refusals,
-    test_without_a_compiler,
-    test_emits,
-]
-
 if __name__ == "__main__":
-    sys.exit(main(TESTS))
+    sys.exit(main([f for name, f in list(globals().items()) if name.startswith("test_")]))
