@@ -271,6 +271,7 @@ main(void)
     char error[200];
     double mean[2][2], k[small_PARAMS], value[small_OUTPUTS], slope[small_OUTPUTS][small_WRT];
     double samples[3][2][small_COLUMNS];
+    int code;
     /* Twice at once. */
     pthread_t threads[2];
     for (int t = 0; t < 2; t++)
@@ -297,18 +298,22 @@ main(void)
         printf("%g %g %g\n", samples[0][1][0], samples[1][1][0], samples[2][1][small_column_A]);
     /* What cannot be done, and that it can be done afterwards. */
     k[small_param_k] = NAN;
-    printf("%d %s\n", small_run(model, &request, &mean[0][0], NULL), small_error(model));
+    code = small_run(model, &request, &mean[0][0], NULL);
+    printf("%d %s\n", code, small_error(model));
     request.time_count = 0;
     k[small_param_k] = 0.1;
-    printf("%d %s\n", small_run(model, &request, &mean[0][0], NULL), small_error(model));
+    code = small_run(model, &request, &mean[0][0], NULL);
+    printf("%d %s\n", code, small_error(model));
     request.time_count = 2;
-    printf("%d '%s'\n", small_run(model, &request, &mean[0][0], NULL), small_error(model));
+    code = small_run(model, &request, &mean[0][0], NULL);
+    printf("%d '%s'\n", code, small_error(model));
     small_close(model);
     /* Another model in the same program, which faults. */
     faulty_model *faulty = faulty_open(1, error, sizeof error);
     faulty_request bad = {.seed = 1, .trajectories = 100, .times = times, .time_count = 2};
     bad.times = (double[]){40, 50};
-    printf("%d %s\n", faulty_run(faulty, &bad, &mean[0][0], NULL), faulty_error(faulty));
+    code = faulty_run(faulty, &bad, &mean[0][0], NULL);
+    printf("%d %s\n", code, faulty_error(faulty));
     faulty_close(faulty);
     faulty_close(NULL);
     return 0;
@@ -347,7 +352,7 @@ def test_libraries(program):
     check_equal(out[1:4], [derivative(), derivative("--set", "g=2"), derivative()])
     rows = program.table(model, "-n", 8, "--each", "--seed", 3, "--at", "2")[1]
     check_equal(out[4], " ".join(row[2] for row in rows[5:]))
-    check_equal(out[5:8], ["2 the parameter 'k' has no value", "2 no times are given", "0 ''"])
+    check_equal(out[5:8], ["2 error: the parameter 'k' has no value", "2 error: no times are given", "0 ''"])
     check_in("1 %s:3:" % faulty, out[8])
 
 
