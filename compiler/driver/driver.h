@@ -52,6 +52,7 @@ RxnStatus rxn__cmd_fit(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_fmt(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_import(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_build(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_selftest(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_info(Driver *driver, int argc, char **argv);
 
 /* invoke.c: the whole of a program: its exit status. */

@@ -9,6 +9,7 @@ static const CommandRow commands[] = {
     {"grad", "differentiate expectations by parameters", rxn__cmd_grad},
     {"fit", "train the model's parameters on data", rxn__cmd_fit},
     {"check", "print a summary of the model", rxn__cmd_check},
+    {"selftest", "check what this program computes on this machine", rxn__cmd_selftest},
     {"info", "tell what is in this program", rxn__cmd_info},
 };
 
