@@ -163,6 +163,16 @@ def test_derivatives(program):
     check_in("  grad --estimator path\n", info)
 
 
+def test_selftest(program):
+    path = build(program, program.file("small.rxn", SMALL), "--of", "A", "--at", "1", "--estimator", "score,path")
+    run = Run([path, "selftest"])
+    check_equal((run.status, run.err), (0, ""), str(run))
+    verdicts = {line[2:30].strip(): line[31:39].strip() for line in run.out.splitlines()[2:] if line.startswith("  ")}
+    check_equal(verdicts, {what: "ok" for what in ("code, f64", "code, f32", "threads", "means", "gradients by score", "gradients by path")})
+    check_in("\nall 6 checks are good\n", run.out)
+    check_equal(Run([path, "selftest", "--set", "zz=1"]).status, 1)
+
+
 def test_what_it_was_not_built_for(program):
     model = program.file("small.rxn", SMALL)
     path = build(program, model)
