@@ -265,7 +265,7 @@ rxn__cmd_fmt(Driver *driver, int argc, char **argv)
     if (!rxn__options_parse(driver, &table, argc, argv, &wanted, &last, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(&table, stdout);
+        rxn__options_help(driver, &table, stdout);
         return RXN_OK;
     }
     if (!check_options(driver, &wanted))
