@@ -7,7 +7,7 @@
 #ifndef RXN_RUNTIME_CUDA_DRIVER_H
 #define RXN_RUNTIME_CUDA_DRIVER_H
 
-#include "runtime/rxn.h"
+#include "runtime/ensemble.h"
 
 typedef int CudaResult;       /* CUresult */
 typedef int CudaOrdinal;      /* CUdevice */

@@ -7,8 +7,8 @@
 #ifndef RXN_RUNTIME_DEVICE_H
 #define RXN_RUNTIME_DEVICE_H
 
+#include "runtime/ensemble.h"
 #include "runtime/reduce.h"
-#include "runtime/rxn.h"
 
 typedef struct DeviceJob {
     const RxnEnsemble *ensemble;

@@ -1,7 +1,7 @@
 /* ensemble.c: a kernel over an ensemble: what size the chunks have, which data each buffer gets, and
  * what becomes of the results.
  */
-#include "runtime/rxn.h"
+#include "runtime/ensemble.h"
 
 #include <inttypes.h>
 #include <sched.h>
@@ -243,7 +243,7 @@ run(const RxnEnsemble *ensemble, RxnEnsembleResult *result)
 }
 
 RxnOutcome
-rxn_ensemble_run(const RxnEnsemble *ensemble, RxnEnsembleResult *ret_result)
+rxn__ensemble_run(const RxnEnsemble *ensemble, RxnEnsembleResult *ret_result)
 {
     *ret_result = (RxnEnsembleResult){.fault = {.trajectory = UINT64_MAX}};
     if (!check_sizes(ensemble, ret_result))
@@ -255,7 +255,7 @@ rxn_ensemble_run(const RxnEnsemble *ensemble, RxnEnsembleResult *ret_result)
 }
 
 void
-rxn_ensemble_release(RxnEnsembleResult *result)
+rxn__ensemble_release(RxnEnsembleResult *result)
 {
     free(result->mean);
     free(result->m2);
@@ -264,7 +264,7 @@ rxn_ensemble_release(RxnEnsembleResult *result)
 }
 
 double
-rxn_ensemble_sd(const RxnEnsembleResult *result, size_t cell)
+rxn__ensemble_sd(const RxnEnsembleResult *result, size_t cell)
 {
     if (result->trajectories < 2)
         return 0;

@@ -16,7 +16,7 @@ enum {
 /* ---- making ------------------------------------------------------------------------------------ */
 
 static RxnOptimizerOptions
-optimizer_options(const RxnFitOptions *options, uint64_t steps)
+optimizer_options(const RxnFitLoopOptions *options, uint64_t steps)
 {
     RxnOptimizerOptions optimizer = options->optimizer;
     optimizer.steps = steps;
@@ -26,7 +26,7 @@ optimizer_options(const RxnFitOptions *options, uint64_t steps)
 }
 
 const char *
-rxn__fit_refuses(const RxnFitProblem *problem, const RxnFitOptions *options)
+rxn__fit_refuses(const RxnFitProblem *problem, const RxnFitLoopOptions *options)
 {
     if (problem->count == 0)
         return "there is nothing to fit";
@@ -51,7 +51,7 @@ rxn__fit_refuses(const RxnFitProblem *problem, const RxnFitOptions *options)
 }
 
 uint64_t
-rxn__fit_phase_steps(const RxnFit *fit)
+rxn__fit_phase_steps(const RxnFitLoop *fit)
 {
     uint64_t steps = fit->options.steps;
     if (fit->counts.main)
@@ -60,7 +60,7 @@ rxn__fit_phase_steps(const RxnFit *fit)
 }
 
 bool
-rxn__fit_begin_phase(RxnFit *fit)
+rxn__fit_begin_phase(RxnFitLoop *fit)
 {
     const RxnFitProblem *problem = &fit->problem;
     rxn__optimizer_free(fit->optimizer);
@@ -83,16 +83,16 @@ rxn__fit_begin_phase(RxnFit *fit)
     return fit->optimizer != NULL;
 }
 
-RxnFit *
-rxn__fit_new(const RxnFitProblem *problem, const RxnFitOptions *options)
+RxnFitLoop *
+rxn__fit_new(const RxnFitProblem *problem, const RxnFitLoopOptions *options)
 {
     if (rxn__fit_refuses(problem, options))
         return NULL;
-    RxnFit *fit = calloc(1, sizeof *fit);
+    RxnFitLoop *fit = calloc(1, sizeof *fit);
     if (!fit)
         return NULL;
     size_t n = problem->count, starts = options->starts > 1 ? options->starts : 0;
-    *fit = (RxnFit){.problem = *problem, .options = *options, .n = n, .is_fresh = true};
+    *fit = (RxnFitLoop){.problem = *problem, .options = *options, .n = n, .is_fresh = true};
     double **vectors[] = {&fit->own_start, &fit->origin,   &fit->average,    &fit->best,
                           &fit->good,      &fit->anchor,   &fit->parameters, &fit->coordinates,
                           &fit->slopes,    &fit->gradient, &fit->gradient_se};
@@ -119,7 +119,7 @@ rxn__fit_new(const RxnFitProblem *problem, const RxnFitOptions *options)
 }
 
 void
-rxn__fit_free(RxnFit *fit)
+rxn__fit_free(RxnFitLoop *fit)
 {
     if (!fit)
         return;
@@ -131,7 +131,7 @@ rxn__fit_free(RxnFit *fit)
 }
 
 double
-rxn__fit_elapsed(const RxnFit *fit)
+rxn__fit_elapsed(const RxnFitLoop *fit)
 {
     return fit->sums.seconds + (fit->clock > 0 ? rxn__seconds() - fit->clock : 0);
 }
@@ -140,7 +140,7 @@ rxn__fit_elapsed(const RxnFit *fit)
 
 /* Every fit of multi-start has random numbers of its own. */
 static uint64_t
-seed_of_step(const RxnFit *fit, RxnFitPurpose purpose, uint64_t step)
+seed_of_step(const RxnFitLoop *fit, RxnFitPurpose purpose, uint64_t step)
 {
     uint64_t phase = fit->counts.main ? 0 : fit->counts.start + 1;
     uint64_t number = fit->options.common_noise ? 0 : phase << 40 | step;
@@ -148,7 +148,7 @@ seed_of_step(const RxnFit *fit, RxnFitPurpose purpose, uint64_t step)
 }
 
 static void
-to_parameters(const RxnFit *fit, const double *coordinates, double *ret_parameters)
+to_parameters(const RxnFitLoop *fit, const double *coordinates, double *ret_parameters)
 {
     /* What has not moved is what it was, to the last bit. */
     for (size_t i = 0; i < fit->n; i++)
@@ -158,7 +158,7 @@ to_parameters(const RxnFit *fit, const double *coordinates, double *ret_paramete
 }
 
 static RxnFitAnswer
-refresh(RxnFit *fit, const double *parameters, uint64_t step)
+refresh(RxnFitLoop *fit, const double *parameters, uint64_t step)
 {
     RxnFitQuery query = {.parameters = parameters,
                          .seed = seed_of_step(fit, RXN_FIT_PILOT, step),
@@ -170,7 +170,7 @@ refresh(RxnFit *fit, const double *parameters, uint64_t step)
 
 /* How far the coordinates are from where something was learned, at most. */
 static double
-distance_from_anchor(const RxnFit *fit)
+distance_from_anchor(const RxnFitLoop *fit)
 {
     double most = 0;
     for (size_t i = 0; i < fit->n; i++) {
@@ -182,7 +182,7 @@ distance_from_anchor(const RxnFit *fit)
 
 /* What was learned last has to be learned again by a process that did not do so. */
 static RxnFitAnswer
-refresh_where_due(RxnFit *fit)
+refresh_where_due(RxnFitLoop *fit)
 {
     FitCounts *counts = &fit->counts;
     if (!fit->problem.refresh)
@@ -204,7 +204,7 @@ refresh_where_due(RxnFit *fit)
 
 /* By coordinates: gradient, its errors where they are known, and the matrix. Returns the sum of squared errors. */
 static double
-carry_over(RxnFit *fit, const RxnFitEvaluation *evaluation)
+carry_over(RxnFitLoop *fit, const RxnFitEvaluation *evaluation)
 {
     size_t n = fit->n;
     double squares = 0, noise2 = 0, plain = 0;
@@ -230,7 +230,7 @@ carry_over(RxnFit *fit, const RxnFitEvaluation *evaluation)
 }
 
 static bool
-tell(RxnFit *fit, const RxnFitEvaluation *evaluation)
+tell(RxnFitLoop *fit, const RxnFitEvaluation *evaluation)
 {
     if (!fit->newton)
         return rxn__optimizer_tell(fit->optimizer, evaluation->loss, fit->gradient);
@@ -246,13 +246,13 @@ tell(RxnFit *fit, const RxnFitEvaluation *evaluation)
 }
 
 static const double *
-ask(const RxnFit *fit)
+ask(const RxnFitLoop *fit)
 {
     return fit->newton ? rxn__gauss_newton_ask(fit->newton) : rxn__optimizer_ask(fit->optimizer);
 }
 
 static const double *
-present_point(const RxnFit *fit)
+present_point(const RxnFitLoop *fit)
 {
     uint64_t ignored;
     return fit->newton ? rxn__gauss_newton_point(fit->newton, &ignored)
@@ -260,7 +260,7 @@ present_point(const RxnFit *fit)
 }
 
 static RxnOptimizerState
-optimizer_state(const RxnFit *fit)
+optimizer_state(const RxnFitLoop *fit)
 {
     return fit->newton ? rxn__gauss_newton_state(fit->newton)
                        : rxn__optimizer_state(fit->optimizer);
@@ -269,7 +269,7 @@ optimizer_state(const RxnFit *fit)
 /* ---- what follows on an evaluation ------------------------------------------------------------- */
 
 static void
-grow(RxnFit *fit, double norm2, double noise2)
+grow(RxnFitLoop *fit, double norm2, double noise2)
 {
     FitCounts *counts = &fit->counts;
     fit->sums.window_norm2 += norm2;
@@ -286,7 +286,7 @@ grow(RxnFit *fit, double norm2, double noise2)
 }
 
 static void
-note_best(RxnFit *fit, double loss, const double *point)
+note_best(RxnFitLoop *fit, double loss, const double *point)
 {
     FitCounts *counts = &fit->counts;
     if (!counts->has_best || loss < fit->sums.best) {
@@ -300,7 +300,7 @@ note_best(RxnFit *fit, double loss, const double *point)
 }
 
 static RxnFitAnswer
-validate_where_due(RxnFit *fit, RxnFitRecord *record)
+validate_where_due(RxnFitLoop *fit, RxnFitRecord *record)
 {
     uint64_t done = fit->counts.step + 1;
     bool due = done % fit->options.validate == 0 || done == rxn__fit_phase_steps(fit);
@@ -316,7 +316,7 @@ validate_where_due(RxnFit *fit, RxnFitRecord *record)
 }
 
 static void
-add_to_average(RxnFit *fit)
+add_to_average(RxnFitLoop *fit)
 {
     uint64_t steps = rxn__fit_phase_steps(fit), wanted = fit->options.average;
     if (!fit->counts.main || wanted == 0 || fit->newton || fit->counts.step + wanted < steps)
@@ -329,7 +329,7 @@ add_to_average(RxnFit *fit)
 
 /* Whether the mean loss of the last `window` steps of the main fit is hardly below that of the `window` before. */
 static bool
-is_settled(const RxnFit *fit)
+is_settled(const RxnFitLoop *fit)
 {
     uint64_t window = fit->options.window;
     if (!(fit->options.tolerance > 0) || !fit->counts.main || fit->counts.step + 1 < 2 * window)
@@ -344,7 +344,7 @@ is_settled(const RxnFit *fit)
 }
 
 static RxnFitEnding
-ending_of(RxnFit *fit, const RxnFitRecord *record)
+ending_of(RxnFitLoop *fit, const RxnFitRecord *record)
 {
     bool validates = fit->problem.validate != NULL;
     if (fit->counts.main && validates && !isnan(record->validation))
@@ -362,7 +362,7 @@ ending_of(RxnFit *fit, const RxnFitRecord *record)
 /* ---- the loop ---------------------------------------------------------------------------------- */
 
 static RxnFitEnding
-ending_of_answer(RxnFit *fit, RxnFitAnswer answer)
+ending_of_answer(RxnFitLoop *fit, RxnFitAnswer answer)
 {
     fit->failed = answer == RXN_FIT_FAILED;
     return answer == RXN_FIT_CANCELLED  ? RXN_FIT_INTERRUPTED
@@ -372,7 +372,7 @@ ending_of_answer(RxnFit *fit, RxnFitAnswer answer)
 }
 
 static RxnFitEnding
-one_step(RxnFit *fit)
+one_step(RxnFitLoop *fit)
 {
     FitCounts *counts = &fit->counts;
     size_t n = fit->n;
@@ -437,7 +437,7 @@ one_step(RxnFit *fit)
 
 /* The mean loss over the last fifth of a short fit; infinite for one that did not come far. */
 static double
-score_of_phase(const RxnFit *fit)
+score_of_phase(const RxnFitLoop *fit)
 {
     uint64_t done = fit->counts.step, last = done / 5 ? done / 5 : 1;
     double sum = 0;
@@ -450,7 +450,7 @@ score_of_phase(const RxnFit *fit)
 
 /* At the end of a short fit: the next one, or the choice. */
 static RxnFitEnding
-next_phase(RxnFit *fit, RxnFitEnding ending)
+next_phase(RxnFitLoop *fit, RxnFitEnding ending)
 {
     FitCounts *counts = &fit->counts;
     size_t n = fit->n;
@@ -479,7 +479,7 @@ next_phase(RxnFit *fit, RxnFitEnding ending)
 }
 
 static RxnFitEnding
-advance(RxnFit *fit)
+advance(RxnFitLoop *fit)
 {
     if (fit->options.cancel && *fit->options.cancel)
         return RXN_FIT_INTERRUPTED;
@@ -498,7 +498,7 @@ advance(RxnFit *fit)
 }
 
 bool
-rxn__fit_is_over(const RxnFit *fit)
+rxn__fit_is_over(const RxnFitLoop *fit)
 {
     RxnFitEnding ending = (RxnFitEnding)fit->counts.ending;
     return ending == RXN_FIT_STEPS || ending == RXN_FIT_CONVERGED || ending == RXN_FIT_TOLERANCE ||
@@ -506,7 +506,7 @@ rxn__fit_is_over(const RxnFit *fit)
 }
 
 RxnFitEnding
-rxn__fit_run(RxnFit *fit)
+rxn__fit_run(RxnFitLoop *fit)
 {
     RxnFitEnding before = (RxnFitEnding)fit->counts.ending;
     if (before == RXN_FIT_TOLERANCE || before == RXN_FIT_PATIENCE)
@@ -530,7 +530,7 @@ rxn__fit_run(RxnFit *fit)
 /* ---- the result -------------------------------------------------------------------------------- */
 
 static const double *
-result_of(const RxnFit *fit, RxnFitState *state)
+result_of(const RxnFitLoop *fit, RxnFitState *state)
 {
     RxnFitEnding ending = (RxnFitEnding)fit->counts.ending;
     if (fit->newton && ending != RXN_FIT_NOT_FINITE && ending != RXN_FIT_FAULT)
@@ -547,7 +547,7 @@ result_of(const RxnFit *fit, RxnFitState *state)
 }
 
 void
-rxn__fit_state(RxnFit *fit, RxnFitState *ret_state)
+rxn__fit_state(RxnFitLoop *fit, RxnFitState *ret_state)
 {
     *ret_state = (RxnFitState){
         .ending = (RxnFitEnding)fit->counts.ending,

@@ -99,7 +99,7 @@ typedef struct RxnFitRecord {
     double seconds; /* since the fit began, all of its sessions together */
 } RxnFitRecord;
 
-typedef struct RxnFitOptions {
+typedef struct RxnFitLoopOptions {
     bool newton; /* gauss_newton instead of optimizer */
     RxnOptimizerOptions optimizer;
     RxnGaussNewtonOptions gauss_newton;
@@ -125,7 +125,7 @@ typedef struct RxnFitOptions {
     const volatile int *cancel;
     void (*report)(void *context, const RxnFitRecord *record); /* or NULL */
     void *report_context;
-} RxnFitOptions;
+} RxnFitLoopOptions;
 
 typedef enum RxnFitEnding {
     RXN_FIT_RUNNING,
@@ -139,23 +139,23 @@ typedef enum RxnFitEnding {
     RXN_FIT_NOT_SAVED,  /* a checkpoint could not be written; see why */
 } RxnFitEnding;
 
-typedef struct RxnFit RxnFit;
+typedef struct RxnFitLoop RxnFitLoop;
 
 /* Why such a fit cannot be, in words; NULL: it can. */
-const char *rxn__fit_refuses(const RxnFitProblem *problem, const RxnFitOptions *options);
+const char *rxn__fit_refuses(const RxnFitProblem *problem, const RxnFitLoopOptions *options);
 
 /* What both point to has to outlive it. NULL: out of memory, or refused. */
-RxnFit *rxn__fit_new(const RxnFitProblem *problem, const RxnFitOptions *options);
-void rxn__fit_free(RxnFit *fit); /* may be NULL */
+RxnFitLoop *rxn__fit_new(const RxnFitProblem *problem, const RxnFitLoopOptions *options);
+void rxn__fit_free(RxnFitLoop *fit); /* may be NULL */
 
 /* Puts the fit where the checkpoint left it; its key has been compared. False, with the reason: the fit is then of no use,
  * for the checkpoint's numbers are not those of such a fit. */
 struct RxnCheckpoint;
-bool rxn__fit_restore(RxnFit *fit, const struct RxnCheckpoint *checkpoint, char *error,
+bool rxn__fit_restore(RxnFitLoop *fit, const struct RxnCheckpoint *checkpoint, char *error,
                       size_t error_size);
 
 /* Goes on to the end, whichever it is, and leaves a checkpoint where one is wanted. */
-RxnFitEnding rxn__fit_run(RxnFit *fit);
+RxnFitEnding rxn__fit_run(RxnFitLoop *fit);
 
 typedef struct RxnFitState {
     RxnFitEnding ending;
@@ -175,6 +175,6 @@ typedef struct RxnFitState {
 } RxnFitState;
 
 /* Until the next call of run. */
-void rxn__fit_state(RxnFit *fit, RxnFitState *ret_state);
+void rxn__fit_state(RxnFitLoop *fit, RxnFitState *ret_state);
 
 #endif

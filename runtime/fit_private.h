@@ -24,9 +24,9 @@ typedef struct FitSums {
     double seconds;              /* of earlier sessions */
 } FitSums;
 
-struct RxnFit {
+struct RxnFitLoop {
     RxnFitProblem problem;
-    RxnFitOptions options;
+    RxnFitLoopOptions options;
     size_t n;
     RxnOptimizer *optimizer; /* one of the two */
     RxnGaussNewton *newton;
@@ -53,21 +53,21 @@ struct RxnFit {
 };
 
 /* The optimizer for a fit from `origin` of so many steps, in the place of the one before. */
-bool rxn__fit_begin_phase(RxnFit *fit);
+bool rxn__fit_begin_phase(RxnFitLoop *fit);
 
-uint64_t rxn__fit_phase_steps(const RxnFit *fit);
+uint64_t rxn__fit_phase_steps(const RxnFitLoop *fit);
 
 /* Whether a checkpoint is due, and if so, or if it has to be, writes it. */
-bool rxn__fit_save(RxnFit *fit, bool now);
+bool rxn__fit_save(RxnFitLoop *fit, bool now);
 
 /* Whether there is nothing left to do. */
-bool rxn__fit_is_over(const RxnFit *fit);
+bool rxn__fit_is_over(const RxnFitLoop *fit);
 
-bool rxn__fit_make_records(RxnFit *fit, size_t count);
+bool rxn__fit_make_records(RxnFitLoop *fit, size_t count);
 
-double rxn__fit_elapsed(const RxnFit *fit);
+double rxn__fit_elapsed(const RxnFitLoop *fit);
 
 /* Coordinates of start `number`: the caller's, or drawn. */
-void rxn__fit_draw_start(const RxnFit *fit, uint64_t number, double *ret_coordinates);
+void rxn__fit_draw_start(const RxnFitLoop *fit, uint64_t number, double *ret_coordinates);
 
 #endif

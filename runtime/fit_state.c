@@ -81,7 +81,7 @@ draw(const RxnScale *scale, double start, double uniform)
 }
 
 void
-rxn__fit_draw_start(const RxnFit *fit, uint64_t number, double *ret_coordinates)
+rxn__fit_draw_start(const RxnFitLoop *fit, uint64_t number, double *ret_coordinates)
 {
     for (size_t i = 0; i < fit->n; i++) {
         const RxnScale *scale = &fit->problem.scales[i];
@@ -105,7 +105,7 @@ enum {
 };
 
 static bool
-fill(const RxnFit *fit, RxnCheckpoint *checkpoint)
+fill(const RxnFitLoop *fit, RxnCheckpoint *checkpoint)
 {
     size_t n = fit->n, starts = fit->options.starts > 1 ? fit->options.starts : 0;
     FitSums sums = fit->sums;
@@ -137,9 +137,9 @@ fill(const RxnFit *fit, RxnCheckpoint *checkpoint)
 }
 
 bool
-rxn__fit_save(RxnFit *fit, bool now)
+rxn__fit_save(RxnFitLoop *fit, bool now)
 {
-    const RxnFitOptions *options = &fit->options;
+    const RxnFitLoopOptions *options = &fit->options;
     if (!options->checkpoint)
         return true;
     double since = rxn__seconds() - fit->saved_at;
@@ -164,7 +164,7 @@ rxn__fit_save(RxnFit *fit, bool now)
 /* ---- restoring --------------------------------------------------------------------------------- */
 
 bool
-rxn__fit_make_records(RxnFit *fit, size_t count)
+rxn__fit_make_records(RxnFitLoop *fit, size_t count)
 {
     if (count <= fit->record_room)
         return true;
@@ -201,7 +201,7 @@ are_finite(const double *values, size_t count)
 }
 
 static bool
-restore_optimizer(RxnFit *fit, const RxnCheckpoint *checkpoint)
+restore_optimizer(RxnFitLoop *fit, const RxnCheckpoint *checkpoint)
 {
     size_t size;
     const double *numbers = rxn__checkpoint_get_numbers(checkpoint, "optimizer", &size);
@@ -212,7 +212,7 @@ restore_optimizer(RxnFit *fit, const RxnCheckpoint *checkpoint)
 }
 
 static bool
-are_sound(const RxnFit *fit, const FitCounts *counts, size_t records)
+are_sound(const RxnFitLoop *fit, const FitCounts *counts, size_t records)
 {
     uint64_t starts = fit->options.starts > 1 ? fit->options.starts : 1;
     return counts->main <= 1 && counts->start < starts && records % RECORD == 0 &&
@@ -222,7 +222,7 @@ are_sound(const RxnFit *fit, const FitCounts *counts, size_t records)
 }
 
 static bool
-restore(RxnFit *fit, const RxnCheckpoint *checkpoint)
+restore(RxnFitLoop *fit, const RxnCheckpoint *checkpoint)
 {
     size_t n = fit->n, count, records;
     size_t starts = fit->options.starts > 1 ? fit->options.starts : 0;
@@ -252,7 +252,7 @@ restore(RxnFit *fit, const RxnCheckpoint *checkpoint)
 }
 
 bool
-rxn__fit_restore(RxnFit *fit, const RxnCheckpoint *checkpoint, char *error, size_t error_size)
+rxn__fit_restore(RxnFitLoop *fit, const RxnCheckpoint *checkpoint, char *error, size_t error_size)
 {
     if (restore(fit, checkpoint))
         return true;

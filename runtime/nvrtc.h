@@ -6,7 +6,7 @@
 #ifndef RXN_RUNTIME_NVRTC_H
 #define RXN_RUNTIME_NVRTC_H
 
-#include "runtime/rxn.h"
+#include "runtime/ensemble.h"
 
 typedef struct RxnNvrtc RxnNvrtc;
 

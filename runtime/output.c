@@ -10,7 +10,7 @@
 double
 rxn__report_sd(const RxnReport *report, size_t cell)
 {
-    return report->exact ? sqrt(report->result->m2[cell]) : rxn_ensemble_sd(report->result, cell);
+    return report->exact ? sqrt(report->result->m2[cell]) : rxn__ensemble_sd(report->result, cell);
 }
 
 static size_t

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-#include "runtime/rxn.h"
+#include "runtime/ensemble.h"
 
 /* What there is to say of means and variances that were computed, not sampled. */
 typedef struct RxnExactFigures {

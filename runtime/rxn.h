@@ -1,11 +1,40 @@
-/* rxn.h: the public C interface of the runtime.
+/* rxn.h: rxn as a library: stochastic reaction networks from C.
  *
- * The runtime runs a compiled kernel over an ensemble of trajectories. It knows nothing of the
- * language or the compiler: a kernel is a function, the list of its buffers, and no more. `rxn run`
- * uses it, and so does a standalone executable.
+ *     RxnModel *model;
+ *     RxnValues *values;
+ *     RxnSimulator *simulator;
+ *     RxnRun run;
+ *     RxnError *error;
  *
- * Nothing here prints or exits. A result is a function of the request without `threads`: it is
- * bit-identical for every number of threads, and trajectory i does not depend on how many others run.
+ *     if (rxn_model_parse("species A = 100\nA -> 0 @ 0.1", NULL, &model, &error) != RXN_OK ||
+ *         rxn_values_new(model, 1, &values, &error) != RXN_OK ||
+ *         rxn_simulator_new(model, NULL, &simulator, &error) != RXN_OK)
+ *         …rxn_error_text(error)…
+ *     RxnRunOptions options = rxn_run_options();
+ *     options.until = 10;
+ *     if (rxn_run(simulator, values, &options, &run, &error) == RXN_OK)
+ *         …run.mean[k * run.columns + 0] at run.times[k]…
+ *
+ * What there is:
+ *   RxnModel           a text that was read and checked. Everything below is made of one.
+ *   RxnValues          numbers for its parameters and inputs.
+ *   RxnSimulator       its kernel, compiled: runs ensembles, at any values.
+ *   RxnDifferentiator  expectations and their derivatives, compiled: evaluates them at any values.
+ *   RxnFit             its fit block: trains parameters on data.
+ *   RxnError           why something could not be done.
+ *
+ * Rules
+ * - A function that can fail returns a status and, unless it is RXN_OK and unless ret_error is NULL, an error object in
+ *   *ret_error, which rxn_error_free takes. What it should have made is NULL then. No error is ever lost for want of memory:
+ *   there is an object for that too.
+ * - Nothing prints, exits, catches a signal, changes the locale or keeps anything outside of the objects. What is made is
+ *   freed by its function, which takes NULL too; a model is freed after all that was made of it.
+ * - A model and what was made of it is used by one thread at a time; different models by different threads at once. Runs
+ *   use as many threads as they are told to.
+ * - Strings are UTF-8 and belong to the object that gave them, which outlives them unless said otherwise. Structs of options
+ *   come from their functions, whose values are those of `rxn` without flags; NULL is the same.
+ * - Results are functions of model, values, options and seed: the bytes of `rxn run`, `rxn grad` and `rxn fit`, for any number
+ *   of threads.
  */
 #ifndef RXN_H
 #define RXN_H
@@ -14,112 +43,390 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "runtime/kernel_abi.h"
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define RXN_PUBLIC __attribute__((visibility("default")))
+#else
+#define RXN_PUBLIC
+#endif
 
 /* "0.1.0" */
-const char *rxn_version(void);
+RXN_PUBLIC const char *rxn_version(void);
 
-/* How a run ended. */
-typedef enum RxnOutcome {
-    RXN_DONE = 0,
-    RXN_FAULTED,   /* a trajectory cannot go on: see RxnEnsembleResult.fault */
-    RXN_STOPPED,   /* cancelled: the first `trajectories` of the result are whole */
-    RXN_REFUSED,   /* the request cannot be met (too large, a buffer is missing): see `error` */
-    RXN_NO_MEMORY, /* memory or threads could not be had: see `error` */
-    RXN_REJECTED,  /* the caller's `rows` function asked to stop (a full disk, say) */
-    RXN_BROKEN,    /* the kernel itself is at fault, a bug of ours: see `error` */
-} RxnOutcome;
+/* Processors that this process may use, at least 1. */
+RXN_PUBLIC uint32_t rxn_processors(void);
 
-/* One buffer of a kernel. extent[0] may be 0: given by the launch. */
-typedef struct RxnBuffer {
-    const char *name;
-    uint32_t element_bytes;
-    uint32_t rank; /* 0: a scalar */
-    uint32_t extent[3];
-    bool per_trajectory; /* a row for each trajectory, else one for the launch */
-    bool is_input; /* per trajectory and only read: its rows have to be bound (RxnRowBinding) */
-} RxnBuffer;
+/* ---- errors ------------------------------------------------------------------------------------ */
 
-/* A kernel: compiled for the host (run), interpreted (call) or loaded on GPUs (cuda); exactly one of the
- * three is set. */
-typedef struct RxnKernel {
-    RxnKernelFunction run;
-    struct RxnCudaProgram *cuda; /* see cuda.h */
-    /* Returns false, with a message in error[0 … size-1], if the kernel itself is at fault. Called by
-     * several threads at once. */
-    bool (*call)(void *context, const RxnLaunch *launch, char *error, size_t size);
-    void *context;
-    size_t workspace_bytes; /* scratch that a launch needs */
-    const RxnBuffer *buffers;
-    uint32_t buffer_count;
-    uint32_t witness_count; /* numbers that a fault records: time, then the state */
-} RxnKernel;
+/* The exit statuses of the program are these numbers (RXN_ERROR_MEMORY and RXN_CANCELLED exit as 1). */
+typedef enum RxnStatus {
+    RXN_OK = 0,
+    RXN_ERROR_INPUT = 1,    /* the model, the data or the run is at fault; the error says where */
+    RXN_ERROR_USAGE = 2,    /* the request is: an option that there is not, or out of range */
+    RXN_ERROR_INTERNAL = 3, /* a bug in rxn */
+    RXN_ERROR_MEMORY = 4,   /* out of memory, or over the limit that was set */
+    RXN_CANCELLED = 5,      /* by options' `cancel`; what was done is whole */
+} RxnStatus;
 
-/* The data of a per-launch buffer, by the buffer's name. One that the kernel lacks is ignored. */
-typedef struct RxnBinding {
-    const char *name;
-    const void *data;
-    uint64_t elements; /* of a buffer whose first extent the launch gives; else not looked at */
-} RxnBinding;
+typedef enum RxnSeverity { RXN_ERROR, RXN_WARNING, RXN_NOTE } RxnSeverity;
 
-/* The data of a buffer that has a row for each trajectory and is only read: row k is that of the k-th trajectory of the
- * run. One that the kernel lacks is ignored. */
-typedef struct RxnRowBinding {
-    const char *name;
-    const void *data;
-    uint64_t rows; /* at least as many as trajectories */
-} RxnRowBinding;
+/* A note belongs to the error or warning before it. */
+typedef struct RxnMessage {
+    RxnSeverity severity;
+    const char *text;      /* a sentence, without place and full stop */
+    const char *file;      /* NULL: about no place, and the rest is 0 */
+    uint32_t line, column; /* from 1; columns in bytes */
+    size_t first, length;  /* bytes of the file's text that it is about */
+} RxnMessage;
 
-/* Trajectories first … first + count - 1, in order. samples: count rows of sample_count * columns
- * doubles, the columns of one time next to each other; events: the reactions that fired, per row.
- * Called for one block after another, never twice at a time. Returns false to stop the run. */
+typedef struct RxnError RxnError;
+
+RXN_PUBLIC RxnStatus rxn_error_status(const RxnError *error);
+
+/* All messages as `rxn` prints them, with source lines and carets; without a newline at the end. */
+RXN_PUBLIC const char *rxn_error_text(const RxnError *error);
+
+RXN_PUBLIC size_t rxn_error_count(const RxnError *error);
+RXN_PUBLIC RxnMessage rxn_error_message(const RxnError *error, size_t k);
+RXN_PUBLIC void rxn_error_free(RxnError *error);
+
+/* What is said beside: warnings and notes of something that was done nevertheless. `text` is one message with its notes as
+ * `rxn` prints it, with a newline at the end, and lives as long as the call. */
+typedef void (*RxnTell)(void *context, RxnSeverity severity, const char *text);
+
+/* Called about ten times a second from the thread that called; total 0: not known. */
+typedef void (*RxnProgressCall)(void *context, uint64_t done, uint64_t total);
+
+/* ---- models ------------------------------------------------------------------------------------ */
+
+typedef struct RxnModel RxnModel;
+
+/* Reads the text behind `use PATH` of the file `from` into memory of malloc's, which the library frees; *ret_path: what
+ * messages call it, likewise. Returns false with a reason, which is copied. */
+typedef bool (*RxnLoad)(void *context, const char *from, const char *path, char **ret_path,
+                        char **ret_text, size_t *ret_length, const char **ret_reason);
+
+typedef struct RxnModelOptions {
+    const char *
+        name; /* what messages call the text; paths in the model are relative to its folder. NULL: "model" */
+    RxnLoad load; /* or NULL: files, and the models that come with rxn */
+    void *load_context;
+    RxnTell tell; /* or NULL */
+    void *tell_context;
+    size_t memory_limit; /* bytes that the compiler may take for this model; 0: no limit */
+} RxnModelOptions;
+
+RXN_PUBLIC RxnModelOptions rxn_model_options(void);
+
+/* From its text, NUL-terminated. */
+RXN_PUBLIC RxnStatus rxn_model_parse(const char *text, const RxnModelOptions *options,
+                                     RxnModel **ret_model, RxnError **ret_error);
+
+/* From a file (.rxn, or a BioNetGen .net), or a model that comes with rxn, by its name. options->name is not looked at. */
+RXN_PUBLIC RxnStatus rxn_model_open(const char *path, const RxnModelOptions *options,
+                                    RxnModel **ret_model, RxnError **ret_error);
+
+RXN_PUBLIC void rxn_model_free(RxnModel *model);
+
+/* As the model calls itself; "model" where it does not. */
+RXN_PUBLIC const char *rxn_model_name(const RxnModel *model);
+
+/* What a model has many of. Members of arrays are counted one by one, in row-major order. */
+typedef enum RxnKind {
+    RXN_PARAMETERS,
+    RXN_INPUTS,
+    RXN_SPECIES,
+    RXN_OBSERVABLES, /* the columns of results: what is observed, else all species */
+    RXN_REACTIONS,
+} RxnKind;
+
+RXN_PUBLIC size_t rxn_model_count(const RxnModel *model, RxnKind kind);
+
+/* "k", "W[3,1]"; until the next call of this function on this model. NULL where there is no such member. */
+RXN_PUBLIC const char *rxn_model_label(RxnModel *model, RxnKind kind, size_t member);
+
+/* Where the members of "k", "W" or "W[3,1]" are: the first and how many. False: there are none. */
+RXN_PUBLIC bool rxn_model_find(RxnModel *model, RxnKind kind, const char *label, size_t *ret_first,
+                               size_t *ret_count);
+
+RXN_PUBLIC bool rxn_model_has_fit(const RxnModel *model);
+
+/* Forms of a model that can be read: the stages of the compiler. */
+typedef enum RxnForm {
+    RXN_FORM_SOURCE,  /* laid out as `rxn fmt` does */
+    RXN_FORM_SUMMARY, /* as `rxn check` prints it: sizes, conservation laws, method and why */
+    RXN_FORM_NETWORK,
+    RXN_FORM_RATES,  /* a reaction and its propensity per line */
+    RXN_FORM_LAWS,   /* what is conserved, a law per line */
+    RXN_FORM_KERNEL, /* KIR, optimised */
+    RXN_FORM_LLVM,
+    RXN_FORM_ASSEMBLY,
+    RXN_FORM_CUDA,
+} RxnForm;
+
+/* options: of the kernel, for the last four; NULL as for rxn_simulator_new. The text is freed by rxn_text_free. */
+struct RxnSimulatorOptions;
+struct RxnValues;
+RXN_PUBLIC RxnStatus rxn_model_text(RxnModel *model, RxnForm form,
+                                    const struct RxnSimulatorOptions *options, char **ret_text,
+                                    RxnError **ret_error);
+RXN_PUBLIC void rxn_text_free(char *text);
+
+/* RXN_FORM_SUMMARY with the totals of what is conserved at these values. */
+RXN_PUBLIC RxnStatus rxn_model_summary(RxnModel *model, const struct RxnValues *values,
+                                       char **ret_text, RxnError **ret_error);
+
+/* ---- statements -------------------------------------------------------------------------------- */
+
+/* A statement of a model's text, for programs that edit one: what it is and what it gives a name to. */
+typedef struct RxnStatement {
+    size_t first, length;     /* bytes of the text, with comments behind it in the same line */
+    const char *keyword;      /* "species", "param", "reaction", "at", "fit"… */
+    const char *const *names; /* that it declares; a reaction's label */
+    size_t name_count;
+} RxnStatement;
+
+typedef struct RxnStatements RxnStatements;
+
+/* Reads statements without checking what they mean. *ret_incomplete: the text ends inside of brackets or of a statement, and
+ * more of it may make it right; no statement is given then. */
+RXN_PUBLIC RxnStatus rxn_statements_parse(const char *text, const char *name,
+                                          RxnStatements **ret_statements, bool *ret_incomplete,
+                                          RxnError **ret_error);
+RXN_PUBLIC size_t rxn_statements_count(const RxnStatements *statements);
+RXN_PUBLIC RxnStatement rxn_statements_get(const RxnStatements *statements, size_t k);
+RXN_PUBLIC void rxn_statements_free(RxnStatements *statements);
+
+/* Lays a text out as `rxn fmt` does. */
+RXN_PUBLIC RxnStatus rxn_format(const char *text, const char *name, char **ret_text,
+                                RxnError **ret_error);
+
+/* ---- values ------------------------------------------------------------------------------------ */
+
+/* Numbers for all parameters and inputs; NaN where the model gives none yet. */
+typedef struct RxnValues RxnValues;
+
+/* The model's own; seed: of those that it draws from distributions. */
+RXN_PUBLIC RxnStatus rxn_values_new(RxnModel *model, uint64_t seed, RxnValues **ret_values,
+                                    RxnError **ret_error);
+RXN_PUBLIC RxnStatus rxn_values_copy(const RxnValues *values, RxnValues **ret_values,
+                                     RxnError **ret_error);
+RXN_PUBLIC void rxn_values_free(RxnValues *values);
+
+/* One parameter or input, or all members of an array: "k", "W[3,1]", "W". */
+RXN_PUBLIC RxnStatus rxn_values_set(RxnValues *values, const char *name, double value,
+                                    RxnError **ret_error);
+
+/* Members first … first + count - 1 of RXN_PARAMETERS or RXN_INPUTS. */
+RXN_PUBLIC RxnStatus rxn_values_put(RxnValues *values, RxnKind kind, size_t first, size_t count,
+                                    const double *numbers, RxnError **ret_error);
+
+/* What a fit wrote (JSON); inputs from a table (CSV). */
+RXN_PUBLIC RxnStatus rxn_values_load(RxnValues *values, const char *path, RxnError **ret_error);
+RXN_PUBLIC RxnStatus rxn_values_load_inputs(RxnValues *values, const char *path,
+                                            RxnError **ret_error);
+
+/* [rxn_model_count(model, kind)] of RXN_PARAMETERS or RXN_INPUTS. */
+RXN_PUBLIC const double *rxn_values_get(const RxnValues *values, RxnKind kind);
+
+/* ---- simulation -------------------------------------------------------------------------------- */
+
+typedef struct RxnSimulator RxnSimulator;
+
+typedef struct RxnSimulatorOptions {
+    const char *method;    /* "auto"; "cme": no trajectories, the master equation is solved */
+    const char *device;    /* "auto", "cpu", "cuda", "cuda:0", "interpreter"; "cpu" */
+    const char *precision; /* "f64" or "f32" */
+    uint32_t lanes;        /* trajectories side by side in a vector; 0: chosen */
+    uint64_t trajectories; /* that runs are about to have: a few need fewer lanes; 0: many */
+    const char *cache;     /* a folder where compiled kernels are kept; NULL: nowhere */
+    /* Its code is taken over, at once, if this model's kernel is the same to the last letter, as it is of a model that was
+     * edited where no propensity is concerned. May be of another model, which that thread does not use meanwhile; either
+     * may be freed first. NULL: none. */
+    const RxnSimulator *like;
+    bool
+        control_variates; /* means with less noise; kernels are compiled for the times of a run, in each */
+} RxnSimulatorOptions;
+
+RXN_PUBLIC RxnSimulatorOptions rxn_simulator_options(void);
+
+RXN_PUBLIC RxnStatus rxn_simulator_new(RxnModel *model, const RxnSimulatorOptions *options,
+                                       RxnSimulator **ret_simulator, RxnError **ret_error);
+RXN_PUBLIC void rxn_simulator_free(RxnSimulator *simulator);
+
+typedef struct RxnSimulatorInfo {
+    const char *method, *why; /* why this one, a sentence; NULL: it was asked for by name */
+    const char *device, *isa, *precision;
+    uint32_t lanes;
+    double seconds_compile; /* with control variates: of the last run */
+    bool reused;            /* the code is that of `like` */
+} RxnSimulatorInfo;
+
+RXN_PUBLIC RxnSimulatorInfo rxn_simulator_info(const RxnSimulator *simulator);
+
+/* Trajectories first … first + count - 1, in order: samples [count][times][columns], events [count]. Called for one block
+ * after another, never twice at a time, from any thread. Returns false to end the run. */
 typedef bool (*RxnRows)(void *context, uint64_t first, uint64_t count, const double *samples,
                         const uint64_t *events);
 
-typedef struct RxnEnsemble {
-    const RxnKernel *kernel;
-    const RxnBinding *bindings;
-    uint32_t binding_count;
-    const RxnRowBinding *row_bindings;
-    uint32_t row_binding_count;
-    uint64_t first;        /* number of the first trajectory: a run may be made in pieces */
-    uint64_t trajectories; /* at least 1 */
-    uint32_t sample_count; /* sample times, at least 1 */
-    uint32_t columns;      /* observables, at least 1 */
-    uint32_t threads;      /* 0: one per processor */
-    bool statistics;       /* mean and variance are wanted */
-    uint64_t
-        chunk_rows; /* most trajectories that a thread takes at a time; 0: chosen. Without statistics no
-                            * result depends on it */
-    RxnRows rows; /* or NULL */
+typedef struct RxnRunOptions {
+    uint64_t trajectories, first; /* 1000 from number 0: a run may be made in pieces */
+    uint64_t seed;                /* 1 */
+    uint32_t threads;             /* 0: one per processor */
+    uint64_t step_limit;          /* of a trajectory */
+    double until, every;          /* NaN: the model's own */
+    const double *at;             /* or times one by one, ascending */
+    size_t at_count;
+    bool statistics; /* mean and sd are wanted: true */
+    RxnRows rows;    /* or NULL */
     void *rows_context;
-    const volatile int *cancel; /* or NULL; once it is not 0 the run ends soon */
-    /* Or NULL: called about ten times a second, from the calling thread. */
-    void (*progress)(void *context, uint64_t done, uint64_t total);
+    uint64_t pilot;           /* trajectories that control variates are fitted to; 0: chosen */
+    RxnProgressCall progress; /* or NULL */
     void *progress_context;
-} RxnEnsemble;
+    const volatile int *cancel; /* or NULL; once it is not 0 the run ends soon */
+} RxnRunOptions;
 
-typedef struct RxnEnsembleResult {
-    uint64_t
-        trajectories; /* that are in the figures below: all of them if the outcome is RXN_DONE */
-    uint64_t events;  /* reactions that fired in them */
-    uint32_t threads; /* that ran */
-    double *mean;     /* [sample_count * columns]; NULL without `statistics` */
-    double *m2;       /* [sample_count * columns]: sum of squared differences from the mean */
-    double seconds;   /* wall time */
-    RxnFault fault;   /* of RXN_FAULTED: the trajectory with the lowest number; with witness */
-    char error[256];
-} RxnEnsembleResult;
+RXN_PUBLIC RxnRunOptions rxn_run_options(void);
 
-/* Runs the ensemble and fills the result, which rxn_ensemble_release frees whatever the outcome. */
-RxnOutcome rxn_ensemble_run(const RxnEnsemble *ensemble, RxnEnsembleResult *ret_result);
+/* Means and standard deviations (n - 1; 0 for one trajectory) of an ensemble. */
+typedef struct RxnRun {
+    uint64_t trajectories, events;
+    uint32_t threads;
+    size_t time_count, columns;
+    const double *times;     /* [time_count] */
+    const double *mean, *sd; /* [time_count][columns]; NULL without statistics */
+    double seconds;
+    /* With control variates, else 0: standard errors of the means, the trajectories of the pilot, and by how much variances
+     * of means are smaller than without. */
+    const double *se; /* [time_count][columns] */
+    uint64_t pilot;
+    double least_gain, most_gain;
+    /* Of the master equation, else false and 0: the probability that is not accounted for, at most; the size of what was
+     * solved. There are no trajectories then. */
+    bool exact;
+    double lost;
+    uint64_t states, transitions, products;
+    void *own;
+} RxnRun;
 
-void rxn_ensemble_release(RxnEnsembleResult *result);
+/* *ret_run is to be freed by rxn_run_release if the status is RXN_OK, or RXN_CANCELLED: then it holds the trajectories
+ * before. */
+RXN_PUBLIC RxnStatus rxn_run(RxnSimulator *simulator, const RxnValues *values,
+                             const RxnRunOptions *options, RxnRun *ret_run, RxnError **ret_error);
+RXN_PUBLIC void rxn_run_release(RxnRun *run);
 
-/* Standard deviation with n - 1; 0 for n = 1. */
-double rxn_ensemble_sd(const RxnEnsembleResult *result, size_t cell);
+/* ---- derivatives ------------------------------------------------------------------------------- */
 
-/* Processors that this process may use, at least 1. */
-uint32_t rxn_processors(void);
+typedef struct RxnDifferentiatorOptions {
+    const char *const
+        *of; /* what to differentiate, as --of takes it: "A", "var(A)", "cov(A, B)"… */
+    size_t of_count;
+    const double *at; /* when, ascending */
+    size_t at_count;
+    const char *const *wrt; /* by which parameters; none: those marked `fit`, else all */
+    size_t wrt_count;
+    const char *estimator;               /* "auto"; one name */
+    uint64_t draws, bins, degree, pilot; /* see `rxn grad --help`; 0: chosen */
+    double tau, difference;
+    uint64_t tape_memory; /* bytes for all tapes; 0: a quarter of what the machine has */
+    RxnSimulatorOptions
+        kernel; /* its method is not looked at; trajectories: the most that will run */
+} RxnDifferentiatorOptions;
+
+RXN_PUBLIC RxnDifferentiatorOptions rxn_differentiator_options(void);
+
+typedef struct RxnDifferentiator RxnDifferentiator;
+
+/* values: where derivatives will be looked at first: `auto` chooses by them. */
+RXN_PUBLIC RxnStatus rxn_differentiator_new(RxnModel *model,
+                                            const RxnDifferentiatorOptions *options,
+                                            const RxnValues *values,
+                                            RxnDifferentiator **ret_differentiator,
+                                            RxnError **ret_error);
+RXN_PUBLIC void rxn_differentiator_free(RxnDifferentiator *differentiator);
+
+typedef struct RxnDifferentiatorInfo {
+    const char *estimator, *why, *remarks; /* why and remarks may be NULL */
+    bool unbiased, exact;
+    size_t output_count, parameter_count;
+    const char *const *outputs;    /* [output_count] "var(A) at 10" */
+    const char *const *parameters; /* [parameter_count] */
+    double seconds_compile;
+} RxnDifferentiatorInfo;
+
+RXN_PUBLIC RxnDifferentiatorInfo rxn_differentiator_info(const RxnDifferentiator *differentiator);
+
+typedef struct RxnDerivatives {
+    uint64_t trajectories, events;
+    size_t output_count, parameter_count;
+    const double *value, *value_se; /* [output_count] */
+    const double *gradient, *se;    /* [output_count][parameter_count] */
+    double seconds;
+} RxnDerivatives;
+
+/* options: trajectories, seed, threads, step_limit, progress, cancel; the others are not looked at. The arrays live until the
+ * next call or the end of the differentiator. */
+RXN_PUBLIC RxnStatus rxn_differentiate(RxnDifferentiator *differentiator, const RxnValues *values,
+                                       const RxnRunOptions *options,
+                                       RxnDerivatives *ret_derivatives, RxnError **ret_error);
+
+/* ---- fits -------------------------------------------------------------------------------------- */
+
+typedef struct RxnFitStep {
+    uint64_t step, steps;
+    double loss, loss_se, gradient_norm, gradient_noise, seconds;
+    uint64_t trajectories;
+} RxnFitStep;
+
+typedef struct RxnFitOptions {
+    const char *data;      /* a table instead of the block's; NULL: the block's */
+    const char *estimator; /* NULL: the block's, as all that follows */
+    const char *optimizer;
+    double rate;           /* NaN: the block's */
+    uint64_t steps;        /* UINT64_MAX: the block's */
+    uint64_t trajectories; /* of a step and experiment; 0: the block's */
+    uint64_t seed;         /* UINT64_MAX: the block's */
+    uint32_t threads;
+    const char *checkpoint; /* a file that keeps the state; NULL: none */
+    const char *resume;     /* a checkpoint to go on from; NULL: from the start */
+    uint64_t tape_memory;
+    RxnSimulatorOptions kernel; /* its method and trajectories are not looked at */
+    void (*step)(void *context, const RxnFitStep *step); /* or NULL */
+    void *step_context;
+    const volatile int *cancel;
+} RxnFitOptions;
+
+RXN_PUBLIC RxnFitOptions rxn_fit_options(void);
+
+typedef struct RxnFit RxnFit;
+
+/* values: to start from. Compiles what is needed. */
+RXN_PUBLIC RxnStatus rxn_fit_new(RxnModel *model, const RxnFitOptions *options,
+                                 const RxnValues *values, RxnFit **ret_fit, RxnError **ret_error);
+RXN_PUBLIC void rxn_fit_free(RxnFit *fit);
+
+typedef struct RxnFitted {
+    size_t parameter_count;
+    const char *const *labels; /* [parameter_count] */
+    const double *value, *se;  /* [parameter_count]; se: NaN where it is not known */
+    double loss, loss_se;
+    uint64_t steps;
+    const char *ending; /* why it ended, a sentence */
+} RxnFitted;
+
+/* To its end. After RXN_CANCELLED, and after an error at a step, *ret_fitted is the last good point. */
+RXN_PUBLIC RxnStatus rxn_fit_train(RxnFit *fit, RxnFitted *ret_fitted, RxnError **ret_error);
+
+/* What it found, for rxn_run; and as the JSON of `rxn fit -o`. */
+RXN_PUBLIC RxnStatus rxn_fit_values(const RxnFit *fit, RxnValues **ret_values,
+                                    RxnError **ret_error);
+RXN_PUBLIC RxnStatus rxn_fit_save(RxnFit *fit, const char *path, RxnError **ret_error);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -19,6 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/rxn.h" /* RxnStatus, which is the library's too */
+
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
@@ -28,16 +30,6 @@ typedef int64_t i64;
 
 #define RXN_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
 #define COUNT_OF(array)                (sizeof(array) / sizeof((array)[0]))
-
-/* The exit statuses of the program are these numbers (RXN_ERROR_MEMORY exits as 1). */
-typedef enum RxnStatus {
-    RXN_OK = 0,
-    RXN_ERROR_INPUT = 1,    /* the model, the data or the run is at fault; diagnostics say where */
-    RXN_ERROR_USAGE = 2,    /* the command line is */
-    RXN_ERROR_INTERNAL = 3, /* a bug in rxn */
-    RXN_ERROR_MEMORY = 4,   /* out of memory, or over the limit that was set */
-    RXN_CANCELLED = 5,      /* interrupted; what was done is whole */
-} RxnStatus;
 
 /* ---- Memory ------------------------------------------------------------------------------- */
 

@@ -5,7 +5,8 @@
 #ifndef RXN_DRIVER_BUILD_H
 #define RXN_DRIVER_BUILD_H
 
-#include "compiler/driver/grad.h"
+#include "compiler/driver/driver.h"
+#include "compiler/engine/grad.h"
 #include "compiler/target/ahead.h"
 
 typedef struct BuildOptions {

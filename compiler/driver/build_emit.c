@@ -57,14 +57,15 @@ emit_kernel(Emission *emission, const Pipeline *pipeline)
     const Target *target = rxn__target_find(forms[form].target);
     const char *error = NULL;
     Arena scratch;
-    rxn__arena_init(&scratch, &driver->session.memory);
+    rxn__arena_init(&scratch, &driver->engine.session.memory);
     RxnStatus status = target->emit(pipeline->kernel.kernel, &options, forms[form].form, &scratch,
                                     &emission->text, &error);
     if (status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE)
         rxn__driver_error(driver, "%s", error ? error : "no message");
     else if (status == RXN_ERROR_INTERNAL)
-        driver->internal_error =
-            error ? rxn__arena_copy_text(&driver->session.arena, error, strlen(error)) : NULL;
+        driver->engine.internal_error =
+            error ? rxn__arena_copy_text(&driver->engine.session.arena, error, strlen(error))
+                  : NULL;
     rxn__arena_release(&scratch);
     return status;
 }
@@ -85,7 +86,7 @@ make_text(Emission *emission)
     const BuildOptions *o = &build->options;
     bool whole = forms[emission->form].stage != EMIT_NETWORK;
     KirType precision = strcmp(o->precision, "f32") == 0 ? KIR_F32 : KIR_F64;
-    Grad grad = {.driver = driver, .options = o->grad, .file = build->file};
+    Grad grad = {.engine = &driver->engine, .options = o->grad, .file = build->file};
     grad.stages = rxn__build_stages(build, precision);
     RxnStatus status;
     if (o->grad.of.count > 0 && whole) {
@@ -94,8 +95,8 @@ make_text(Emission *emission)
         grad.stages.goal = whole ? PIPELINE_OPTIMIZED : PIPELINE_NETWORK;
         status = o->grad.of.count > 0
                      ? rxn__grad_network(&grad)
-                     : rxn__pipeline_run(&driver->session, &grad.stages, &grad.pipeline);
-        driver->internal_error = grad.pipeline.internal_error;
+                     : rxn__pipeline_run(&driver->engine.session, &grad.stages, &grad.pipeline);
+        driver->engine.internal_error = grad.pipeline.internal_error;
         if (status == RXN_OK && whole)
             status = emit_kernel(emission, &grad.pipeline);
         else if (status == RXN_OK)
@@ -112,7 +113,7 @@ rxn__build_emit(Build *build)
     const char *path = build->options.grad.ensemble.csv;
     Emission emission = {.build = build, .form = find_form(build->options.emit)};
     OutputFile output;
-    rxn__text_init(&emission.text, &driver->session.arena);
+    rxn__text_init(&emission.text, &driver->engine.session.arena);
     RxnStatus status = make_text(&emission);
     if (status != RXN_OK)
         return status;

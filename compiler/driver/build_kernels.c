@@ -5,15 +5,15 @@
 #include <string.h>
 
 #include "compiler/driver/build.h"
-#include "compiler/driver/fit.h"
-#include "compiler/driver/pilot.h"
+#include "compiler/engine/fit.h"
+#include "compiler/engine/pilot.h"
 
 PipelineRequest
 rxn__build_stages(Build *build, KirType precision)
 {
     return (PipelineRequest){
         .file = build->file,
-        .loader = &build->driver->loader,
+        .loader = &build->driver->engine.loader,
         .goal = PIPELINE_COMPILED,
         .method = build->options.method,
         .device = "cpu",
@@ -26,7 +26,7 @@ rxn__build_stages(Build *build, KirType precision)
 static void
 drop_warnings(Driver *driver)
 {
-    Diagnostics *diagnostics = &driver->session.diagnostics;
+    Diagnostics *diagnostics = &driver->engine.session.diagnostics;
     if (diagnostics->error_count == 0)
         diagnostics->list.count = 0;
 }
@@ -40,11 +40,11 @@ collect_run(Build *build, KirType precision, bool *ret_has_fit)
     Pipeline pipeline;
     PipelineRequest request = rxn__build_stages(build, precision);
     build->ahead.what = precision == KIR_F32 ? "run --precision f32" : "run";
-    RxnStatus status = rxn__pipeline_run(&driver->session, &request, &pipeline);
-    driver->internal_error = pipeline.internal_error;
+    RxnStatus status = rxn__pipeline_run(&driver->engine.session, &request, &pipeline);
+    driver->engine.internal_error = pipeline.internal_error;
     if (status == RXN_OK) {
         const char *name = pipeline.network->name ? pipeline.network->name->text : "model";
-        build->name = rxn__arena_copy_text(&driver->session.arena, name, strlen(name));
+        build->name = rxn__arena_copy_text(&driver->engine.session.arena, name, strlen(name));
         *ret_has_fit = pipeline.network->fit.count > 0;
         if (precision != KIR_F64)
             drop_warnings(driver);
@@ -60,7 +60,7 @@ static RxnStatus
 compile_estimator(Build *build, Grad *grad, const Estimator *estimator)
 {
     Text what;
-    rxn__text_init(&what, &grad->driver->session.arena);
+    rxn__text_init(&what, &grad->engine->session.arena);
     rxn__text_printf(&what, "grad --estimator %s", estimator->name);
     PilotProgram program;
     PilotRequest pilot = {.stages = &grad->stages,
@@ -71,7 +71,7 @@ compile_estimator(Build *build, Grad *grad, const Estimator *estimator)
                           .trajectories = grad->options.ensemble.trajectories};
     if (estimator->pilot) {
         build->ahead.what = "the pilot of the next";
-        RxnStatus status = rxn__pilot_compile(grad->driver, &pilot, &program);
+        RxnStatus status = rxn__pilot_compile(grad->engine, &pilot, &program);
         if (status != RXN_OK)
             return status;
         grad->request.control = program.weights;
@@ -99,7 +99,7 @@ rxn__build_gradients(Build *build, Grad *grad, PipelineGoal goal,
     if (status != RXN_OK)
         return status;
     drop_warnings(driver);
-    if (!rxn__bind_defaults(driver, &grad->pipeline, NULL, &grad->values))
+    if (!rxn__bind_defaults(&driver->engine, &grad->pipeline, NULL, &grad->values))
         return RXN_ERROR_INPUT;
     rxn__grad_times(grad);
     if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
@@ -120,7 +120,8 @@ rxn__build_gradients(Build *build, Grad *grad, PipelineGoal goal,
 static RxnStatus
 collect_gradients(Build *build)
 {
-    Grad grad = {.driver = build->driver, .options = build->options.grad, .file = build->file};
+    Grad grad = {
+        .engine = &build->driver->engine, .options = build->options.grad, .file = build->file};
     grad.stages =
         rxn__build_stages(build, strcmp(build->options.precision, "f32") == 0 ? KIR_F32 : KIR_F64);
     RxnStatus status = rxn__build_gradients(build, &grad, PIPELINE_COMPILED, NULL, NULL);
@@ -148,18 +149,18 @@ static RxnStatus
 collect_fit(Build *build)
 {
     Driver *driver = build->driver;
-    FitRun fit = {.driver = driver,
+    FitRun fit = {.engine = &driver->engine,
                   .file = build->file,
                   .options = {.ensemble = rxn__ensemble_defaults(), .steps = FIT_NOT_GIVEN}};
     fit.options.rate = NAN;
     fit.options.ensemble.seed = FIT_NOT_GIVEN;
-    rxn__check_ensemble(driver, &fit.options.ensemble);
+    rxn__check_ensemble(&driver->engine, &fit.options.ensemble);
     fit.options.ensemble.device = "cpu";
     build->ahead.what = "fit";
-    RxnStatus status = rxn__session_guard(&driver->session, prepare_fit, &fit);
+    RxnStatus status = rxn__session_guard(&driver->engine.session, prepare_fit, &fit);
     drop_warnings(driver);
     if (status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE) {
-        rxn__diagnostics_soften(&driver->session.diagnostics, 0);
+        rxn__diagnostics_soften(&driver->engine.session.diagnostics, 0);
         rxn__driver_note(driver,
                          "so the program has no kernels for 'fit', which it will interpret");
         status = RXN_OK;

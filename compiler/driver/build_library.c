@@ -37,7 +37,7 @@ identifier(Arena *arena, const char *text)
 static const char *
 comment_of(const Outline *outline, Span span)
 {
-    Session *session = &outline->build->driver->session;
+    Session *session = &outline->build->driver->engine.session;
     SourcePlace place = rxn__sources_locate(&session->sources, span.begin);
     if (!place.file)
         return "";
@@ -69,7 +69,7 @@ comment_of(const Outline *outline, Span span)
 static const char *
 own_name(Outline *outline, const char *kind, const char *name, u32 flat)
 {
-    Arena *arena = &outline->build->driver->session.arena;
+    Arena *arena = &outline->build->driver->engine.session.arena;
     Text text;
     rxn__text_init(&text, arena);
     rxn__text_printf(&text, "%s_%s", kind, identifier(arena, name));
@@ -238,11 +238,12 @@ write_outputs(Outline *outline)
     Build *build = outline->build;
     Driver *driver = build->driver;
     Text *out = &outline->header;
-    Grad grad = {.driver = driver, .options = build->options.grad, .file = build->file};
+    Grad grad = {.engine = &driver->engine, .options = build->options.grad, .file = build->file};
     grad.stages = rxn__build_stages(build, KIR_F64);
     RxnStatus status = rxn__grad_network(&grad);
-    if (status == RXN_OK && (!rxn__bind_defaults(driver, &grad.pipeline, NULL, &grad.values) ||
-                             !rxn__grad_parameters(&grad)))
+    if (status == RXN_OK &&
+        (!rxn__bind_defaults(&driver->engine, &grad.pipeline, NULL, &grad.values) ||
+         !rxn__grad_parameters(&grad)))
         status = RXN_ERROR_INPUT;
     if (status == RXN_OK) {
         const Objective *objective = grad.pipeline.network->objective;
@@ -257,7 +258,7 @@ write_outputs(Outline *outline)
         rxn__text_printf(out, "    %s_OUTPUTS = %u,\n", outline->prefix, objective->outputs.count);
         for (u32 k = 0; k < grad.request.wrt_count; k++)
             rxn__text_printf(out, "    %s_wrt_%s = %u,\n", outline->prefix,
-                             identifier(&driver->session.arena, grad.labels[k]), k);
+                             identifier(&driver->engine.session.arena, grad.labels[k]), k);
         rxn__text_printf(out, "    %s_WRT = %u\n};\n", outline->prefix, grad.request.wrt_count);
         write_prefixed(out, gradient_types, outline->prefix);
     }
@@ -273,14 +274,14 @@ write_header(Outline *outline)
     Text *out = &outline->header;
     PipelineRequest request = rxn__build_stages(build, KIR_F64);
     request.goal = PIPELINE_NETWORK;
-    RxnStatus status = rxn__pipeline_run(&driver->session, &request, &outline->pipeline);
-    driver->internal_error = outline->pipeline.internal_error;
+    RxnStatus status = rxn__pipeline_run(&driver->engine.session, &request, &outline->pipeline);
+    driver->engine.internal_error = outline->pipeline.internal_error;
     if (status != RXN_OK)
         return status;
     outline->network = outline->pipeline.network;
     const Name name = outline->network->name;
-    outline->prefix = identifier(&driver->session.arena, name ? name->text : "model");
-    rxn__text_init(out, &driver->session.arena);
+    outline->prefix = identifier(&driver->engine.session.arena, name ? name->text : "model");
+    rxn__text_init(out, &driver->engine.session.arena);
     rxn__text_printf(
         out,
         "/* The model %s, of %s. Written by rxn %s.\n"
@@ -290,8 +291,8 @@ write_header(Outline *outline)
         "#ifndef RXN_MODEL_%s_H\n#define RXN_MODEL_%s_H\n\n"
         "#include <stddef.h>\n#include <stdint.h>\n\n"
         "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n",
-        outline->prefix, driver->session.sources.files.items[build->file].path, rxn_version(),
-        outline->prefix, outline->prefix);
+        outline->prefix, driver->engine.session.sources.files.items[build->file].path,
+        rxn_version(), outline->prefix, outline->prefix);
     write_numbers(outline);
     write_prefixed(out, types, outline->prefix);
     if (build->options.grad.of.count > 0)
@@ -308,7 +309,7 @@ path_of(const Build *build, const char *before, const char *after)
     const char *path = build->options.grad.ensemble.csv, *slash = strrchr(path, '/');
     size_t folder = slash ? (size_t)(slash - path) + 1 : 0;
     Text text;
-    rxn__text_init(&text, &build->driver->session.arena);
+    rxn__text_init(&text, &build->driver->engine.session.arena);
     rxn__text_printf(&text, "%.*s%s%s%s", (int)folder, path, before, path + folder, after);
     return text.data;
 }
@@ -320,7 +321,7 @@ link_shared(Link *link, const char *to, const char *exports)
     rxn__link_arguments(link, "-shared -o");
     rxn__link_argument(link, to);
     Text script;
-    rxn__text_init(&script, &link->build->driver->session.arena);
+    rxn__text_init(&script, &link->build->driver->engine.session.arena);
     rxn__text_printf(&script, "-Wl,--version-script=%s", exports);
     rxn__link_argument(link, script.data);
     rxn__link_everything(link);
@@ -333,7 +334,7 @@ static bool
 link_static(Link *link, const char *to, const char *object, const char *prefix)
 {
     Text names;
-    rxn__text_init(&names, &link->build->driver->session.arena);
+    rxn__text_init(&names, &link->build->driver->engine.session.arena);
     rxn__text_printf(&names, "--keep-global-symbol=%s_*", prefix);
     rxn__link_compiler(link);
     rxn__link_arguments(link, "-r -nostdlib -o");
@@ -370,8 +371,8 @@ make_libraries(Outline *outline, Link *link, OutputFile outputs[3])
     Build *build = outline->build;
     Driver *driver = build->driver;
     Text text, exports;
-    rxn__text_init(&text, &driver->session.arena);
-    rxn__text_init(&exports, &driver->session.arena);
+    rxn__text_init(&text, &driver->engine.session.arena);
+    rxn__text_init(&exports, &driver->engine.session.arena);
     rxn__text_append(&text, outline->header.data, outline->header.length);
     rxn__build_source(build, &text);
     write_prefixed(&text, source, outline->prefix);
@@ -434,7 +435,7 @@ rxn__build_library(Build *build)
         return status;
     status = write_header(&outline);
     if (whole) /* the model's warnings were shown with the kernels */
-        build->driver->session.diagnostics.list.count *= status != RXN_OK;
+        build->driver->engine.session.diagnostics.list.count *= status != RXN_OK;
     if (status == RXN_OK)
         status = whole ? write_libraries(&outline) : write_header_alone(&outline);
     rxn__driver_close(build->driver, &outline.pipeline);

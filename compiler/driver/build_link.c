@@ -22,7 +22,7 @@ static const char *
 in_folder(Link *link, const char *name)
 {
     Text path;
-    rxn__text_init(&path, &link->build->driver->session.arena);
+    rxn__text_init(&path, &link->build->driver->engine.session.arena);
     rxn__text_printf(&path, "%s/%s", link->folder, name);
     return path.data;
 }
@@ -31,7 +31,7 @@ const char *
 rxn__link_place(Link *link, const char *name, const char *bytes, size_t size)
 {
     const char *path = in_folder(link, name);
-    vec_push(&link->build->driver->session.arena, &link->files, path);
+    vec_push(&link->build->driver->engine.session.arena, &link->files, path);
     FILE *file = fopen(path, "w");
     bool good = file && fwrite(bytes, 1, size, file) == size;
     if (file && fclose(file) != 0)
@@ -46,7 +46,7 @@ save(Link *link, const char *name, const char *bytes, size_t size)
 {
     const char *path = rxn__link_place(link, name, bytes, size);
     if (path)
-        vec_push(&link->build->driver->session.arena, &link->inputs, path);
+        vec_push(&link->build->driver->engine.session.arena, &link->inputs, path);
     return path != NULL;
 }
 
@@ -56,7 +56,7 @@ make_folder(Link *link)
     Driver *driver = link->build->driver;
     const char *base = getenv("TMPDIR");
     Text path;
-    rxn__text_init(&path, &driver->session.arena);
+    rxn__text_init(&path, &driver->engine.session.arena);
     rxn__text_printf(&path, "%s/rxn-build-XXXXXX", base && base[0] == '/' ? base : "/tmp");
     if (!mkdtemp(path.data)) {
         rxn__driver_error(driver, "a temporary folder cannot be made, '%s': %s", path.data,
@@ -111,7 +111,7 @@ find_library(Link *link)
     static const char *const folders[] = {"", "../" RXN_LIBRARY_FOLDER};
     for (u32 k = 0; k < COUNT_OF(folders); k++) {
         Text path;
-        rxn__text_init(&path, &driver->session.arena);
+        rxn__text_init(&path, &driver->engine.session.arena);
         rxn__text_printf(&path, "%s/%s%s%s", self, folders[k], folders[k][0] ? "/" : "", name);
         if (access(path.data, R_OK) == 0) {
             link->library = path.data;
@@ -128,7 +128,7 @@ find_library(Link *link)
 void
 rxn__link_argument(Link *link, const char *text)
 {
-    Arena *arena = &link->build->driver->session.arena;
+    Arena *arena = &link->build->driver->engine.session.arena;
     vec_push(arena, &link->arguments, rxn__arena_copy_text(arena, text, strlen(text)));
 }
 
@@ -136,7 +136,7 @@ rxn__link_argument(Link *link, const char *text)
 void
 rxn__link_arguments(Link *link, const char *words)
 {
-    Arena *arena = &link->build->driver->session.arena;
+    Arena *arena = &link->build->driver->engine.session.arena;
     while (*(words += strspn(words, " \t"))) {
         size_t length = strcspn(words, " \t");
         vec_push(arena, &link->arguments, rxn__arena_copy_text(arena, words, length));
@@ -183,7 +183,7 @@ show_log(Link *link)
     Driver *driver = link->build->driver;
     const char *reason = NULL;
     size_t length = 0;
-    char *text = rxn__read_file(link->log, &driver->session.arena, &length, &reason);
+    char *text = rxn__read_file(link->log, &driver->engine.session.arena, &length, &reason);
     while (text && length > 0 && text[length - 1] == '\n')
         text[--length] = '\0';
     if (text && length > 0)
@@ -217,7 +217,7 @@ link_failed(Link *link, int status)
 bool
 rxn__link_run(Link *link)
 {
-    vec_push(&link->build->driver->session.arena, &link->arguments, NULL);
+    vec_push(&link->build->driver->engine.session.arena, &link->arguments, NULL);
     posix_spawn_file_actions_t actions;
     pid_t child;
     int status = 0;

@@ -20,7 +20,7 @@ link_program(Link *link)
         return false;
     }
     Text source;
-    rxn__text_init(&source, &driver->session.arena);
+    rxn__text_init(&source, &driver->engine.session.arena);
     rxn__build_source(build, &source);
     bool good = rxn__link_begin(link, &source);
     if (good) {

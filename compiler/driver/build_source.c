@@ -62,9 +62,10 @@ write_file(Text *out, const char *from, const char *path, const char *resolved, 
 static void
 write_files(const Build *build, Text *out)
 {
-    const SourceFile *files = build->driver->session.sources.files.items;
+    const SourceFile *files = build->driver->engine.session.sources.files.items;
     /* An imported network is the one before it, which the program imports again. */
-    u32 number = rxn__is_imported(build->driver, build->file) ? build->file - 1 : build->file;
+    u32 number =
+        rxn__is_imported(&build->driver->engine, build->file) ? build->file - 1 : build->file;
     const SourceFile *model = &files[number];
     rxn__text_printf(out, "static const RxnProgramFile files[] = {\n");
     write_file(out, "", model->path, model->path, model->text, model->length);
@@ -134,7 +135,8 @@ rxn__build_source(const Build *build, Text *out)
     write_name(out, build->name);
     rxn__text_printf(out, ", .files = files, .file_count = %u,\n", build->used.count + 1);
     rxn__text_printf(out, ".kernels = kernels, .kernel_count = %u, .tape_bytes = %lluu,\n",
-                     build->ahead.kernels.count, (unsigned long long)build->driver->tape_bytes);
+                     build->ahead.kernels.count,
+                     (unsigned long long)build->driver->engine.tape_bytes);
     rxn__text_printf(out,
                      ".of = of, .of_count = %u, .wrt = wrt, .wrt_count = %u, .at = at, "
                      ".at_count = %u,\n.estimators = ",

@@ -77,11 +77,11 @@ check_marches(Build *build)
     const char *list = build->options.march;
     do {
         size_t length = strcspn(list, ",");
-        const char *name = rxn__arena_copy_text(&driver->session.arena, list, length);
+        const char *name = rxn__arena_copy_text(&driver->engine.session.arena, list, length);
         const March *march = rxn__march_find(name);
         if (!march) {
             rxn__driver_error(driver, "--march takes no '%s'",
-                              rxn__shown(&driver->session.arena, name, length));
+                              rxn__shown(&driver->engine.session.arena, name, length));
             rxn__driver_note(driver, "it takes %s", rxn__march_names);
         } else if (build->ahead.march_count == MOST_MARCHES) {
             rxn__driver_error(driver, "--march takes %d names at most", (int)MOST_MARCHES);
@@ -97,18 +97,18 @@ check_options(Build *build)
 {
     Driver *driver = build->driver;
     BuildOptions *o = &build->options;
-    u32 errors = driver->session.diagnostics.error_count;
+    u32 errors = driver->engine.session.diagnostics.error_count;
     bool is_program = strcmp(o->emit, "exe") == 0 || strcmp(o->emit, "lib") == 0;
-    rxn__check_precision(driver, o->precision);
-    rxn__check_lanes(driver, o->grad.ensemble.lanes);
+    rxn__check_precision(&driver->engine, o->precision);
+    rxn__check_lanes(&driver->engine, o->grad.ensemble.lanes);
     check_marches(build);
-    driver->tape_bytes = TAPE_BYTES;
-    if (o->tape && !rxn__grad_parse_bytes(o->tape, &driver->tape_bytes))
+    driver->engine.tape_bytes = TAPE_BYTES;
+    if (o->tape && !rxn__grad_parse_bytes(o->tape, &driver->engine.tape_bytes))
         rxn__driver_error(driver, "--tape takes a number of bytes as 500K or 16M, not '%s'",
-                          rxn__shown(&driver->session.arena, o->tape, strlen(o->tape)));
+                          rxn__shown(&driver->engine.session.arena, o->tape, strlen(o->tape)));
     if (!is_program && strcmp(o->emit, "header") != 0 && !rxn__build_emits(o->emit)) {
         rxn__driver_error(driver, "--emit takes no '%s'",
-                          rxn__shown(&driver->session.arena, o->emit, strlen(o->emit)));
+                          rxn__shown(&driver->engine.session.arena, o->emit, strlen(o->emit)));
         rxn__driver_note(driver, "it takes exe, lib, header, %s", rxn__build_forms);
     }
     if (is_program && !o->grad.ensemble.csv)
@@ -116,7 +116,7 @@ check_options(Build *build)
     if (is_program && o->grad.ensemble.csv && strcmp(o->grad.ensemble.csv, "-") == 0)
         rxn__driver_error(driver, "a program or a library does not go to standard output: -o FILE");
     if (o->grad.of.count > 0) {
-        Grad grad = {.driver = driver, .options = o->grad};
+        Grad grad = {.engine = &driver->engine, .options = o->grad};
         rxn__grad_check_options(&grad);
         o->grad = grad.options;
         o->grad.ensemble.device = "cpu";
@@ -125,7 +125,7 @@ check_options(Build *build)
                strcmp(o->grad.estimators, "auto") != 0) {
         rxn__driver_error(driver, "--at, --wrt and --estimator belong to --of");
     }
-    return driver->session.diagnostics.error_count == errors;
+    return driver->engine.session.diagnostics.error_count == errors;
 }
 
 /* ---- the model's files ------------------------------------------------------------------------- */
@@ -137,7 +137,7 @@ load_and_keep(void *context, const char *from, const char *path, Arena *arena,
               const char **ret_reason)
 {
     Build *build = context;
-    Arena *kept = &build->driver->session.arena;
+    Arena *kept = &build->driver->engine.session.arena;
     if (!build->files.load(build->files.context, from, path, arena, ret_resolved, ret_text,
                            ret_length, ret_reason))
         return false;
@@ -177,8 +177,8 @@ rxn__cmd_build(Driver *driver, int argc, char **argv)
                     .march = rxn__march_default,
                     .method = "auto",
                     .precision = "f64"},
-        .files = driver->loader,
-        .ahead = {.arena = &driver->session.arena, .compiler = rxn__target_find("llvm")},
+        .files = driver->engine.loader,
+        .ahead = {.arena = &driver->engine.session.arena, .compiler = rxn__target_find("llvm")},
     };
     const char *model;
     bool help;
@@ -195,11 +195,11 @@ rxn__cmd_build(Driver *driver, int argc, char **argv)
         rxn__driver_error(driver, "this rxn was built without LLVM, so it cannot compile ahead");
         return RXN_ERROR_USAGE;
     }
-    driver->is_ahead = true;
-    driver->loader = (SourceLoader){&build, load_and_keep};
-    driver->session.host = &rxn__target_ahead;
-    driver->session.host_context = &build.ahead;
-    if (!rxn__load_model(driver, model, &build.file))
+    driver->engine.is_ahead = true;
+    driver->engine.loader = (SourceLoader){&build, load_and_keep};
+    driver->engine.session.host = &rxn__target_ahead;
+    driver->engine.session.host_context = &build.ahead;
+    if (!rxn__load_model(&driver->engine, model, &build.file))
         return RXN_ERROR_INPUT;
-    return rxn__session_guard(&driver->session, build_model, &build);
+    return rxn__session_guard(&driver->engine.session, build_model, &build);
 }

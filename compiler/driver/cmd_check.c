@@ -215,20 +215,20 @@ check_model(void *context)
     Driver *driver = check->driver;
     PipelineRequest request = {
         .file = check->file,
-        .loader = &driver->loader,
+        .loader = &driver->engine.loader,
         .goal = PIPELINE_KERNEL,
         .method = "auto",
         .device = "cpu",
         .precision = KIR_F64,
     };
     Pipeline *pipeline = &check->pipeline;
-    RxnStatus status = rxn__pipeline_run(&driver->session, &request, pipeline);
-    driver->internal_error = pipeline->internal_error;
+    RxnStatus status = rxn__pipeline_run(&driver->engine.session, &request, pipeline);
+    driver->engine.internal_error = pipeline->internal_error;
     if (status != RXN_OK)
         return status;
     rxn__driver_flush(driver);
     ModelValues values;
-    if (!rxn__bind_defaults(driver, pipeline, check->options.params, &values))
+    if (!rxn__bind_defaults(&driver->engine, pipeline, check->options.params, &values))
         return RXN_ERROR_INPUT;
     if (check->options.quiet)
         return RXN_OK;
@@ -256,9 +256,9 @@ rxn__cmd_check(Driver *driver, int argc, char **argv)
         rxn__options_help(driver, &table, stdout);
         return RXN_OK;
     }
-    if (!rxn__load_model(driver, model, &check.file))
+    if (!rxn__load_model(&driver->engine, model, &check.file))
         return RXN_ERROR_INPUT;
-    RxnStatus status = rxn__session_guard(&driver->session, check_model, &check);
+    RxnStatus status = rxn__session_guard(&driver->engine.session, check_model, &check);
     rxn__driver_close(driver, &check.pipeline);
     return status;
 }

@@ -50,7 +50,7 @@ static bool
 cannot_write(Driver *driver, const char *path, const char *reason)
 {
     rxn__driver_error(driver, "'%s' cannot be written: %s",
-                      rxn__shown(&driver->session.arena, path, strlen(path)), reason);
+                      rxn__shown(&driver->engine.session.arena, path, strlen(path)), reason);
     return false;
 }
 
@@ -141,7 +141,7 @@ typedef struct Work {
 static bool
 load(Driver *driver, const char *path, u32 *ret_file)
 {
-    Session *session = &driver->session;
+    Session *session = &driver->engine.session;
     const char *reason = NULL, *shown_path = strcmp(path, "-") == 0 ? "<stdin>" : path;
     struct stat status;
     size_t length = 0;
@@ -172,13 +172,13 @@ format_file(void *context)
     const Work *work = context;
     const FmtOptions *wanted = work->options;
     Driver *driver = work->driver;
-    Session *session = &driver->session;
+    Session *session = &driver->engine.session;
     u32 file;
     Text text;
     if (!load(driver, work->path, &file))
         return RXN_ERROR_INPUT;
     const RxnStatus status = rxn__format(&session->arena, &session->names, &session->diagnostics,
-                                         file, &text, &driver->internal_error);
+                                         file, &text, &driver->engine.internal_error);
     if (status != RXN_OK)
         return status;
     const SourceFile *source = &session->sources.files.items[file];
@@ -212,16 +212,17 @@ format_path(Driver *driver, const FmtOptions *wanted, const char *path)
 {
     Driver own = {0};
     Work work = {&own, wanted, path};
-    RxnStatus status = rxn__session_open(&own.session, 0);
+    RxnStatus status = rxn__session_open(&own.engine.session, 0);
     if (status == RXN_OK)
-        status = rxn__session_guard(&own.session, format_file, &work);
-    if (rxn__session_guard(&own.session, show_messages, &own) != RXN_OK)
+        status = rxn__session_guard(&own.engine.session, format_file, &work);
+    if (rxn__session_guard(&own.engine.session, show_messages, &own) != RXN_OK)
         status = RXN_ERROR_MEMORY;
     if (status == RXN_ERROR_INTERNAL)
-        fprintf(stderr, "internal error: %s: %s; it is left as it is\n", path, own.internal_error);
+        fprintf(stderr, "internal error: %s: %s; it is left as it is\n", path,
+                own.engine.internal_error);
     if (status == RXN_ERROR_MEMORY)
         fprintf(stderr, "error: out of memory: %s is left as it is\n", path);
-    rxn__session_close(&own.session);
+    rxn__session_close(&own.engine.session);
     driver->quiet_failure |= own.quiet_failure;
     return status;
 }
@@ -237,7 +238,7 @@ check_options(Driver *driver, FmtOptions *wanted)
             rxn__driver_note(driver, "usage: %s ('-': standard input)", table.synopsis);
             return false;
         }
-        vec_push(&driver->session.arena, &wanted->files, "-");
+        vec_push(&driver->engine.session.arena, &wanted->files, "-");
     }
     if (wanted->output && strcmp(wanted->output, "-") == 0) {
         wanted->to_stdout = true;
@@ -246,7 +247,7 @@ check_options(Driver *driver, FmtOptions *wanted)
     if (wanted->output && (wanted->files.count > 1 || wanted->to_stdout || wanted->check)) {
         rxn__driver_error(
             driver, "-o %s takes one FILE, and neither --stdout nor --check",
-            rxn__shown(&driver->session.arena, wanted->output, strlen(wanted->output)));
+            rxn__shown(&driver->engine.session.arena, wanted->output, strlen(wanted->output)));
         return false;
     }
     if (wanted->check && wanted->to_stdout) {

@@ -1,14 +1,7 @@
 /* cmd_grad.c: `rxn grad`: derivatives of expectations by parameters, from one estimator or several.
  */
-#include <ctype.h>
-#include <math.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "compiler/driver/grad.h"
-#include "compiler/method/control.h"
-#include "compiler/target/program_abi.h"
-#include "runtime/control.h"
+#include "compiler/driver/driver.h"
+#include "compiler/driver/grad_report.h"
 
 #define AT(field) offsetof(GradOptions, field)
 static const Option options[] = {
@@ -71,265 +64,25 @@ print_help(const Driver *driver)
     printf("  %-22s %s\n", "exact", "the master equation: no noise, for small models");
 }
 
-/* ---- options ----------------------------------------------------------------------------------- */
+typedef struct GradCommand {
+    Driver *driver;
+    Grad grad;
+    OutputFile csv, json;
+} GradCommand;
 
-bool
-rxn__grad_parse_bytes(const char *text, u64 *ret_bytes)
+static RxnStatus
+show(GradCommand *command)
 {
-    static const char suffixes[] = "KMGT";
-    char number[40];
-    size_t length = strlen(text);
-    double scale = 1, value;
-    const char *suffix = length ? strchr(suffixes, toupper((unsigned char)text[length - 1])) : NULL;
-    if (suffix && *suffix) {
-        scale = ldexp(1, 10 * (int)(suffix - suffixes + 1));
-        length--;
-    }
-    if (length == 0 || length >= sizeof number)
-        return false;
-    memcpy(number, text, length);
-    number[length] = '\0';
-    if (!rxn__parse_number(number, &value) || !(value * scale >= 1 && value * scale < 0x1p63))
-        return false;
-    *ret_bytes = (u64)(value * scale);
-    return true;
-}
-
-static u64
-memory_of_machine(void)
-{
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (u64)pages * (u64)size : UINT64_C(1) << 30;
-}
-
-bool
-rxn__grad_tape_memory(Grad *grad)
-{
+    Grad *grad = &command->grad;
     const GradOptions *o = &grad->options;
-    if (o->tape_memory && grad->driver->program->built) {
-        rxn__driver_error(grad->driver,
-                          "the tapes of this program were given their size when it was "
-                          "built: 'rxn build --tape BYTES'");
-        return false;
-    }
-    grad->tape_memory = memory_of_machine() / 4;
-    if (o->tape_memory && !rxn__grad_parse_bytes(o->tape_memory, &grad->tape_memory)) {
-        rxn__driver_error(
-            grad->driver, "--tape-memory takes a number of bytes as 500M or 2G, not '%s'",
-            rxn__shown(&grad->driver->session.arena, o->tape_memory, strlen(o->tape_memory)));
-        return false;
-    }
-    return true;
-}
-
-void
-rxn__grad_defaults(GradOptions *options)
-{
-    *options = (GradOptions){.ensemble = rxn__ensemble_defaults(),
-                             .draws = 1,
-                             .tau = 1,
-                             .difference = 0.01,
-                             .estimators = "auto"};
-}
-
-bool
-rxn__grad_check_objective(Driver *driver, const GradOptions *options)
-{
-    u32 errors = driver->session.diagnostics.error_count;
-    if (options->of.count == 0) {
-        rxn__driver_error(driver, "nothing says what to differentiate");
-        rxn__driver_note(driver, "give --of EXPR, an expression of what the model has, and --at T");
-    }
-    for (u32 k = 0; k < options->at.count; k++)
-        if (!(options->at.items[k] >= 0))
-            rxn__driver_error(driver, "--at %g is before the start, which is 0",
-                              options->at.items[k]);
-    rxn__grad_check_estimators(driver, options->estimators);
-    return driver->session.diagnostics.error_count == errors;
-}
-
-/* A program that was built for an objective differentiates that if nothing else is said. */
-static void
-take_objective_of_program(Grad *grad)
-{
-    const RxnProgram *built = grad->driver->program->built;
-    GradOptions *o = &grad->options, usual;
-    Arena *arena = &grad->driver->session.arena;
-    if (!built || built->of_count == 0 || o->of.count > 0)
-        return;
-    rxn__grad_defaults(&usual);
-    for (u32 k = 0; k < built->of_count; k++)
-        vec_push(arena, &o->of, built->of[k]);
-    bool own_times = o->at.count > 0, own_params = o->wrt.count > 0;
-    for (u32 k = 0; !own_times && k < built->at_count; k++)
-        vec_push(arena, &o->at, built->at[k]);
-    for (u32 k = 0; !own_params && k < built->wrt_count; k++)
-        vec_push(arena, &o->wrt, built->wrt[k]);
-    if (strcmp(o->estimators, usual.estimators) == 0)
-        o->estimators = built->estimators;
-    if (!o->form)
-        o->form = built->form;
-    o->draws = o->draws == usual.draws ? built->draws : o->draws;
-    o->bins = o->bins == usual.bins ? built->bins : o->bins;
-    o->degree = o->degree == usual.degree ? built->degree : o->degree;
-    o->tau = o->tau == usual.tau ? built->tau : o->tau;
-    o->difference = o->difference == usual.difference ? built->difference : o->difference;
-}
-
-bool
-rxn__grad_check_options(Grad *grad)
-{
-    Driver *driver = grad->driver;
-    GradOptions *o = &grad->options;
-    u32 errors = driver->session.diagnostics.error_count;
-    take_objective_of_program(grad);
-    rxn__check_ensemble(driver, &o->ensemble);
-    rxn__grad_check_objective(driver, o);
-    if (!(o->tau > 0))
-        rxn__driver_error(driver, "--tau is %g; it has to be positive", o->tau);
-    if (o->draws == 0 || o->draws > 1000)
-        rxn__driver_error(driver, "--draws takes 1 .. 1000");
-    if (!(o->difference > 0 && o->difference < 1))
-        rxn__driver_error(driver, "--difference is %g; it has to be between 0 and 1",
-                          o->difference);
-    if (o->bins > 10000)
-        rxn__driver_error(driver, "--bins takes 1 .. 10000");
-    if (o->degree > RXN_MAX_GRADES)
-        rxn__driver_error(driver, "--degree takes 1 .. %d", (int)RXN_MAX_GRADES);
-    if (o->pilot == 1 || o->pilot > 1000000)
-        rxn__driver_error(driver, "--pilot takes 2 .. 1000000");
-    if (o->form && strcmp(o->form, "unrolled") != 0 && strcmp(o->form, "table") != 0 &&
-        strcmp(o->form, "dense") != 0)
-        rxn__driver_error(driver, "--form takes unrolled, table and dense");
-    rxn__grad_tape_memory(grad);
-    return driver->session.diagnostics.error_count == errors;
-}
-
-/* ---- the way of a request ---------------------------------------------------------------------- */
-
-void
-rxn__grad_times(Grad *grad)
-{
-    const Objective *objective = grad->pipeline.network->objective;
-    u32 count = objective->times.count;
-    double *times = NEW_ARRAY(&grad->pipeline.arena, double, (size_t)count + 1);
-    for (u32 k = 0; k < count; k++)
-        times[k] = objective->times.items[k];
-    times[count] = INFINITY;
-    grad->times = (SampleTimes){times, count, objective->end, 0};
-}
-
-RxnStatus
-rxn__grad_network(Grad *grad)
-{
-    const GradOptions *o = &grad->options;
-    grad->objective = (ObjectiveRequest){o->of.items, o->of.count, o->at.items, o->at.count};
-    grad->stages.objective = grad->stages.fit ? NULL : &grad->objective;
-    grad->stages.goal = PIPELINE_NETWORK;
-    RxnStatus status = rxn__pipeline_run(&grad->driver->session, &grad->stages, &grad->pipeline);
-    grad->driver->internal_error = grad->pipeline.internal_error;
-    grad->request = (GradientRequest){
-        .network = grad->pipeline.network,
-        .precision = grad->stages.precision,
-        .form = !o->form                        ? GRADIENT_FORM_AUTO
-                : strcmp(o->form, "table") == 0 ? GRADIENT_FORM_TABLE
-                : strcmp(o->form, "dense") == 0 ? GRADIENT_FORM_DENSE
-                                                : GRADIENT_FORM_UNROLLED,
-        .tape_bytes =
-            rxn__grad_tape_bytes(grad, o->ensemble.lanes ? (u32)o->ensemble.lanes : MOST_LANES),
-        .tau = o->tau,
-        .draws = (u32)o->draws,
-        .difference = o->difference,
-        .bins = (u32)o->bins,
-        .degree = (u32)o->degree,
-    };
-    return status;
-}
-
-/* With `all`, an estimator that cannot do it is passed over. One that was named has been asked before (but for what
- * shows only while the master equation is solved). */
-static RxnStatus
-refuse(Grad *grad, const char *name, const char *reason)
-{
-    if (grad->all) {
-        rxn__driver_note(grad->driver, "%s is left out: %s", name, reason);
-        return RXN_OK;
-    }
-    rxn__driver_error(grad->driver, "the estimator '%s' cannot differentiate this: %s", name,
-                      reason);
-    return RXN_ERROR_INPUT;
-}
-
-static RxnStatus
-estimate(Grad *grad, const char *name)
-{
-    const Estimator *estimator = rxn__estimator_find(name);
-    if (!estimator)
-        return rxn__grad_exact(grad, refuse);
-    Text reason;
-    rxn__text_init(&reason, &grad->pipeline.arena);
-    if (grad->all && !estimator->applies(&grad->request, &reason))
-        return refuse(grad, name, reason.data);
-    return rxn__grad_run(grad, estimator);
-}
-
-/* An estimator of several that could not end is kept with what was reported, at once, for the others may take long.
- * Trajectories are the same for many of them: the same fault is told once. */
-static void
-keep_failure(Grad *grad, const char *name)
-{
-    Driver *driver = grad->driver;
-    Diagnostics *diagnostics = &driver->session.diagnostics;
-    GradFailure failure = {.estimator = name, .error = "too many errors before"};
-    const char *same = NULL;
-    for (u32 k = diagnostics->list.count; k-- > 0;)
-        if (diagnostics->list.items[k].kind == DIAGNOSTIC_ERROR)
-            failure.error = diagnostics->list.items[k].message;
-    for (u32 k = 0; k < grad->failures.count && !same; k++)
-        if (strcmp(grad->failures.items[k].error, failure.error) == 0)
-            same = grad->failures.items[k].estimator;
-    if (same) {
-        diagnostics->list.count = 0;
-        rxn__driver_error(driver, "the estimator '%s' failed as '%s' did", name, same);
-    } else {
-        rxn__driver_note(driver, "that was the estimator '%s', number %u of %u", name,
-                         grad->running + 1, grad->estimators.count);
-    }
-    vec_push(&grad->pipeline.arena, &grad->failures, failure);
-    rxn__driver_flush(driver);
-}
-
-static RxnStatus
-estimate_all(Grad *grad)
-{
-    u32 count = grad->estimators.count;
-    for (grad->running = 0; grad->running < count; grad->running++) {
-        const char *name = grad->estimators.items[grad->running];
-        RxnStatus status = estimate(grad, name);
-        if (status == RXN_ERROR_INPUT && count > 1)
-            keep_failure(grad, name);
-        else if (status != RXN_OK)
-            return status;
-    }
-    if (grad->estimates.count > 0)
-        return RXN_OK;
-    if (grad->failures.count == 0)
-        rxn__driver_error(grad->driver, "no estimator can differentiate this");
-    return RXN_ERROR_INPUT;
-}
-
-static RxnStatus
-show(Grad *grad)
-{
-    const GradOptions *o = &grad->options;
-    if (grad->csv.file) {
-        rxn__grad_csv(grad->csv.file, grad);
-        if (!rxn__output_commit(grad->driver, &grad->csv))
+    if (command->csv.file) {
+        rxn__grad_csv(command->csv.file, grad);
+        if (!rxn__output_commit(command->driver, &command->csv))
             return RXN_ERROR_INPUT;
     }
-    if (grad->json.file) {
-        rxn__grad_json(grad->json.file, grad);
-        if (!rxn__output_commit(grad->driver, &grad->json))
+    if (command->json.file) {
+        rxn__grad_json(command->json.file, grad);
+        if (!rxn__output_commit(command->driver, &command->json))
             return RXN_ERROR_INPUT;
     }
     if (!o->ensemble.quiet && !rxn__takes_stdout(&o->ensemble))
@@ -341,67 +94,47 @@ show(Grad *grad)
 static RxnStatus
 differentiate(void *context)
 {
-    Grad *grad = context;
-    Driver *driver = grad->driver;
-    const GradOptions *o = &grad->options;
-    grad->stages = (PipelineRequest){
-        .file = grad->file,
-        .loader = &driver->loader,
-        .device = o->ensemble.device,
-        .precision = strcmp(o->ensemble.precision, "f32") == 0 ? KIR_F32 : KIR_F64,
-        .target = {.lanes = (u32)o->ensemble.lanes, .cache = o->ensemble.cache},
-        .trajectories = o->ensemble.trajectories,
-    };
-    RxnStatus status = rxn__grad_network(grad);
+    GradCommand *command = context;
+    Driver *driver = command->driver;
+    const GradOptions *o = &command->grad.options;
+    RxnStatus status = rxn__grad_prepare(&command->grad);
     if (status != RXN_OK)
         return status;
-    rxn__driver_flush(driver);
-    grad->stages.goal = PIPELINE_COMPILED;
-    BindRequest bind = {.sets = &o->ensemble.sets,
-                        .input = o->ensemble.input,
-                        .seed = o->ensemble.seed,
-                        .params = o->ensemble.params};
-    if (!rxn__bind(driver, &grad->pipeline, &bind, &grad->values))
+    if (o->ensemble.csv && !rxn__output_open(driver, &command->csv, o->ensemble.csv))
         return RXN_ERROR_INPUT;
-    rxn__grad_times(grad);
-    if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
+    if (o->ensemble.json && !rxn__output_open(driver, &command->json, o->ensemble.json))
         return RXN_ERROR_INPUT;
-    rxn__grad_outputs(grad);
-    if (o->ensemble.csv && !rxn__output_open(driver, &grad->csv, o->ensemble.csv))
-        return RXN_ERROR_INPUT;
-    if (o->ensemble.json && !rxn__output_open(driver, &grad->json, o->ensemble.json))
-        return RXN_ERROR_INPUT;
-    status = estimate_all(grad);
-    return status == RXN_OK ? show(grad) : status;
+    status = rxn__grad_estimate(&command->grad);
+    return status == RXN_OK ? show(command) : status;
 }
 
 RxnStatus
 rxn__cmd_grad(Driver *driver, int argc, char **argv)
 {
-    Grad grad = {
-        .driver = driver,
-    };
+    Engine *engine = &driver->engine;
+    GradCommand command = {.driver = driver, .grad = {.engine = engine}};
+    Grad *grad = &command.grad;
     const char *model;
     bool help;
-    rxn__grad_defaults(&grad.options);
-    if (!rxn__options_parse(driver, &table, argc, argv, &grad.options, &model, &help))
+    rxn__grad_defaults(&grad->options);
+    if (!rxn__options_parse(driver, &table, argc, argv, &grad->options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
         print_help(driver);
         return RXN_OK;
     }
-    if (!rxn__grad_check_options(&grad))
+    if (!rxn__grad_check_options(grad))
         return RXN_ERROR_USAGE;
-    RxnStatus status = rxn__device_open(driver, &grad.options.ensemble);
+    RxnStatus status = rxn__device_open(engine, &grad->options.ensemble);
     if (status != RXN_OK)
         return status;
-    if (!rxn__load_model(driver, model, &grad.file))
+    if (!rxn__load_model(engine, model, &grad->file))
         return RXN_ERROR_INPUT;
     /* Inside, memory may run out; what was begun is put away here in any case. */
-    status = rxn__session_guard(&driver->session, differentiate, &grad);
-    rxn__output_drop(&grad.csv);
-    rxn__output_drop(&grad.json);
-    rxn__grad_runner_close(grad.runner);
-    rxn__driver_close(driver, &grad.pipeline);
+    status = rxn__session_guard(&engine->session, differentiate, &command);
+    rxn__output_drop(&command.csv);
+    rxn__output_drop(&command.json);
+    rxn__grad_runner_close(grad->runner);
+    rxn__driver_close(driver, &grad->pipeline);
     return status;
 }

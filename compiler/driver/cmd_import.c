@@ -39,16 +39,16 @@ rxn__cmd_import(Driver *driver, int argc, char **argv)
         rxn__options_help(driver, &table, stdout);
         return RXN_OK;
     }
-    if (!rxn__load_model(driver, network, &file))
+    if (!rxn__load_model(&driver->engine, network, &file))
         return RXN_ERROR_INPUT;
-    if (!rxn__is_imported(driver, file)) {
+    if (!rxn__is_imported(&driver->engine, file)) {
         rxn__driver_error(driver, "'%s' is not a network of BioNetGen's", network);
         rxn__driver_note(driver, "such a file begins with 'begin parameters'");
         return RXN_ERROR_INPUT;
     }
     if (!rxn__output_open(driver, &output, values.output))
         return RXN_ERROR_INPUT;
-    const SourceFile *source = &driver->session.sources.files.items[file];
+    const SourceFile *source = &driver->engine.session.sources.files.items[file];
     fwrite(source->text, 1, source->length, output.file);
     if (rxn__output_commit(driver, &output))
         return RXN_OK;

@@ -102,19 +102,19 @@ tell(void *context)
     Info *info = context;
     Driver *driver = info->driver;
     const RxnProgram *built = driver->program->built;
-    PipelineRequest request = {.loader = &driver->loader,
+    PipelineRequest request = {.loader = &driver->engine.loader,
                                .goal = PIPELINE_NETWORK,
                                .method = "auto",
                                .device = "cpu",
                                .precision = KIR_F64};
     ModelValues values;
-    if (!rxn__load_model(driver, NULL, &request.file))
+    if (!rxn__load_model(&driver->engine, NULL, &request.file))
         return RXN_ERROR_INPUT;
-    RxnStatus status = rxn__pipeline_run(&driver->session, &request, &info->pipeline);
-    driver->internal_error = info->pipeline.internal_error;
+    RxnStatus status = rxn__pipeline_run(&driver->engine.session, &request, &info->pipeline);
+    driver->engine.internal_error = info->pipeline.internal_error;
     if (status != RXN_OK)
         return status;
-    if (!rxn__bind_defaults(driver, &info->pipeline, NULL, &values))
+    if (!rxn__bind_defaults(&driver->engine, &info->pipeline, NULL, &values))
         return RXN_ERROR_INPUT;
     printf("model %s, of %s\nbuilt by rxn %s\n", built->model, built->files[0].resolved,
            built->version);
@@ -136,7 +136,7 @@ rxn__cmd_info(Driver *driver, int argc, char **argv)
         rxn__options_help(driver, &table, stdout);
         return RXN_OK;
     }
-    RxnStatus status = rxn__session_guard(&driver->session, tell, &info);
+    RxnStatus status = rxn__session_guard(&driver->engine.session, tell, &info);
     rxn__driver_close(driver, &info.pipeline);
     return status;
 }

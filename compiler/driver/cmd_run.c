@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "compiler/driver/driver.h"
-#include "compiler/driver/pilot.h"
-#include "compiler/driver/run_cme.h"
+#include "compiler/engine/pilot.h"
+#include "compiler/engine/run_cme.h"
 #include "runtime/report.h"
 
 typedef struct RunOptions {
@@ -101,13 +101,13 @@ check_cme(Driver *driver, const RunOptions *o)
 static bool
 check_options(Driver *driver, RunOptions *o)
 {
-    u32 errors = driver->session.diagnostics.error_count;
-    rxn__check_ensemble(driver, &o->ensemble);
+    u32 errors = driver->engine.session.diagnostics.error_count;
+    rxn__check_ensemble(&driver->engine, &o->ensemble);
     if (is_cme(o))
         check_cme(driver, o);
     if (o->plot && !rxn__plot_knows(o->plot)) {
         rxn__driver_error(driver, "--plot takes a name that ends in .svg or .png, not '%s'",
-                          rxn__shown(&driver->session.arena, o->plot, strlen(o->plot)));
+                          rxn__shown(&driver->engine.session.arena, o->plot, strlen(o->plot)));
     }
     if (o->control && (o->each || o->ensemble.trajectories == 1))
         rxn__driver_error(driver,
@@ -116,12 +116,12 @@ check_options(Driver *driver, RunOptions *o)
     if (o->control && strcmp(o->method, "auto") != 0 && strcmp(o->method, "direct") != 0 &&
         strcmp(o->method, "direct-unrolled") != 0)
         rxn__driver_error(driver, "--control-variates needs the method direct-unrolled, not '%s'",
-                          rxn__shown(&driver->session.arena, o->method, strlen(o->method)));
+                          rxn__shown(&driver->engine.session.arena, o->method, strlen(o->method)));
     if (o->pilot && !o->control)
         rxn__driver_error(driver, "--pilot goes with --control-variates");
     if (o->pilot == 1 || o->pilot > 1000000)
         rxn__driver_error(driver, "--pilot takes 2 .. 1000000");
-    return driver->session.diagnostics.error_count == errors;
+    return driver->engine.session.diagnostics.error_count == errors;
 }
 
 /* ---- the run ----------------------------------------------------------------------------------- */
@@ -203,8 +203,7 @@ simulate(Run *run)
     RxnBinding *bindings = rxn__launch_bindings(&launch, &count);
     if (run->csv.file && run->report.each)
         rxn__csv_each_header(run->csv.file, &run->report);
-    RxnProgress progress;
-    rxn__progress_begin(&progress, run->options.ensemble.quiet ? NULL : stderr);
+    Watched watched = rxn__watch_begin(&run->driver->engine, true, run->options.ensemble.quiet);
     RxnEnsemble ensemble = {
         .kernel = &run->kernel,
         .bindings = bindings,
@@ -216,19 +215,18 @@ simulate(Run *run)
         .statistics = !run->report.each,
         .rows = run->report.each ? take_rows : NULL,
         .rows_context = run,
-        .cancel = rxn__interrupt_begin(),
-        .progress = progress.file ? rxn__progress_show : NULL,
-        .progress_context = &progress,
+        .cancel = watched.cancel,
+        .progress = watched.progress,
+        .progress_context = watched.progress_context,
     };
-    RxnOutcome outcome = rxn_ensemble_run(&ensemble, &run->result);
-    rxn__interrupt_end();
-    rxn__progress_end(&progress);
+    RxnOutcome outcome = rxn__ensemble_run(&ensemble, &run->result);
+    rxn__watch_end(&run->driver->engine);
     if (outcome == RXN_REJECTED) {
         rxn__output_commit(run->driver, &run->csv);
-        if (run->driver->session.diagnostics.error_count == 0)
+        if (run->driver->engine.session.diagnostics.error_count == 0)
             rxn__driver_error(run->driver, "'%s' cannot be written", run->options.ensemble.csv);
     }
-    return rxn__launch_outcome(run->driver, &launch, outcome, &run->result,
+    return rxn__launch_outcome(&run->driver->engine, &launch, outcome, &run->result,
                                run->options.ensemble.trajectories);
 }
 
@@ -238,7 +236,7 @@ static RxnStatus
 draw(Run *run)
 {
     char message[512];
-    if (rxn__is_a_source(run->driver, run->options.plot))
+    if (rxn__is_a_source(&run->driver->engine, run->options.plot))
         return RXN_ERROR_INPUT;
     if (!rxn__plot_run(&run->report, run->options.plot, message, sizeof message)) {
         rxn__driver_error(run->driver, "the plot '%s' could not be made: %s", run->options.plot,
@@ -293,7 +291,7 @@ prepare_control(Run *run, PipelineRequest *request, double *seconds_compile)
         .times = &run->times,
         .quiet = o->ensemble.quiet,
     };
-    RxnStatus status = rxn__control_prepare(run->driver, &run->controlled);
+    RxnStatus status = rxn__control_prepare(&run->driver->engine, &run->controlled);
     *seconds_compile += rxn__seconds() - start - run->controlled.found.seconds;
     return status;
 }
@@ -302,7 +300,7 @@ static RxnStatus
 simulate_controlled(Run *run)
 {
     ControlledRun *controlled = &run->controlled;
-    RxnStatus status = rxn__control_simulate(run->driver, controlled, &run->result);
+    RxnStatus status = rxn__control_simulate(&run->driver->engine, controlled, &run->result);
     run->report.se = controlled->se;
     run->report.pilot = controlled->found.trajectories;
     run->report.least_gain = controlled->least_gain;
@@ -320,7 +318,7 @@ solve_cme(Run *run)
                   .times = &run->times,
                   .quiet = run->options.ensemble.quiet};
     run->report.exact = &run->exact;
-    return rxn__run_cme(run->driver, &cme, &run->result, &run->exact);
+    return rxn__run_cme(&run->driver->engine, &cme, &run->result, &run->exact);
 }
 
 /* In a program that was built without this kernel: how to build one with it. */
@@ -328,10 +326,10 @@ static void
 warn_interpreted(Run *run)
 {
     Text wish;
-    rxn__text_init(&wish, &run->driver->session.arena);
+    rxn__text_init(&wish, &run->driver->engine.session.arena);
     if (strcmp(run->options.method, "auto") != 0)
         rxn__text_printf(&wish, "--method %s", run->options.method);
-    rxn__warn_interpreted(run->driver, &run->pipeline, wish.data);
+    rxn__warn_interpreted(&run->driver->engine, &run->pipeline, wish.data);
 }
 
 static RxnStatus
@@ -342,7 +340,7 @@ run_model(void *context)
     const RunOptions *o = &run->options;
     PipelineRequest request = {
         .file = run->file,
-        .loader = &driver->loader,
+        .loader = &driver->engine.loader,
         .goal = o->control || is_cme(o) ? PIPELINE_NETWORK : PIPELINE_COMPILED,
         .method = o->method,
         .device = o->ensemble.device,
@@ -351,9 +349,9 @@ run_model(void *context)
         .trajectories = o->ensemble.trajectories,
     };
     double start = rxn__seconds();
-    RxnStatus status = rxn__pipeline_run(&driver->session, &request, &run->pipeline);
+    RxnStatus status = rxn__pipeline_run(&driver->engine.session, &request, &run->pipeline);
     double seconds_compile = rxn__seconds() - start;
-    driver->internal_error = run->pipeline.internal_error;
+    driver->engine.internal_error = run->pipeline.internal_error;
     if (status != RXN_OK)
         return status;
     warn_interpreted(run);
@@ -363,20 +361,20 @@ run_model(void *context)
                         .seed = o->ensemble.seed,
                         .params = o->ensemble.params};
     TimesRequest times = {o->until, o->every, &run->options.at};
-    bool good = rxn__bind(driver, &run->pipeline, &bind, &run->values);
-    good = rxn__sample_times(driver, &run->pipeline, &times, &run->times) && good;
+    bool good = rxn__bind(&driver->engine, &run->pipeline, &bind, &run->values);
+    good = rxn__sample_times(&driver->engine, &run->pipeline, &times, &run->times) && good;
     if (!good)
         return RXN_ERROR_INPUT;
     if (o->control) {
         status = prepare_control(run, &request, &seconds_compile);
         if (status != RXN_OK)
             return status;
-        rxn__warn_interpreted(driver, &run->pipeline, NULL);
+        rxn__warn_interpreted(&driver->engine, &run->pipeline, NULL);
         rxn__driver_flush(driver);
     }
     if (!is_cme(o) && !o->control) {
         start = rxn__seconds();
-        status = rxn__describe_kernel(driver, &run->pipeline, &run->kernel);
+        status = rxn__describe_kernel(&driver->engine, &run->pipeline, &run->kernel);
         seconds_compile += rxn__seconds() - start;
         if (status != RXN_OK)
             return status;
@@ -387,7 +385,7 @@ run_model(void *context)
         return RXN_ERROR_INPUT;
     if (o->ensemble.json && !rxn__output_open(driver, &run->json, o->ensemble.json))
         return RXN_ERROR_INPUT;
-    if (o->plot && rxn__is_a_source(driver, o->plot))
+    if (o->plot && rxn__is_a_source(&driver->engine, o->plot))
         return RXN_ERROR_INPUT;
     make_room(run);
     status = is_cme(o) ? solve_cme(run) : o->control ? simulate_controlled(run) : simulate(run);
@@ -418,16 +416,16 @@ rxn__cmd_run(Driver *driver, int argc, char **argv)
     if (is_cme(&run.options))
         run.options.ensemble.device = "cpu";
     RxnStatus status =
-        is_cme(&run.options) ? RXN_OK : rxn__device_open(driver, &run.options.ensemble);
+        is_cme(&run.options) ? RXN_OK : rxn__device_open(&driver->engine, &run.options.ensemble);
     if (status != RXN_OK)
         return status;
-    if (!rxn__load_model(driver, model, &run.file))
+    if (!rxn__load_model(&driver->engine, model, &run.file))
         return RXN_ERROR_INPUT;
     /* Inside, memory may run out; what was begun is put away here in any case. */
-    status = rxn__session_guard(&driver->session, run_model, &run);
+    status = rxn__session_guard(&driver->engine.session, run_model, &run);
     rxn__output_drop(&run.csv);
     rxn__output_drop(&run.json);
-    rxn_ensemble_release(&run.result);
+    rxn__ensemble_release(&run.result);
     rxn__driver_close(driver, &run.pipeline);
     return status;
 }

@@ -16,7 +16,8 @@
 #include <string.h>
 
 #include "compiler/cme/cme.h"
-#include "compiler/driver/grad.h"
+#include "compiler/driver/driver.h"
+#include "compiler/engine/grad.h"
 #include "compiler/target/program_abi.h"
 
 static const OptionTable table = {
@@ -103,24 +104,25 @@ sample(Selftest *test, Sampling *s)
     Driver *driver = test->driver;
     const EnsembleOptions *o = &test->options;
     PipelineRequest request = {.file = test->file,
-                               .loader = &driver->loader,
+                               .loader = &driver->engine.loader,
                                .goal = PIPELINE_COMPILED,
                                .method = "auto",
                                .device = s->device,
                                .precision = s->precision};
-    RxnStatus status = rxn__pipeline_run(&driver->session, &request, &s->pipeline);
-    driver->internal_error = s->pipeline.internal_error;
-    driver->session.diagnostics.list.count *= driver->session.diagnostics.error_count > 0;
+    RxnStatus status = rxn__pipeline_run(&driver->engine.session, &request, &s->pipeline);
+    driver->engine.internal_error = s->pipeline.internal_error;
+    driver->engine.session.diagnostics.list.count *=
+        driver->engine.session.diagnostics.error_count > 0;
     if (status != RXN_OK)
         return status;
     const NumberList none = {0};
     BindRequest bind = {.sets = &o->sets, .input = o->input, .seed = o->seed, .params = o->params};
     TimesRequest times = {NAN, NAN, &none};
-    if (!rxn__bind(driver, &s->pipeline, &bind, &s->values) ||
-        !rxn__sample_times(driver, &s->pipeline, &times, &s->times))
+    if (!rxn__bind(&driver->engine, &s->pipeline, &bind, &s->values) ||
+        !rxn__sample_times(&driver->engine, &s->pipeline, &times, &s->times))
         return RXN_ERROR_INPUT;
     RxnKernel kernel;
-    status = rxn__describe_kernel(driver, &s->pipeline, &kernel);
+    status = rxn__describe_kernel(&driver->engine, &s->pipeline, &kernel);
     if (status != RXN_OK)
         return status;
     Launch launch = {.pipeline = &s->pipeline,
@@ -144,15 +146,15 @@ sample(Selftest *test, Sampling *s)
                             .rows = keep_rows,
                             .rows_context = s,
                             .cancel = rxn__interrupt_begin()};
-    RxnOutcome outcome = rxn_ensemble_run(&ensemble, &s->result);
+    RxnOutcome outcome = rxn__ensemble_run(&ensemble, &s->result);
     rxn__interrupt_end();
-    return rxn__launch_outcome(driver, &launch, outcome, &s->result, s->trajectories);
+    return rxn__launch_outcome(&driver->engine, &launch, outcome, &s->result, s->trajectories);
 }
 
 static void
 put_away(Sampling *s)
 {
-    rxn_ensemble_release(&s->result);
+    rxn__ensemble_release(&s->result);
     rxn__pipeline_close(&s->pipeline);
 }
 
@@ -221,14 +223,14 @@ check_means(Selftest *test, const Sampling *s)
     const char *reason = NULL;
     options.cancel = rxn__interrupt_begin();
     RxnStatus status = rxn__cme_moments(&model, s->times.times, s->times.count, &options,
-                                        &test->driver->session.arena, &exact, &reason);
+                                        &test->driver->engine.session.arena, &exact, &reason);
     rxn__interrupt_end();
     if (status == RXN_ERROR_INPUT) {
         tell(test, "means", "left out", "no exact ones: %s", reason ? reason : "no reason given");
         return RXN_OK;
     }
     if (status == RXN_ERROR_INTERNAL)
-        test->driver->internal_error = reason;
+        test->driver->engine.internal_error = reason;
     if (status != RXN_OK)
         return status;
     double worst = 0;
@@ -251,7 +253,7 @@ note_refusal(Grad *grad, const char *name, const char *reason)
 {
     (void)name;
     Text text;
-    rxn__text_init(&text, &grad->driver->session.arena);
+    rxn__text_init(&text, &grad->engine->session.arena);
     rxn__text_printf(&text, "%s", reason);
     grad->choice = text.data;
     return RXN_OK;
@@ -282,24 +284,25 @@ prepare_gradients(Selftest *test)
     Grad *grad = &test->grad;
     Driver *driver = test->driver;
     const EnsembleOptions *o = &test->options;
-    *grad = (Grad){.driver = driver, .file = test->file};
+    *grad = (Grad){.engine = &driver->engine, .file = test->file};
     rxn__grad_defaults(&grad->options);
     if (!rxn__grad_check_options(grad))
         return RXN_ERROR_USAGE;
     grad->options.ensemble = *o;
     grad->options.ensemble.quiet = true;
     grad->stages = (PipelineRequest){.file = test->file,
-                                     .loader = &driver->loader,
+                                     .loader = &driver->engine.loader,
                                      .device = "cpu",
                                      .precision = KIR_F64,
                                      .trajectories = o->trajectories};
     RxnStatus status = rxn__grad_network(grad);
-    driver->session.diagnostics.list.count *= driver->session.diagnostics.error_count > 0;
+    driver->engine.session.diagnostics.list.count *=
+        driver->engine.session.diagnostics.error_count > 0;
     if (status != RXN_OK)
         return status;
     grad->stages.goal = PIPELINE_COMPILED;
     BindRequest bind = {.sets = &o->sets, .input = o->input, .seed = o->seed, .params = o->params};
-    if (!rxn__bind(driver, &grad->pipeline, &bind, &grad->values))
+    if (!rxn__bind(&driver->engine, &grad->pipeline, &bind, &grad->values))
         return RXN_ERROR_INPUT;
     rxn__grad_times(grad);
     if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
@@ -401,12 +404,12 @@ rxn__cmd_selftest(Driver *driver, int argc, char **argv)
         rxn__options_help(driver, &table, stdout);
         return RXN_OK;
     }
-    if (!rxn__check_ensemble(driver, &test.options))
+    if (!rxn__check_ensemble(&driver->engine, &test.options))
         return RXN_ERROR_USAGE;
     test.options.device = "cpu";
-    if (!rxn__load_model(driver, NULL, &test.file))
+    if (!rxn__load_model(&driver->engine, NULL, &test.file))
         return RXN_ERROR_INPUT;
-    RxnStatus status = rxn__session_guard(&driver->session, check_all, &test);
+    RxnStatus status = rxn__session_guard(&driver->engine.session, check_all, &test);
     rxn__grad_runner_close(test.grad.runner);
     rxn__driver_close(driver, &test.grad.pipeline);
     return status;

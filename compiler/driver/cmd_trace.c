@@ -12,7 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "compiler/driver/grad.h"
+#include "compiler/driver/driver.h"
+#include "compiler/engine/grad.h"
 
 typedef struct TraceOptions {
     const char *folder, *method, *precision;
@@ -67,7 +68,7 @@ static const char *
 read_back(Trace *trace, Arena *arena, PipelineForm form, const char *text, size_t length,
           Text *again)
 {
-    NameTable *names = &trace->driver->session.names;
+    NameTable *names = &trace->driver->engine.session.names;
     rxn__text_init(again, arena);
     if (form == FORM_NETWORK) {
         Network *network;
@@ -90,13 +91,13 @@ verify(Trace *trace, const char *name, PipelineForm form, const char *text, size
         return;
     Arena arena;
     Text again;
-    rxn__arena_init(&arena, &trace->driver->session.memory);
+    rxn__arena_init(&arena, &trace->driver->engine.session.memory);
     const char *error = read_back(trace, &arena, form, text, length, &again);
     if (error)
         rxn__driver_error(trace->driver, "%s does not read back: %s", name, error);
     else if (again.length != length || memcmp(again.data, text, length) != 0)
         rxn__driver_error(trace->driver, "%s reads back as another text", name);
-    trace->failed = trace->failed || trace->driver->session.diagnostics.error_count > 0;
+    trace->failed = trace->failed || trace->driver->engine.session.diagnostics.error_count > 0;
     rxn__arena_release(&arena);
 }
 
@@ -106,7 +107,7 @@ write_stage(void *context, const char *stage, const char *suffix, PipelineForm f
 {
     Trace *trace = context;
     Text path;
-    rxn__text_init(&path, &trace->driver->session.arena);
+    rxn__text_init(&path, &trace->driver->engine.session.arena);
     rxn__text_printf(&path, "%s/%02u-%s.%s", trace->options.folder, trace->written++, stage,
                      suffix);
     if (trace->failed)
@@ -136,9 +137,9 @@ trace_gradient(Trace *trace)
         return RXN_ERROR_INPUT;
     const Estimator *estimator = rxn__estimator_find(grad->estimators.items[0]);
     grad->stages.goal = PIPELINE_OPTIMIZED;
-    status = rxn__pipeline_gradient(&driver->session, &grad->stages, estimator, &grad->request,
-                                    &grad->pipeline);
-    driver->internal_error = grad->pipeline.internal_error;
+    status = rxn__pipeline_gradient(&driver->engine.session, &grad->stages, estimator,
+                                    &grad->request, &grad->pipeline);
+    driver->engine.internal_error = grad->pipeline.internal_error;
     return status;
 }
 
@@ -151,7 +152,7 @@ trace_model(void *context)
     Pipeline *pipeline = &trace->grad.pipeline;
     trace->grad.stages = (PipelineRequest){
         .file = trace->file,
-        .loader = &driver->loader,
+        .loader = &driver->engine.loader,
         .goal = PIPELINE_OPTIMIZED,
         .method = trace->options.method,
         /* Without a target the trace ends with the kernel. */
@@ -165,8 +166,8 @@ trace_model(void *context)
     if (trace->options.of.count > 0) {
         status = trace_gradient(trace);
     } else {
-        status = rxn__pipeline_run(&driver->session, &trace->grad.stages, pipeline);
-        driver->internal_error = pipeline->internal_error;
+        status = rxn__pipeline_run(&driver->engine.session, &trace->grad.stages, pipeline);
+        driver->engine.internal_error = pipeline->internal_error;
     }
     if (status == RXN_OK && trace->failed)
         status = RXN_ERROR_INPUT;
@@ -197,12 +198,13 @@ check_gradient(Trace *trace)
         rxn__driver_error(driver, "--at, --estimator and --wrt belong to --of");
         return false;
     }
-    if (!rxn__grad_check_objective(driver, options))
+    if (!rxn__grad_check_objective(&driver->engine, options))
         return false;
     bool one = strcmp(o->estimator, "auto") == 0 || rxn__estimator_find(o->estimator);
     if (!one)
-        rxn__driver_error(driver, "--estimator '%s' is not one that has a kernel",
-                          rxn__shown(&driver->session.arena, o->estimator, strlen(o->estimator)));
+        rxn__driver_error(
+            driver, "--estimator '%s' is not one that has a kernel",
+            rxn__shown(&driver->engine.session.arena, o->estimator, strlen(o->estimator)));
     return one;
 }
 
@@ -211,7 +213,7 @@ rxn__cmd_trace(Driver *driver, int argc, char **argv)
 {
     Trace trace = {.driver = driver,
                    .options = {.method = "auto", .precision = "f64", .estimator = "auto"},
-                   .grad = {.driver = driver}};
+                   .grad = {.engine = &driver->engine}};
     const char *model;
     bool help;
     if (!rxn__options_parse(driver, &table, argc, argv, &trace.options, &model, &help))
@@ -224,19 +226,19 @@ rxn__cmd_trace(Driver *driver, int argc, char **argv)
         rxn__driver_error(driver, "no folder is given: -o DIR");
         return RXN_ERROR_USAGE;
     }
-    if (!rxn__check_precision(driver, trace.options.precision) ||
-        !rxn__check_lanes(driver, trace.options.lanes))
+    if (!rxn__check_precision(&driver->engine, trace.options.precision) ||
+        !rxn__check_lanes(&driver->engine, trace.options.lanes))
         return RXN_ERROR_USAGE;
     if (!check_gradient(&trace))
         return RXN_ERROR_USAGE;
-    if (!rxn__load_model(driver, model, &trace.file))
+    if (!rxn__load_model(&driver->engine, model, &trace.file))
         return RXN_ERROR_INPUT;
     if (mkdir(trace.options.folder, 0777) != 0 && errno != EEXIST) {
         rxn__driver_error(driver, "the folder '%s' cannot be made: %s", trace.options.folder,
                           strerror(errno));
         return RXN_ERROR_INPUT;
     }
-    RxnStatus status = rxn__session_guard(&driver->session, trace_model, &trace);
+    RxnStatus status = rxn__session_guard(&driver->engine.session, trace_model, &trace);
     rxn__driver_close(driver, &trace.grad.pipeline);
     return status;
 }

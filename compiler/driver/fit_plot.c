@@ -1,12 +1,12 @@
 /* fit_plot.c: the picture of a fit, for the runtime to draw. */
 #include <string.h>
 
-#include "compiler/driver/fit.h"
+#include "compiler/driver/fit_report.h"
 
 RxnStatus
 rxn__fit_draw(FitRun *fit)
 {
-    Arena *arena = &fit->driver->session.arena;
+    Arena *arena = &fit->engine->session.arena;
     const RxnFitState *state = &fit->state;
     u64 steps = 0;
     double *loss = NEW_ARRAY(arena, double, state->record_count + 1);
@@ -40,12 +40,12 @@ rxn__fit_draw(FitRun *fit)
     RxnFitPicture picture = {fit->model, steps, loss, se, validation, fit->series.count, curves};
     char message[512];
     if (!rxn__plot_fit(&picture, fit->options.plot, message, sizeof message)) {
-        rxn__driver_error(fit->driver, "the plot '%s' could not be made: %s", fit->options.plot,
+        rxn__engine_error(fit->engine, "the plot '%s' could not be made: %s", fit->options.plot,
                           message);
-        rxn__driver_note(fit->driver, "the fit itself is good; -o FILE.json keeps its result");
+        rxn__engine_note(fit->engine, "the fit itself is good; -o FILE.json keeps its result");
         return RXN_ERROR_INPUT;
     }
     if (message[0] && !fit->options.ensemble.quiet)
-        rxn__driver_note(fit->driver, "the plot shows %s", message);
+        rxn__engine_note(fit->engine, "the plot shows %s", message);
     return RXN_OK;
 }

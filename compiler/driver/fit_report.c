@@ -5,7 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "compiler/driver/fit.h"
+#include "compiler/driver/fit_report.h"
 
 enum {
     MOST_PARAMETERS = 24, /* rows of the table */
@@ -19,15 +19,16 @@ enum {
 static double
 all_steps(const FitRun *fit)
 {
-    const RxnFitOptions *o = &fit->loop_options;
+    const RxnFitLoopOptions *o = &fit->loop_options;
     double part = o->steps / 10 > 10 ? (double)(o->steps / 10) : 10;
     return (double)o->steps + (o->starts > 1 ? (double)o->starts * part : 0);
 }
 
 static void
-print_step(FILE *file, const FitRun *fit, const RxnFitRecord *record)
+print_step(FILE *file, const FitCommand *command, const RxnFitRecord *record)
 {
-    const RxnFitOptions *o = &fit->loop_options;
+    const FitRun *fit = &command->fit;
+    const RxnFitLoopOptions *o = &fit->loop_options;
     char trajectories[32], left[40];
     rxn__format_grouped(trajectories, sizeof trajectories, (u64)record->trajectories);
     if (o->starts > 1 && record->main == 0)
@@ -35,7 +36,7 @@ print_step(FILE *file, const FitRun *fit, const RxnFitRecord *record)
                 record->step + 1);
     else
         fprintf(file, "step %.0f of %" PRIu64, record->step + 1, o->steps);
-    double done = (double)fit->lines, all = all_steps(fit) - (double)fit->resumed_at;
+    double done = (double)command->lines, all = all_steps(fit) - (double)fit->resumed_at;
     double elapsed = rxn__seconds() - fit->begun;
     if (done > 0 && done < all) {
         rxn__format_duration(left, sizeof left, elapsed * (all - done) / done);
@@ -57,14 +58,14 @@ print_step(FILE *file, const FitRun *fit, const RxnFitRecord *record)
 
 /* A line that is longer than the terminal is wide could not be written over. */
 static void
-show_on_terminal(const FitRun *fit, const RxnFitRecord *record)
+show_on_terminal(const FitCommand *command, const RxnFitRecord *record)
 {
     char line[512] = "";
     struct winsize window = {0};
     FILE *file = fmemopen(line, sizeof line - 1, "w");
     if (!file)
         return;
-    print_step(file, fit, record);
+    print_step(file, command, record);
     fclose(file);
     int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1
                       ? window.ws_col - 1
@@ -82,64 +83,32 @@ show_on_terminal(const FitRun *fit, const RxnFitRecord *record)
 void
 rxn__fit_show_step(void *context, const RxnFitRecord *record)
 {
-    FitRun *fit = context;
-    fit->lines++;
+    FitCommand *command = context;
+    const FitRun *fit = &command->fit;
+    command->lines++;
     if (fit->options.ensemble.quiet)
         return;
     double now = rxn__seconds();
     if (isatty(STDERR_FILENO)) {
         bool last = record->main != 0 && (u64)record->step + 1 == fit->loop_options.steps;
-        if (now - fit->shown < 0.1 && !last)
+        if (now - command->shown < 0.1 && !last)
             return;
-        fit->shown = now;
-        show_on_terminal(fit, record);
-        fit->progress.shown = true;
+        command->shown = now;
+        show_on_terminal(command, record);
+        command->has_line = true;
         return;
     }
     /* No more lines than there is time to read. */
     u64 every = (u64)all_steps(fit) / MOST_LINES;
-    double since = now - (fit->shown > 0 ? fit->shown : fit->begun);
-    if (since < 2 || (every > 1 && fit->lines % every != 0 && isnan(record->validation)))
+    double since = now - (command->shown > 0 ? command->shown : fit->begun);
+    if (since < 2 || (every > 1 && command->lines % every != 0 && isnan(record->validation)))
         return;
-    fit->shown = now;
-    print_step(stderr, fit, record);
+    command->shown = now;
+    print_step(stderr, command, record);
     fputc('\n', stderr);
 }
 
-bool
-rxn__fit_is_biased(const FitRun *fit)
-{
-    for (u32 k = 0; k < fit->trained_count; k++)
-        if (fit->parts[k]->runner.bindings && !fit->parts[k]->runner.kept.gradient.unbiased)
-            return true;
-    return false;
-}
-
 /* ---- the end ----------------------------------------------------------------------------------- */
-
-const char *
-rxn__fit_ending_text(const FitRun *fit, Arena *arena)
-{
-    const RxnFitState *state = &fit->state;
-    Text text;
-    rxn__text_init(&text, arena);
-    switch (state->ending) {
-    case RXN_FIT_RUNNING:
-    case RXN_FIT_STEPS: rxn__text_printf(&text, "all steps are done"); break;
-    case RXN_FIT_CONVERGED: rxn__text_printf(&text, "%s", state->why); break;
-    case RXN_FIT_TOLERANCE: rxn__text_printf(&text, "the loss no longer improves"); break;
-    case RXN_FIT_PATIENCE:
-        rxn__text_printf(&text, "no better %s for %" PRIu64 " %s",
-                         fit->problem.validate ? "validation" : "loss", fit->loop_options.patience,
-                         fit->problem.validate ? "validations" : "steps");
-        break;
-    case RXN_FIT_INTERRUPTED: rxn__text_printf(&text, "interrupted"); break;
-    case RXN_FIT_NOT_FINITE: rxn__text_printf(&text, "%s", state->why); break;
-    case RXN_FIT_FAULT: rxn__text_printf(&text, "a trajectory could not go on"); break;
-    case RXN_FIT_NOT_SAVED: rxn__text_printf(&text, "%s", state->why); break;
-    }
-    return text.data;
-}
 
 static void
 put_cell(char *cell, size_t size, double value, const char *otherwise)
@@ -286,7 +255,7 @@ print_loss(FILE *file, const FitRun *fit)
 void
 rxn__fit_table(FILE *file, const FitRun *fit)
 {
-    Arena *arena = &fit->driver->session.arena;
+    Arena *arena = &fit->engine->session.arena;
     const RxnFitState *state = &fit->state;
     char trajectories[32], events[32], seconds[40];
     print_parameters(file, fit);

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "compiler/driver/grad.h"
+#include "compiler/driver/grad_report.h"
 #include "compiler/method/grad_score.h"
 #include "runtime/report.h"
 
@@ -421,7 +421,7 @@ print_output(FILE *file, const Grad *grad, u32 k)
 {
     const Output *output = &grad->pipeline.network->objective->outputs.items[k];
     Arena arena;
-    rxn__arena_init(&arena, &grad->driver->session.memory);
+    rxn__arena_init(&arena, &grad->engine->session.memory);
     Table table = {.grad = grad, .arena = &arena};
     header_row(&table, isnan(output->time)
                            ? output->label
@@ -443,7 +443,7 @@ print_estimator(FILE *file, const Grad *grad, const GradEstimate *estimate)
 {
     char count[32], events[32];
     Arena arena;
-    rxn__arena_init(&arena, &grad->driver->session.memory);
+    rxn__arena_init(&arena, &grad->engine->session.memory);
     Table table = {.grad = grad, .arena = &arena};
     const char *by = grad->choice ? " (taken by auto)" : "";
     fprintf(file, "%s%s: ", estimate->estimator, by);

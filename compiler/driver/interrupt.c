@@ -43,16 +43,3 @@ rxn__interrupt_end(void)
         sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
 }
-
-const volatile int *
-rxn__driver_cancel(const Driver *driver)
-{
-    return driver->is_library ? NULL : rxn__interrupt_begin();
-}
-
-void
-rxn__driver_cancel_end(const Driver *driver)
-{
-    if (!driver->is_library)
-        rxn__interrupt_end();
-}

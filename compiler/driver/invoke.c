@@ -7,36 +7,43 @@
 
 #include "compiler/driver/driver.h"
 
+/* A message goes the same way as those of the engine. */
+static void
+add(Driver *driver, bool note, const char *format, va_list args)
+{
+    Text text;
+    rxn__text_init(&text, &driver->engine.session.arena);
+    rxn__text_vprintf(&text, format, args);
+    if (note)
+        rxn__engine_note(&driver->engine, "%s", text.data);
+    else
+        rxn__engine_error(&driver->engine, "%s", text.data);
+}
+
 void
 rxn__driver_error(Driver *driver, const char *format, ...)
 {
-    Text text;
     va_list args;
-    rxn__text_init(&text, &driver->session.arena);
     va_start(args, format);
-    rxn__text_vprintf(&text, format, args);
+    add(driver, false, format, args);
     va_end(args);
-    rxn__error(&driver->session.diagnostics, (Span){0, 0}, "%s", text.data);
 }
 
 void
 rxn__driver_note(Driver *driver, const char *format, ...)
 {
-    Text text;
     va_list args;
-    rxn__text_init(&text, &driver->session.arena);
     va_start(args, format);
-    rxn__text_vprintf(&text, format, args);
+    add(driver, true, format, args);
     va_end(args);
-    rxn__note(&driver->session.diagnostics, (Span){0, 0}, "%s", text.data);
 }
 
 void
 rxn__driver_flush(Driver *driver)
 {
-    Diagnostics *diagnostics = &driver->session.diagnostics;
+    Diagnostics *diagnostics = &driver->engine.session.diagnostics;
     Text text;
-    rxn__text_init(&text, &driver->session.arena);
+    rxn__text_init(&text, &driver->engine.session.arena);
     rxn__diagnostics_render(diagnostics, &text);
     fflush(stdout);
     fputs(text.data, stderr);
@@ -52,14 +59,53 @@ flush_diagnostics(void *context)
 }
 
 void
-rxn__driver_close(Driver *driver, Pipeline *pipeline)
+rxn__driver_say(Driver *driver)
 {
     /* The message lives in the pipeline's arena; a copy that fails is no message less than none. */
-    if (driver->internal_error)
-        fprintf(stderr, "internal error: %s\n", driver->internal_error);
-    if (rxn__session_guard(&driver->session, flush_diagnostics, driver) != RXN_OK)
+    if (driver->engine.internal_error)
+        fprintf(stderr, "internal error: %s\n", driver->engine.internal_error);
+    if (rxn__session_guard(&driver->engine.session, flush_diagnostics, driver) != RXN_OK)
         fputs("error: out of memory\n", stderr);
+}
+
+void
+rxn__driver_close(Driver *driver, Pipeline *pipeline)
+{
+    rxn__driver_say(driver);
     rxn__pipeline_close(pipeline);
+}
+
+/* ---- what the engine says while it works ------------------------------------------------------- */
+
+static const volatile int *
+begin(void *context, bool counted, bool quiet)
+{
+    Driver *driver = context;
+    if (!quiet) {
+        rxn__progress_begin(&driver->progress, stderr);
+        if (!counted)
+            driver->progress.counted = NULL;
+    }
+    return rxn__interrupt_begin();
+}
+
+static void
+show_progress(void *context, uint64_t done, uint64_t total)
+{
+    rxn__progress_show(&((Driver *)context)->progress, done, total);
+}
+
+static void
+end(void *context)
+{
+    rxn__interrupt_end();
+    rxn__progress_end(&((Driver *)context)->progress);
+}
+
+static void
+tell(void *context)
+{
+    rxn__driver_flush(context);
 }
 
 static void
@@ -77,11 +123,11 @@ static RxnStatus
 unknown_command(Driver *driver, const Program *program, const char *name)
 {
     const char **names =
-        NEW_ARRAY(&driver->session.arena, const char *, (size_t)program->command_count + 1);
+        NEW_ARRAY(&driver->engine.session.arena, const char *, (size_t)program->command_count + 1);
     for (u32 k = 0; k < program->command_count; k++)
         names[k] = program->commands[k].name;
     rxn__driver_error(driver, "there is no command '%s'",
-                      rxn__shown(&driver->session.arena, name, strlen(name)));
+                      rxn__shown(&driver->engine.session.arena, name, strlen(name)));
     const char *nearest = rxn__nearest(name, program->command_count, names);
     if (nearest)
         rxn__driver_note(driver, "did you mean '%s %s'?", program->name, nearest);
@@ -139,14 +185,14 @@ rxn__invoke(const Program *program, int argc, char **argv)
     /* A closed pipe is an error of a write, which is looked at, not a sudden death. */
     signal(SIGPIPE, SIG_IGN);
     Driver driver = {.program = program};
-    RxnStatus status = rxn__session_open(&driver.session, 0);
+    RxnStatus status = rxn__engine_open(&driver.engine, 0);
     if (status == RXN_OK) {
-        rxn__files_init(&driver);
+        driver.engine.watch = (Watch){begin, show_progress, end, tell, &driver};
         if (program->built)
-            rxn__embedded_init(&driver, program->built);
+            rxn__embedded_init(&driver.engine, program->built);
         Invocation invocation = {&driver, program, argc, argv};
-        status = rxn__session_guard(&driver.session, run_command, &invocation);
-        if (rxn__session_guard(&driver.session, flush_diagnostics, &driver) != RXN_OK)
+        status = rxn__session_guard(&driver.engine.session, run_command, &invocation);
+        if (rxn__session_guard(&driver.engine.session, flush_diagnostics, &driver) != RXN_OK)
             status = RXN_ERROR_MEMORY;
     }
     if (status == RXN_ERROR_MEMORY)
@@ -158,8 +204,7 @@ rxn__invoke(const Program *program, int argc, char **argv)
             fprintf(stderr, "error: standard output cannot be written: %s\n", strerror(errno));
         status = RXN_ERROR_INPUT;
     }
-    rxn__cuda_close(driver.cuda);
-    rxn__session_close(&driver.session);
+    rxn__engine_close(&driver.engine);
     switch (status) {
     case RXN_OK: return 0;
     case RXN_ERROR_USAGE: return 2;

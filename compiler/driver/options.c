@@ -9,32 +9,6 @@
 
 #include "compiler/driver/driver.h"
 
-const char *
-rxn__nearest(const char *word, u32 count, const char *const *candidates)
-{
-    const char *nearest = NULL;
-    u32 limit = strlen(word) < 4 ? 1 : 2, best = limit + 1;
-    for (u32 k = 0; k < count; k++) {
-        u32 distance =
-            rxn__name_distance(word, strlen(word), candidates[k], strlen(candidates[k]), limit);
-        if (distance < best) {
-            best = distance;
-            nearest = candidates[k];
-        }
-    }
-    return nearest;
-}
-
-bool
-rxn__parse_number(const char *text, double *ret_value)
-{
-    char *end;
-    if (!*text || strspn(text, " \t\n\v\f\r") > 0)
-        return false;
-    *ret_value = strtod(text, &end);
-    return *end == '\0' && isfinite(*ret_value);
-}
-
 static bool
 parse_count(const char *text, u64 *ret_value)
 {
@@ -72,26 +46,7 @@ append_numbers(Arena *arena, NumberList *list, const char *text)
 static const char *
 shown(Driver *driver, const char *text)
 {
-    return rxn__shown(&driver->session.arena, text, strlen(text));
-}
-
-bool
-rxn__check_precision(Driver *driver, const char *precision)
-{
-    if (strcmp(precision, "f64") == 0 || strcmp(precision, "f32") == 0)
-        return true;
-    rxn__driver_error(driver, "there is no precision '%s'", shown(driver, precision));
-    rxn__driver_note(driver, "precisions: f64, f32");
-    return false;
-}
-
-bool
-rxn__check_lanes(Driver *driver, u64 lanes)
-{
-    if (lanes <= 32 && (lanes & (lanes - 1)) == 0)
-        return true;
-    rxn__driver_error(driver, "--lanes takes 1, 2, 4, 8, 16 or 32");
-    return false;
+    return rxn__shown(&driver->engine.session.arena, text, strlen(text));
 }
 
 /* Number k of the table's own options and, behind them, the shared ones; NULL behind the last. */
@@ -147,7 +102,7 @@ report_unknown(Driver *driver, const OptionTable *table, const char *name)
 static bool
 store(Driver *driver, const Option *option, const char *text, void *place)
 {
-    Arena *arena = &driver->session.arena;
+    Arena *arena = &driver->engine.session.arena;
     const char *wanted = NULL;
     switch (option->kind) {
     case OPTION_FLAG: *(bool *)place = true; break;
@@ -182,8 +137,8 @@ parse_option(Driver *driver, const OptionTable *table, int argc, char **argv, in
     size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
     const Option *option = find_option(table, argument, length);
     if (!option) {
-        option = report_unknown(driver, table,
-                                rxn__arena_copy_text(&driver->session.arena, argument, length));
+        option = report_unknown(
+            driver, table, rxn__arena_copy_text(&driver->engine.session.arena, argument, length));
         *good = false;
         /* What follows is a value, not an operand: no error of its own. */
         bool value_follows = option && option->kind != OPTION_FLAG && !equals && at + 1 < argc &&
@@ -239,7 +194,7 @@ rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **ar
         } else {
             if (table->takes_many) {
                 TextList *operands = (TextList *)((char *)values + table->operands_offset);
-                vec_push(&driver->session.arena, operands, argument);
+                vec_push(&driver->engine.session.arena, operands, argument);
             } else if (*ret_operand || has_own_model(driver)) {
                 rxn__driver_error(driver, "'%s' is one %s too many", shown(driver, argument),
                                   table->operand);
@@ -286,4 +241,39 @@ rxn__options_help(const Driver *driver, const OptionTable *table, FILE *file)
     }
     if (table->remarks)
         fprintf(file, "\n%s\n", table->remarks);
+}
+
+/* ---- what all commands that run an ensemble take ---------------------------------------------- */
+
+#define AT(field) offsetof(EnsembleOptions, field)
+const Option rxn__ensemble_options[ENSEMBLE_OPTION_COUNT] = {
+    {"-n", "N", OPTION_COUNT, AT(trajectories), "trajectories (default 1000)"},
+    {"--seed", "S", OPTION_COUNT, AT(seed), "which random numbers (default 1)"},
+    {"--set", "NAME=VALUE", OPTION_TEXTS, AT(sets),
+     "value of a param or input; also NAME[3]=VALUE"},
+    {"--input", "FILE.csv", OPTION_TEXT, AT(input), "values of inputs and params"},
+    {"--params", "FILE.json", OPTION_TEXT, AT(params),
+     "values of params as 'rxn fit -o' wrote them"},
+    {"--device", "NAME", OPTION_TEXT, AT(device), "auto (default), cpu, cuda, cuda:0,1, cuda:all"},
+    {"--threads", "K", OPTION_COUNT, AT(threads), "threads (default: one per processor)"},
+    {"--precision", "P", OPTION_TEXT, AT(precision), "f64 (default), f32: of the trajectories"},
+    {"--step-limit", "N", OPTION_COUNT, AT(step_limit),
+     "most steps of a trajectory (default 2^47)"},
+    {"--cache", "DIR", OPTION_TEXT, AT(cache),
+     "keep compiled kernels there, to start at once next time; 'none': not those of GPUs either"},
+    {"--quiet", NULL, OPTION_FLAG, AT(quiet), "no table, no progress bar"},
+    {"--lanes", "W", OPTION_COUNT, AT(lanes), NULL},
+};
+#undef AT
+
+static bool
+is_stdout(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
+bool
+rxn__takes_stdout(const EnsembleOptions *options)
+{
+    return is_stdout(options->csv) || is_stdout(options->json);
 }

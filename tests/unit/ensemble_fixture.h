@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "compiler/pipeline.h"
-#include "runtime/rxn.h"
+#include "runtime/ensemble.h"
 
 typedef struct Model {
     Session session;
@@ -176,12 +176,12 @@ experiment_run(const Experiment *experiment, Model *model, MethodKernel *kernel,
                             .rows = keep_rows,
                             .rows_context = &keeper};
     RxnEnsembleResult result;
-    RxnOutcome outcome = rxn_ensemble_run(&ensemble, &result);
+    RxnOutcome outcome = rxn__ensemble_run(&ensemble, &result);
     if (outcome != RXN_DONE)
         fail_msg("outcome %d, fault %u (%u) in trajectory %llu: %s", (int)outcome,
                  result.fault.code, result.fault.detail,
                  (unsigned long long)result.fault.trajectory, result.error);
-    rxn_ensemble_release(&result);
+    rxn__ensemble_release(&result);
     return keeper.rows;
 }
 

@@ -150,7 +150,7 @@ run_kernel(const Setup *setup, RxnKernel *kernel, Run *run)
                             .cancel = &run->cancel,
                             .progress = take_progress,
                             .progress_context = run};
-    run->outcome = rxn_ensemble_run(&ensemble, &run->result);
+    run->outcome = rxn__ensemble_run(&ensemble, &run->result);
 }
 
 static void
@@ -226,7 +226,7 @@ cuda_run(const Setup *setup, const char *settings, const char *devices, Run *run
 static void
 run_release(Run *run)
 {
-    rxn_ensemble_release(&run->result);
+    rxn__ensemble_release(&run->result);
 }
 
 /* To the bit. */

@@ -396,20 +396,20 @@ problem_of(Bowl *bowl, RxnScale *scales)
                            .evaluate = evaluate};
 }
 
-static RxnFitOptions
+static RxnFitLoopOptions
 options_of(Bowl *bowl, uint64_t steps)
 {
-    RxnFitOptions options = {.steps = steps,
-                             .seed = 11,
-                             .trajectories = 100,
-                             .most_trajectories = 100,
-                             .refresh = 7,
-                             .refresh_distance = INFINITY,
-                             .validate = 5,
-                             .window = 5,
-                             .starts = 1,
-                             .checkpoint_seconds = INFINITY,
-                             .cancel = &bowl->cancel};
+    RxnFitLoopOptions options = {.steps = steps,
+                                 .seed = 11,
+                                 .trajectories = 100,
+                                 .most_trajectories = 100,
+                                 .refresh = 7,
+                                 .refresh_distance = INFINITY,
+                                 .validate = 5,
+                                 .window = 5,
+                                 .starts = 1,
+                                 .checkpoint_seconds = INFINITY,
+                                 .cancel = &bowl->cancel};
     rxn__optimizer_defaults(RXN_ADAM, &options.optimizer);
     options.optimizer.rate = 0.1;
     rxn__gauss_newton_defaults(&options.gauss_newton);
@@ -424,9 +424,9 @@ test_loop_finds_the_minimum(void **state)
         Bowl bowl = {.count = 3};
         RxnScale scales[MOST];
         RxnFitProblem problem = problem_of(&bowl, scales);
-        RxnFitOptions options = options_of(&bowl, 600);
+        RxnFitLoopOptions options = options_of(&bowl, 600);
         options.newton = newton;
-        RxnFit *fit = rxn__fit_new(&problem, &options);
+        RxnFitLoop *fit = rxn__fit_new(&problem, &options);
         RxnFitEnding ending = rxn__fit_run(fit);
         assert_int_equal(ending, newton ? RXN_FIT_CONVERGED : RXN_FIT_STEPS);
         RxnFitState found;
@@ -447,7 +447,7 @@ typedef struct Outcome {
 } Outcome;
 
 static Outcome
-outcome_of(RxnFit *fit)
+outcome_of(RxnFitLoop *fit)
 {
     RxnFitState found;
     rxn__fit_state(fit, &found);
@@ -463,7 +463,7 @@ outcome_of(RxnFit *fit)
 
 /* Stops a fit after so many evaluations, again and again, each time going on from what is on disk. */
 static Outcome
-run_in_pieces(RxnFitOptions options, Bowl bowl, uint64_t piece, const char *path)
+run_in_pieces(RxnFitLoopOptions options, Bowl bowl, uint64_t piece, const char *path)
 {
     RxnScale scales[MOST];
     options.checkpoint = path;
@@ -474,7 +474,7 @@ run_in_pieces(RxnFitOptions options, Bowl bowl, uint64_t piece, const char *path
         options.cancel = &own.cancel;
         RxnFitProblem problem = problem_of(&own, scales);
         problem.refresh = refresh;
-        RxnFit *fit = rxn__fit_new(&problem, &options);
+        RxnFitLoop *fit = rxn__fit_new(&problem, &options);
         char error[200];
         if (session > 0) {
             RxnCheckpoint *checkpoint = rxn__checkpoint_read(path, error, sizeof error);
@@ -503,7 +503,7 @@ test_resumed_is_the_same(void **state)
     for (int variant = 0; variant < 5; variant++) {
         Bowl bowl = {.count = 3, .noise = 100};
         RxnScale scales[MOST];
-        RxnFitOptions options = options_of(&bowl, 60);
+        RxnFitLoopOptions options = options_of(&bowl, 60);
         options.average = 20;
         options.most_trajectories = 1600;
         options.newton = variant == 1;
@@ -513,7 +513,7 @@ test_resumed_is_the_same(void **state)
         options.refresh_distance = variant == 4 ? 0.2 : INFINITY;
         RxnFitProblem problem = problem_of(&bowl, scales);
         problem.refresh = refresh;
-        RxnFit *fit = rxn__fit_new(&problem, &options);
+        RxnFitLoop *fit = rxn__fit_new(&problem, &options);
         assert_int_equal(rxn__fit_run(fit), RXN_FIT_STEPS);
         Outcome whole = outcome_of(fit);
         assert_int_equal(whole.step, 60);
@@ -536,8 +536,8 @@ test_not_finite_keeps_the_last_good_point(void **state)
     Bowl bowl = {.count = 2, .bad_from = 8};
     RxnScale scales[MOST];
     RxnFitProblem problem = problem_of(&bowl, scales);
-    RxnFitOptions options = options_of(&bowl, 50);
-    RxnFit *fit = rxn__fit_new(&problem, &options);
+    RxnFitLoopOptions options = options_of(&bowl, 50);
+    RxnFitLoop *fit = rxn__fit_new(&problem, &options);
     assert_int_equal(rxn__fit_run(fit), RXN_FIT_NOT_FINITE);
     RxnFitState found;
     rxn__fit_state(fit, &found);
@@ -561,9 +561,9 @@ test_patience_takes_the_best_validation(void **state)
     RxnScale scales[MOST];
     RxnFitProblem problem = problem_of(&bowl, scales);
     problem.validate = validate;
-    RxnFitOptions options = options_of(&bowl, 500);
+    RxnFitLoopOptions options = options_of(&bowl, 500);
     options.patience = 3;
-    RxnFit *fit = rxn__fit_new(&problem, &options);
+    RxnFitLoop *fit = rxn__fit_new(&problem, &options);
     assert_int_equal(rxn__fit_run(fit), RXN_FIT_PATIENCE);
     RxnFitState found;
     rxn__fit_state(fit, &found);
@@ -585,11 +585,11 @@ test_tolerance(void **state)
     Bowl bowl = {.count = 2};
     RxnScale scales[MOST];
     RxnFitProblem problem = problem_of(&bowl, scales);
-    RxnFitOptions options = options_of(&bowl, 5000);
+    RxnFitLoopOptions options = options_of(&bowl, 5000);
     options.optimizer.kind = RXN_SGD;
     options.optimizer.rate = 0.01;
     options.tolerance = 0.05;
-    RxnFit *fit = rxn__fit_new(&problem, &options);
+    RxnFitLoop *fit = rxn__fit_new(&problem, &options);
     assert_int_equal(rxn__fit_run(fit), RXN_FIT_TOLERANCE);
     rxn__fit_free(fit);
 }
@@ -615,9 +615,9 @@ test_multi_start(void **state)
         .context = &gradient, .count = 1, .start = &start, .scales = &scale, .evaluate = two_wells};
     Bowl none = {0};
     for (uint64_t starts = 1; starts <= 8; starts += 7) {
-        RxnFitOptions options = options_of(&none, 300);
+        RxnFitLoopOptions options = options_of(&none, 300);
         options.starts = starts;
-        RxnFit *fit = rxn__fit_new(&problem, &options);
+        RxnFitLoop *fit = rxn__fit_new(&problem, &options);
         assert_int_equal(rxn__fit_run(fit), RXN_FIT_STEPS);
         RxnFitState found;
         rxn__fit_state(fit, &found);
@@ -635,10 +635,10 @@ test_common_noise(void **state)
     Bowl bowl = {.count = 1, .noise = 1000};
     RxnScale scales[MOST];
     RxnFitProblem problem = problem_of(&bowl, scales);
-    RxnFitOptions options = options_of(&bowl, 2);
+    RxnFitLoopOptions options = options_of(&bowl, 2);
     options.common_noise = true;
     options.optimizer.rate = 1e-9; /* as good as none */
-    RxnFit *fit = rxn__fit_new(&problem, &options);
+    RxnFitLoop *fit = rxn__fit_new(&problem, &options);
     rxn__fit_run(fit);
     RxnFitState found;
     rxn__fit_state(fit, &found);

@@ -1,4 +1,4 @@
-/* test_grad_outputs.c: the chain rule around the estimators (compiler/driver/grad_outputs.c), against
+/* test_grad_outputs.c: the chain rule around the estimators (compiler/engine/grad_outputs.c), against
  * finite differences: outputs by expectations and parameters, and hoisted values by the parameters in
  * them.
  */
@@ -11,12 +11,12 @@
 
 #include <cmocka.h>
 
-#include "compiler/driver/grad.h"
+#include "compiler/engine/grad.h"
 
 void
-rxn__driver_error(Driver *driver, const char *format, ...)
+rxn__engine_error(Engine *engine, const char *format, ...)
 {
-    (void)driver;
+    (void)engine;
     fail_msg("an error: %s", format);
 }
 
@@ -36,7 +36,7 @@ static const char model_text[] = "model layer\n"
 
 typedef struct Fixture {
     Session session;
-    Driver driver;
+    Engine engine;
     Grad grad;
     double params[32], inputs[8];
 } Fixture;
@@ -100,7 +100,7 @@ open_model(void *context)
     }
     for (u32 k = 0; k < 8; k++)
         fixture->inputs[k] = 0.5 + 0.25 * k;
-    grad->driver = &fixture->driver;
+    grad->engine = &fixture->engine;
     grad->request = (GradientRequest){
         .network = grad->pipeline.network, .wrt = wrt, .wrt_count = count, .precision = KIR_F64};
     grad->values = (ModelValues){.params = fixture->params, .inputs = fixture->inputs};

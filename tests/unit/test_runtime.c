@@ -10,10 +10,10 @@
 
 #include <cmocka.h>
 
+#include "runtime/ensemble.h"
 #include "runtime/philox.h"
 #include "runtime/reduce.h"
 #include "runtime/report.h"
-#include "runtime/rxn.h"
 
 /* ---- random numbers ---------------------------------------------------------------------------- */
 
@@ -192,7 +192,7 @@ run(Scenario *scenario, uint64_t n, uint32_t threads, RxnRows rows, void *rows_c
                             .rows = rows,
                             .rows_context = rows_context,
                             .cancel = cancel};
-    return rxn_ensemble_run(&ensemble, result);
+    return rxn__ensemble_run(&ensemble, result);
 }
 
 static void
@@ -209,9 +209,9 @@ test_threads_change_nothing(void **state)
         assert_int_equal(many.events, one.events);
         assert_memory_equal(many.mean, one.mean, ROW * sizeof(double));
         assert_memory_equal(many.m2, one.m2, ROW * sizeof(double));
-        rxn_ensemble_release(&many);
+        rxn__ensemble_release(&many);
     }
-    rxn_ensemble_release(&one);
+    rxn__ensemble_release(&one);
 }
 
 typedef struct Order {
@@ -247,7 +247,7 @@ test_rows_come_in_order(void **state)
         assert_int_equal(run(&scenario, 5003, threads, see_rows, &order, NULL, &result), RXN_DONE);
         assert_true(order.good);
         assert_int_equal(order.next, 5003);
-        rxn_ensemble_release(&result);
+        rxn__ensemble_release(&result);
     }
 }
 
@@ -261,7 +261,7 @@ test_refused_rows_stop(void **state)
     assert_int_equal(run(&scenario, 100000, 3, see_rows, &order, NULL, &result), RXN_REJECTED);
     assert_true(order.good);
     assert_true(order.next < 100000);
-    rxn_ensemble_release(&result);
+    rxn__ensemble_release(&result);
 }
 
 static void
@@ -278,7 +278,7 @@ test_lowest_fault_wins(void **state)
             assert_int_equal(result.fault.detail, every);
             assert_int_equal(result.fault.code, RXN_FAULT_NAN_PROPENSITY);
             assert_true(result.fault.witness[0] == (double)every / 2);
-            rxn_ensemble_release(&result);
+            rxn__ensemble_release(&result);
         }
     }
 }
@@ -296,7 +296,7 @@ test_cancel_leaves_whole_chunks(void **state)
     assert_true(order.good);
     assert_int_equal(result.trajectories, order.next);
     assert_true(result.trajectories < UINT64_C(1) << 33);
-    rxn_ensemble_release(&result);
+    rxn__ensemble_release(&result);
 }
 
 static void
@@ -307,7 +307,7 @@ test_broken_kernels_say_so(void **state)
     RxnEnsembleResult result;
     assert_int_equal(run(&scenario, 1000, 2, NULL, NULL, NULL, &result), RXN_BROKEN);
     assert_string_equal(result.error, "broken on purpose");
-    rxn_ensemble_release(&result);
+    rxn__ensemble_release(&result);
 }
 
 static void
@@ -323,21 +323,21 @@ test_absurd_sizes_are_refused(void **state)
     RxnEnsemble ensemble = {
         .kernel = &kernel, .trajectories = 1, .sample_count = 1000000, .columns = 1000};
     RxnEnsembleResult result;
-    assert_int_equal(rxn_ensemble_run(&ensemble, &result), RXN_REFUSED);
+    assert_int_equal(rxn__ensemble_run(&ensemble, &result), RXN_REFUSED);
     assert_string_equal(result.error, "1000000 sample times of 1000 observables are too many: at "
                                       "most 8388608 values a trajectory");
-    rxn_ensemble_release(&result);
+    rxn__ensemble_release(&result);
     ensemble.sample_count = 1;
     ensemble.columns = 1;
     ensemble.trajectories = UINT64_MAX;
-    assert_int_equal(rxn_ensemble_run(&ensemble, &result), RXN_REFUSED);
-    rxn_ensemble_release(&result);
+    assert_int_equal(rxn__ensemble_run(&ensemble, &result), RXN_REFUSED);
+    rxn__ensemble_release(&result);
     ensemble.trajectories = 10; /* and a kernel whose seed nobody gives */
     ensemble.sample_count = SAMPLES;
     ensemble.columns = COLUMNS;
-    assert_int_equal(rxn_ensemble_run(&ensemble, &result), RXN_BROKEN);
+    assert_int_equal(rxn__ensemble_run(&ensemble, &result), RXN_BROKEN);
     assert_string_equal(result.error, "no data for the kernel's buffer 'seed'");
-    rxn_ensemble_release(&result);
+    rxn__ensemble_release(&result);
 }
 
 /* ---- output ------------------------------------------------------------------------------------ */

@@ -1,4 +1,4 @@
-/* test_samples.c: ensembles in which every trajectory has inputs of its own (compiler/driver/samples.h). The oracle is what
+/* test_samples.c: ensembles in which every trajectory has inputs of its own (compiler/engine/samples.h). The oracle is what
  * stands without them: the model with the same inputs for all trajectories, run once for each row; a trajectory with that
  * number is the same to the last bit, and so is its derivative but for the order of sums.
  *
@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "compiler/driver/samples.h"
-#include "compiler/driver/samples_private.h"
+#include "compiler/engine/samples.h"
+#include "compiler/engine/samples_private.h"
 #include "compiler/network/objective.h"
 #include "compiler/sema/sema.h"
 #include "runtime/cuda.h"
@@ -74,7 +74,7 @@ static const char shifted[] = "model shifted\n"
 static const char shifted_loss[] = "exp(0.1 * label * (H[1] - H[5]) + 0.2 * H[3])";
 
 typedef struct Fixture {
-    Driver driver;
+    Engine engine;
     Grad grad;
     bool sampled;
 } Fixture;
@@ -88,13 +88,13 @@ pattern(u32 k)
 static void
 set_up(Fixture *fixture, const char *text, u32 of_count, const char *const *of)
 {
-    Driver *driver = &fixture->driver;
+    Engine *engine = &fixture->engine;
     Grad *grad = &fixture->grad;
     Arena *arena = &grad->pipeline.arena;
-    Session *session = &driver->session;
+    Session *session = &engine->session;
     assert_int_equal(rxn__session_open(session, 0), RXN_OK);
     rxn__arena_init(arena, &session->memory);
-    grad->driver = driver;
+    grad->engine = engine;
     static const double times[] = {1.5};
     ObjectiveRequest objective = {of, of_count, times, 1};
     SemaInput input = {.arena = arena,
@@ -155,7 +155,7 @@ static void
 tear_down(Fixture *fixture)
 {
     rxn__pipeline_close(&fixture->grad.pipeline);
-    rxn__session_close(&fixture->driver.session);
+    rxn__session_close(&fixture->engine.session);
 }
 
 /* ---- data ------------------------------------------------------------------------------------------ */
@@ -248,8 +248,8 @@ run_row(Fixture *plain, const RxnKernel *kernel, u32 row, const u64 *rows, u64 r
     ensemble.bindings = rxn__launch_bindings(&launch, &count);
     ensemble.binding_count = count;
     RxnEnsembleResult result;
-    assert_int_equal(rxn_ensemble_run(&ensemble, &result), RXN_DONE);
-    rxn_ensemble_release(&result);
+    assert_int_equal(rxn__ensemble_run(&ensemble, &result), RXN_DONE);
+    rxn__ensemble_release(&result);
     RxnLeafMap map;
     bool differentiates = layout.has_direct || layout.has_score;
     if (differentiates)
@@ -292,7 +292,7 @@ make_oracle(Oracle *oracle, const char *text, const Estimator *estimator, Gradie
     oracle->score = calloc(n * oracle->params, sizeof(double));
     RxnKernel kernel;
     assert_int_equal(rxn__grad_compile(&plain.grad, estimator), RXN_OK);
-    assert_int_equal(rxn__describe_kernel(&plain.driver, &plain.grad.pipeline, &kernel), RXN_OK);
+    assert_int_equal(rxn__describe_kernel(&plain.engine, &plain.grad.pipeline, &kernel), RXN_OK);
     for (u32 row = 0; row < ROWS; row++)
         run_row(&plain, &kernel, row, rows, repeats, seed, oracle);
     tear_down(&plain);
@@ -375,10 +375,10 @@ evaluate(Fixture *fixture, const Estimator *estimator, const Samples *samples, u
         status = rxn__sample_run_evaluate(*ret_run, seed, rows, units, repeats, &result);
     if (status != RXN_OK) {
         Text text;
-        rxn__text_init(&text, &fixture->driver.session.arena);
-        rxn__diagnostics_render(&fixture->driver.session.diagnostics, &text);
+        rxn__text_init(&text, &fixture->engine.session.arena);
+        rxn__diagnostics_render(&fixture->engine.session.diagnostics, &text);
         fail_msg("%d: %s\n%s", (int)status,
-                 fixture->driver.internal_error ? fixture->driver.internal_error : "",
+                 fixture->engine.internal_error ? fixture->engine.internal_error : "",
                  text.data ? text.data : "");
     }
     return result;
@@ -562,7 +562,7 @@ test_devices(void **state)
             options->device = options->device_wish = "cuda";
             options->chose_device = true;
             options->cache = "none";
-            assert_int_equal(rxn__device_open(&fixture.driver, options), RXN_OK);
+            assert_int_equal(rxn__device_open(&fixture.engine, options), RXN_OK);
         }
         fixture.grad.stages.device = devices[d];
         SampleRun *run;
@@ -578,7 +578,7 @@ test_devices(void **state)
         assert_true(value == result.value[0]);
         assert_memory_equal(first, result.gradient, params * sizeof *first);
         rxn__sample_run_free(run);
-        RxnCuda *cuda = fixture.driver.cuda;
+        RxnCuda *cuda = fixture.engine.cuda;
         tear_down(&fixture);
         rxn__cuda_close(cuda); /* may be NULL */
     }
@@ -722,13 +722,13 @@ write_array(const char *name, u32 rank, const u64 *extent, double at)
 static void
 assert_refused(Fixture *fixture, const char *x, const char *label, const char *why)
 {
-    Session *session = &fixture->driver.session;
+    Session *session = &fixture->engine.session;
     Fit fit = {0};
     FitSample given[] = {{.input = 0, .path = x}, {.input = 1, .path = label}};
     Samples *samples;
     fit.samples.items = given;
     fit.samples.count = 2;
-    bool good = rxn__samples_open(&fixture->driver, &fixture->grad.pipeline, &fit, &samples);
+    bool good = rxn__samples_open(&fixture->engine, &fixture->grad.pipeline, &fit, &samples);
     if (!why) {
         assert_true(good);
         assert_int_equal(rxn__samples_rows(samples), 4);
@@ -793,8 +793,8 @@ test_refusals(void **state)
         assert_int_equal(status, RXN_ERROR_INPUT);
         assert_null(run);
         Text text;
-        rxn__text_init(&text, &fixture.driver.session.arena);
-        rxn__diagnostics_render(&fixture.driver.session.diagnostics, &text);
+        rxn__text_init(&text, &fixture.engine.session.arena);
+        rxn__diagnostics_render(&fixture.engine.session.diagnostics, &text);
         if (!strstr(text.data, cases[k].why))
             fail_msg("not '%s':\n%s", cases[k].why, text.data);
         rxn__samples_close(samples);

@@ -1,0 +1,103 @@
+/* engine.c: an engine's beginning and end, its messages, who watches it; and what several files read texts with. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/engine/engine.h"
+
+RxnStatus
+rxn__engine_open(Engine *engine, size_t memory_limit)
+{
+    *engine = (Engine){0};
+    RxnStatus status = rxn__session_open(&engine->session, memory_limit);
+    rxn__files_init(engine);
+    return status;
+}
+
+void
+rxn__engine_close(Engine *engine)
+{
+    rxn__cuda_close(engine->cuda);
+    rxn__session_close(&engine->session);
+}
+
+/* ---- messages ---------------------------------------------------------------------------------- */
+
+void
+rxn__engine_error(Engine *engine, const char *format, ...)
+{
+    Text text;
+    va_list args;
+    rxn__text_init(&text, &engine->session.arena);
+    va_start(args, format);
+    rxn__text_vprintf(&text, format, args);
+    va_end(args);
+    rxn__error(&engine->session.diagnostics, (Span){0, 0}, "%s", text.data);
+}
+
+void
+rxn__engine_note(Engine *engine, const char *format, ...)
+{
+    Text text;
+    va_list args;
+    rxn__text_init(&text, &engine->session.arena);
+    va_start(args, format);
+    rxn__text_vprintf(&text, format, args);
+    va_end(args);
+    rxn__note(&engine->session.diagnostics, (Span){0, 0}, "%s", text.data);
+}
+
+void
+rxn__engine_tell(Engine *engine)
+{
+    if (engine->watch.tell)
+        engine->watch.tell(engine->watch.context);
+}
+
+/* ---- who watches ------------------------------------------------------------------------------- */
+
+Watched
+rxn__watch_begin(Engine *engine, bool counted, bool quiet)
+{
+    const Watch *watch = &engine->watch;
+    return (Watched){
+        .cancel = watch->begin ? watch->begin(watch->context, counted, quiet) : NULL,
+        .progress = quiet ? NULL : watch->progress,
+        .progress_context = watch->context,
+    };
+}
+
+void
+rxn__watch_end(Engine *engine)
+{
+    if (engine->watch.end)
+        engine->watch.end(engine->watch.context);
+}
+
+/* ---- texts ------------------------------------------------------------------------------------- */
+
+const char *
+rxn__nearest(const char *word, u32 count, const char *const *candidates)
+{
+    const char *nearest = NULL;
+    u32 limit = strlen(word) < 4 ? 1 : 2, best = limit + 1;
+    for (u32 k = 0; k < count; k++) {
+        u32 distance =
+            rxn__name_distance(word, strlen(word), candidates[k], strlen(candidates[k]), limit);
+        if (distance < best) {
+            best = distance;
+            nearest = candidates[k];
+        }
+    }
+    return nearest;
+}
+
+bool
+rxn__parse_number(const char *text, double *ret_value)
+{
+    char *end;
+    if (!*text || strspn(text, " \t\n\v\f\r") > 0)
+        return false;
+    *ret_value = strtod(text, &end);
+    return *end == '\0' && isfinite(*ret_value);
+}
