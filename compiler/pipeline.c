@@ -288,8 +288,12 @@ finish_kernel(Stages *stages, const Target *target)
     }
     TargetOptions target_wishes = target_options(stages);
     broken = NULL;
-    RxnStatus status = target->compile(pipeline->kernel.kernel, &target_wishes, &pipeline->arena,
-                                       &pipeline->compiled, &broken);
+    const KirKernel *kernel = pipeline->kernel.kernel;
+    RxnStatus status = request->compile ? request->compile(request->compile_context, target, kernel,
+                                                           &target_wishes, &pipeline->arena,
+                                                           &pipeline->compiled, &broken)
+                                        : target->compile(kernel, &target_wishes, &pipeline->arena,
+                                                          &pipeline->compiled, &broken);
     if (status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE)
         rxn__error(&session->diagnostics, (Span){0, 0}, "%s", broken ? broken : "no message");
     else if (status != RXN_OK && status != RXN_ERROR_MEMORY)

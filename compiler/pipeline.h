@@ -59,6 +59,12 @@ typedef struct PipelineRequest {
     const ObjectiveRequest *objective; /* what to differentiate (sema.h); NULL: nothing */
     const FitRequest *fit; /* or for which experiment of its fit the model is meant; NULL: none */
 
+    /* Or NULL: instead of the target's own compile, which it may call. */
+    RxnStatus (*compile)(void *context, const Target *target, const KirKernel *kernel,
+                         const TargetOptions *options, Arena *arena, CompiledKernel *ret_kernel,
+                         const char **ret_error);
+    void *compile_context;
+
     /* Or NULL: called with the text of every stage that changed something, in order: `stage` is
      * "ast", "network", "network-share", "kernel", "kernel-cse", "kernel-optimized"…; `suffix` the
      * ending of a file name for it ("txt", "kir", "ll", "s", "cu"). */

@@ -582,6 +582,10 @@ rxn__bind(Engine *engine, Pipeline *pipeline, const BindRequest *request, ModelV
 {
     Binder binder = {.engine = engine};
     prepare(&binder, pipeline, ret_values);
+    if (request->given)
+        rxn__given_copy(
+            pipeline->network, request->given,
+            &(GivenValues){binder.params, binder.inputs, binder.param_given, binder.input_given});
     if (request->params)
         read_params(&binder, request->params);
     if (request->input)
@@ -599,23 +603,25 @@ rxn__bind(Engine *engine, Pipeline *pipeline, const BindRequest *request, ModelV
     return !binder.failed;
 }
 
-/* What has no value is NaN. */
+/* What has no value is NaN; seed NULL: what is drawn, too. */
 static void
-complete_defaults(Binder *binder, Pipeline *pipeline)
+complete_defaults(Binder *binder, const u64 *seed)
 {
     binder->engine = NULL;
-    Network *network = pipeline->network;
+    Network *network = binder->network;
     for (u32 k = 0; k < network->input_count; k++)
-        binder->inputs[k] = NAN;
-    i64 *variables = NEW_ARRAY(&pipeline->arena, i64, network->variables.count + 1);
+        if (!binder->input_given[k])
+            binder->inputs[k] = NAN;
+    i64 *variables = NEW_ARRAY(binder->arena, i64, network->variables.count + 1);
     for (u32 k = 0; k < network->params.count; k++) {
         const Param *param = &network->params.items[k];
         u64 count = rxn__shape_count(&param->shape);
-        if (param->distribution == DISTRIBUTION_NONE)
-            complete_param(binder, param, 0, variables);
-        for (u64 m = 0; param->distribution != DISTRIBUTION_NONE && m < count; m++)
-            if (!binder->param_given[param->flat + m])
-                binder->params[param->flat + m] = NAN;
+        if (param->distribution == DISTRIBUTION_NONE || seed)
+            complete_param(binder, param, seed ? *seed : 0, variables);
+        else
+            for (u64 m = 0; m < count; m++)
+                if (!binder->param_given[param->flat + m])
+                    binder->params[param->flat + m] = NAN;
     }
 }
 
@@ -624,7 +630,7 @@ rxn__bind_own(Engine *engine, Pipeline *pipeline, ModelValues *ret_values)
 {
     Binder binder = {.engine = engine};
     prepare(&binder, pipeline, ret_values);
-    complete_defaults(&binder, pipeline);
+    complete_defaults(&binder, NULL);
 }
 
 bool
@@ -635,6 +641,115 @@ rxn__bind_defaults(Engine *engine, Pipeline *pipeline, const char *params, Model
     if (params)
         read_params(&binder, params);
     if (!binder.failed)
-        complete_defaults(&binder, pipeline);
+        complete_defaults(&binder, NULL);
     return !binder.failed;
+}
+
+/* ---- values that are given one by one ---------------------------------------------------------- */
+
+GivenValues
+rxn__given_new(const Network *network, Arena *arena)
+{
+    return (GivenValues){
+        .params = NEW_ARRAY(arena, double, (size_t)network->param_count + 1),
+        .inputs = NEW_ARRAY(arena, double, (size_t)network->input_count + 1),
+        .param_given = NEW_ARRAY(arena, bool, (size_t)network->param_count + 1),
+        .input_given = NEW_ARRAY(arena, bool, (size_t)network->input_count + 1),
+    };
+}
+
+void
+rxn__given_copy(const Network *network, const GivenValues *from, GivenValues *to)
+{
+    memcpy(to->params, from->params, network->param_count * sizeof *to->params);
+    memcpy(to->inputs, from->inputs, network->input_count * sizeof *to->inputs);
+    memcpy(to->param_given, from->param_given, network->param_count * sizeof *to->param_given);
+    memcpy(to->input_given, from->input_given, network->input_count * sizeof *to->input_given);
+}
+
+static Binder
+binder_of(Engine *engine, Network *network, Arena *scratch, const GivenValues *given)
+{
+    return (Binder){.engine = engine,
+                    .network = network,
+                    .arena = scratch,
+                    .params = given->params,
+                    .inputs = given->inputs,
+                    .param_given = given->param_given,
+                    .input_given = given->input_given};
+}
+
+bool
+rxn__given_set(Engine *engine, Network *network, Arena *scratch, GivenValues *given,
+               const char *name, double value)
+{
+    Binder binder = binder_of(engine, network, scratch, given);
+    if (isfinite(value))
+        assign(&binder, name, strlen(name), value);
+    else
+        fail(&binder, "the value of '%s' is not a finite number",
+             rxn__shown(scratch, name, strlen(name)));
+    return !binder.failed;
+}
+
+/* The param that has this member. */
+static const Param *
+param_of(const Network *network, u32 flat)
+{
+    u32 low = 0, high = network->params.count;
+    while (high - low > 1) {
+        u32 middle = low + (high - low) / 2;
+        if (network->params.items[middle].flat <= flat)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &network->params.items[low];
+}
+
+bool
+rxn__given_put(Engine *engine, Network *network, Arena *scratch, GivenValues *given,
+               bool are_inputs, u32 first, u32 count, const double *numbers)
+{
+    Binder binder = binder_of(engine, network, scratch, given);
+    for (u32 k = 0; k < count && !binder.failed; k++) {
+        const Param *param = are_inputs ? NULL : param_of(network, first + k);
+        if (!isfinite(numbers[k]))
+            fail(&binder, "%s number %u, which is to be %g, has to be finite",
+                 are_inputs ? "input" : "param", first + k, numbers[k]);
+        else if (param && param->has_bounds &&
+                 !(numbers[k] >= param->low && numbers[k] <= param->high))
+            report_bounds(&binder, rxn__param_label(network, first + k, scratch), numbers[k],
+                          param->low, param->high);
+    }
+    if (binder.failed)
+        return false;
+    memcpy((are_inputs ? given->inputs : given->params) + first, numbers, count * sizeof *numbers);
+    memset((are_inputs ? given->input_given : given->param_given) + first, 1, count * sizeof(bool));
+    return true;
+}
+
+bool
+rxn__given_params(Engine *engine, Network *network, Arena *scratch, GivenValues *given,
+                  const char *path)
+{
+    Binder binder = binder_of(engine, network, scratch, given);
+    read_params(&binder, path);
+    return !binder.failed;
+}
+
+bool
+rxn__given_inputs(Engine *engine, Network *network, Arena *scratch, GivenValues *given,
+                  const char *path)
+{
+    Binder binder = binder_of(engine, network, scratch, given);
+    read_input(&binder, path);
+    return !binder.failed;
+}
+
+void
+rxn__given_complete(Network *network, Arena *scratch, GivenValues *given, const u64 *seed)
+{
+    Binder binder = binder_of(NULL, network, scratch, given);
+    complete_defaults(&binder, seed);
 }

@@ -77,6 +77,11 @@ bool rxn__parse_number(const char *text, double *ret_value);
 
 void rxn__files_init(Engine *engine);
 
+/* As SourceLoader.load, of the files of this machine; no context. */
+bool rxn__load_used(void *context, const char *from, const char *path, Arena *arena,
+                    const char **ret_resolved, const char **ret_text, size_t *ret_length,
+                    const char **ret_reason);
+
 /* Reads a file whole ("-": standard input) into the arena, NUL-terminated. NULL, with the reason. */
 char *rxn__read_file(const char *path, Arena *arena, size_t *ret_length, const char **ret_reason);
 
@@ -106,12 +111,36 @@ typedef struct ModelValues {
     const bool *params_given; /* [network->param_count + 1]: by the request, not by the model */
 } ModelValues;
 
-/* What is given later overrides what is given before: file of params, input file, --set, settings. */
+/* Values that are given one by one, before a run. What is not given is the model's, or NaN. */
+typedef struct GivenValues {
+    double *params, *inputs;
+    bool *param_given, *input_given;
+} GivenValues;
+
+GivenValues rxn__given_new(const Network *network, Arena *arena);
+void rxn__given_copy(const Network *network, const GivenValues *from, GivenValues *to);
+
+/* One of them, or all members of an array; members by number; a file of params or of inputs. False after an error, which
+ * leaves them as they were, but for what stands in a file before it. */
+bool rxn__given_set(Engine *engine, Network *network, Arena *scratch, GivenValues *given,
+                    const char *name, double value);
+bool rxn__given_put(Engine *engine, Network *network, Arena *scratch, GivenValues *given,
+                    bool are_inputs, u32 first, u32 count, const double *numbers);
+bool rxn__given_params(Engine *engine, Network *network, Arena *scratch, GivenValues *given,
+                       const char *path);
+bool rxn__given_inputs(Engine *engine, Network *network, Arena *scratch, GivenValues *given,
+                       const char *path);
+
+/* What follows from them. seed: of those that are drawn; NULL: they are NaN. */
+void rxn__given_complete(Network *network, Arena *scratch, GivenValues *given, const u64 *seed);
+
+/* What is given later overrides what is given before: given, file of params, input file, --set, settings. */
 typedef struct BindRequest {
-    const TextList *sets; /* "name=value" */
-    const char *input;    /* a CSV file, or NULL */
-    u64 seed;             /* of what is drawn */
-    const char *params;   /* what a fit wrote, or NULL */
+    const GivenValues *given; /* or NULL */
+    const TextList *sets;     /* "name=value" */
+    const char *input;        /* a CSV file, or NULL */
+    u64 seed;                 /* of what is drawn */
+    const char *params;       /* what a fit wrote, or NULL */
     /* Of an experiment: */
     const FitSetting *settings;
     u32 setting_count;
@@ -204,6 +233,11 @@ typedef struct KeptKernel {
 KeptKernel rxn__kernel_keep(const Pipeline *pipeline);
 void rxn__kernel_put(Pipeline *pipeline, const KeptKernel *kept);
 
+/* ---- summary.c --------------------------------------------------------------------------------- */
+
+/* What `rxn check` prints of a pipeline with a kernel; what is not known of the values is NaN. */
+void rxn__summary(Pipeline *pipeline, const ModelValues *values, Text *out);
+
 /* ---- launch.c: what all commands that run an ensemble share ------------------------------------ */
 
 typedef struct EnsembleOptions {
@@ -212,9 +246,10 @@ typedef struct EnsembleOptions {
     const char *input, *params, *device, *precision, *cache;
     const char *csv, *json;
     bool quiet;
-    bool counted;            /* -n was given */
-    bool chose_device;       /* --device was given */
-    const char *device_wish; /* as it was given; `device` is "cpu", "cuda" or "interpreter" */
+    bool counted;             /* -n was given */
+    bool chose_device;        /* --device was given */
+    const GivenValues *given; /* or NULL */
+    const char *device_wish;  /* as it was given; `device` is "cpu", "cuda" or "interpreter" */
 } EnsembleOptions;
 
 /* What holds where nothing is said. */

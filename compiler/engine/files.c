@@ -138,10 +138,10 @@ find_model(Arena *arena, const char *name)
     return found ? found : find_in(arena, RXN_SOURCE_MODELS, strlen(RXN_SOURCE_MODELS), name);
 }
 
-static bool
-load_used(void *context, const char *from, const char *path, Arena *arena,
-          const char **ret_resolved, const char **ret_text, size_t *ret_length,
-          const char **ret_reason)
+bool
+rxn__load_used(void *context, const char *from, const char *path, Arena *arena,
+               const char **ret_resolved, const char **ret_text, size_t *ret_length,
+               const char **ret_reason)
 {
     (void)context;
     const char *slash = strrchr(from, '/');
@@ -164,7 +164,7 @@ load_used(void *context, const char *from, const char *path, Arena *arena,
 void
 rxn__files_init(Engine *engine)
 {
-    engine->loader = (SourceLoader){.context = engine, .load = load_used};
+    engine->loader = (SourceLoader){.context = engine, .load = rxn__load_used};
 }
 
 /* A network of BioNetGen's becomes a file of the language, which messages are about from then on. */

@@ -113,6 +113,7 @@ bind(FitPart *part)
         o->ensemble.seed = isnan(seed) ? 1 : (u64)seed;
     part->grad.options.ensemble.seed = o->ensemble.seed;
     BindRequest request = {
+        .given = o->ensemble.given,
         .sets = &o->ensemble.sets,
         .input = o->ensemble.input,
         .params = o->ensemble.params,

@@ -276,7 +276,8 @@ rxn__grad_prepare(Grad *grad)
         return status;
     rxn__engine_tell(engine);
     grad->stages.goal = PIPELINE_COMPILED;
-    BindRequest bind = {.sets = &o->ensemble.sets,
+    BindRequest bind = {.given = o->ensemble.given,
+                        .sets = &o->ensemble.sets,
                         .input = o->ensemble.input,
                         .seed = o->ensemble.seed,
                         .params = o->ensemble.params};

@@ -1,0 +1,93 @@
+/* api.h: what the files behind runtime/rxn.h share.
+ *
+ * A model keeps its text and those of the files that it uses, and a network to look names up in. What is made of it (a
+ * simulator, a differentiator, a fit) goes the way from that text again, in a session of its own: it is then the same as if it
+ * were alone, to the last bit, and is freed whole.
+ *
+ * Every public function has one way out: finish of api_error.c, which turns what the diagnostics hold into an error object, or
+ * tells it where all went well.
+ */
+#ifndef RXN_ENGINE_API_H
+#define RXN_ENGINE_API_H
+
+#include "compiler/engine/engine.h"
+
+/* A file that the model uses; texts are in the model's session. */
+typedef struct ApiFile {
+    struct ApiFile *next;
+    const char *from, *path, *resolved, *text;
+    size_t length;
+} ApiFile;
+
+struct RxnModel {
+    Engine engine;
+    RxnModelOptions options;
+    const char *path, *text;
+    size_t length;
+    ApiFile *files;
+    bool is_open;      /* all of it has been read: files are those that there are */
+    TextList told;     /* warnings that elaborating it gives */
+    Pipeline pipeline; /* to its network */
+    Arena label;       /* of the last rxn_model_label */
+};
+
+/* What was made of a model, without what it is. */
+typedef struct ApiPart {
+    RxnModel *model;
+    Engine engine;
+    u32 file;
+    /* Of the call that runs: */
+    RxnProgressCall progress;
+    void *progress_context;
+    const volatile int *cancel;
+} ApiPart;
+
+/* Opens the session with the model's text in it; to be closed whatever the status. */
+RxnStatus rxn__part_open(ApiPart *part, RxnModel *model);
+void rxn__part_close(ApiPart *part);
+
+/* As rxn__api_finish. The warnings of the model's own elaboration are dropped: they have been told. */
+RxnStatus rxn__part_finish(ApiPart *part, RxnStatus status, RxnError **ret_error);
+
+/* Who looks at the call that runs now. */
+void rxn__part_watch(ApiPart *part, const RxnRunOptions *options);
+
+/* ---- api_error.c ------------------------------------------------------------------------------- */
+
+/* From the status and the messages of an engine to those of a call, once the guard is left. Without an error the messages are
+ * told to the model's options->tell. The diagnostics are empty then. */
+RxnStatus rxn__api_finish(Engine *engine, const RxnModelOptions *options, RxnStatus status,
+                          RxnError **ret_error);
+
+/* The same where there is no memory to say anything with. */
+RxnStatus rxn__api_no_memory(RxnError **ret_error);
+
+/* The messages so far, before work that takes long. */
+void rxn__api_tell(Engine *engine, const RxnModelOptions *options);
+
+/* An error of who called; returns RXN_ERROR_USAGE. */
+RxnStatus rxn__api_refuse(Engine *engine, const char *format, ...) RXN_PRINTF(2, 3);
+
+/* ---- api_values.c ------------------------------------------------------------------------------ */
+
+struct RxnValues {
+    RxnModel *model;
+    Session session; /* its memory alone */
+    u64 seed;
+    GivenValues given;
+};
+
+/* ---- api_run.c --------------------------------------------------------------------------------- */
+
+/* The options of an ensemble that these are, with the device opened. False after errors; *ret_status: RXN_ERROR_USAGE… */
+RxnStatus rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options,
+                                  EnsembleOptions *ret_options);
+
+/* Checks what a run takes, into the options of an ensemble. */
+RxnStatus rxn__api_run_options(ApiPart *part, const RxnRunOptions *options,
+                               EnsembleOptions *ensemble);
+
+/* A copy in malloc's memory, which rxn_text_free takes; NULL: out of memory. */
+char *rxn__api_text(const char *text, size_t length);
+
+#endif

@@ -1,0 +1,502 @@
+/* api_run.c: simulators: a kernel that is compiled once, and ensembles of it at any values. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/engine/api.h"
+#include "compiler/engine/code.h"
+#include "compiler/engine/pilot.h"
+#include "compiler/engine/run_cme.h"
+#include "runtime/report.h"
+
+enum { MANY = 1 << 20 }; /* trajectories, where it is not said how many there will be */
+
+struct RxnSimulator {
+    ApiPart part;
+    EnsembleOptions ensemble;
+    KirType precision;
+    bool is_cme, is_controlled;
+    u64 trajectories; /* that runs are about to have; 0: many */
+    Pipeline pipeline;
+    RxnKernel kernel;
+    CodeRequest code;
+    char isa[32]; /* with control variates: of the last run */
+    double seconds_compile;
+};
+
+/* ---- options ----------------------------------------------------------------------------------- */
+
+RxnSimulatorOptions
+rxn_simulator_options(void)
+{
+    return (RxnSimulatorOptions){.method = "auto", .device = "cpu", .precision = "f64"};
+}
+
+static const char *
+copy(ApiPart *part, const char *text, const char *otherwise)
+{
+    text = text ? text : otherwise;
+    return text ? rxn__arena_copy_text(&part->engine.session.arena, text, strlen(text)) : NULL;
+}
+
+RxnStatus
+rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options, EnsembleOptions *o)
+{
+    Engine *engine = &part->engine;
+    *o = rxn__ensemble_defaults();
+    o->device = copy(part, options->device, "cpu");
+    o->precision = copy(part, options->precision, "f64");
+    o->cache = copy(part, options->cache, NULL);
+    o->lanes = options->lanes;
+    o->trajectories = options->trajectories ? options->trajectories : MANY;
+    o->quiet = true;
+    if (!rxn__check_ensemble(engine, o))
+        return RXN_ERROR_USAGE;
+    RxnStatus status = rxn__device_open(engine, o);
+    engine->cuda_cache = o->cache;
+    return status;
+}
+
+RxnRunOptions
+rxn_run_options(void)
+{
+    const EnsembleOptions usual = rxn__ensemble_defaults();
+    return (RxnRunOptions){.trajectories = 1000,
+                           .seed = usual.seed,
+                           .step_limit = usual.step_limit,
+                           .until = NAN,
+                           .every = NAN,
+                           .statistics = true};
+}
+
+RxnStatus
+rxn__api_run_options(ApiPart *part, const RxnRunOptions *options, EnsembleOptions *ensemble)
+{
+    /* The device was settled when the kernel was compiled. */
+    EnsembleOptions checked = *ensemble;
+    checked.trajectories = options->trajectories;
+    checked.seed = options->seed;
+    checked.threads = options->threads;
+    checked.step_limit = options->step_limit;
+    checked.quiet = options->progress == NULL;
+    if (!rxn__check_ensemble(&part->engine, &checked))
+        return RXN_ERROR_USAGE;
+    checked.device = ensemble->device;
+    checked.device_wish = ensemble->device_wish;
+    *ensemble = checked;
+    return RXN_OK;
+}
+
+/* ---- the kernel -------------------------------------------------------------------------------- */
+
+typedef struct Making {
+    RxnSimulator *simulator;
+    const RxnSimulatorOptions *options;
+} Making;
+
+static RxnStatus
+check_cme(RxnSimulator *simulator)
+{
+    Engine *engine = &simulator->part.engine;
+    const EnsembleOptions *o = &simulator->ensemble;
+    if (strcmp(o->precision, "f32") == 0)
+        return rxn__api_refuse(engine, "the method 'cme' computes in f64 only");
+    if (strcmp(o->device, "cpu") != 0)
+        return rxn__api_refuse(engine, "the method 'cme' runs on the processor only");
+    return RXN_OK;
+}
+
+static PipelineRequest
+request_of(RxnSimulator *simulator, const char *method)
+{
+    const EnsembleOptions *o = &simulator->ensemble;
+    return (PipelineRequest){
+        .file = simulator->part.file,
+        .loader = &simulator->part.engine.loader,
+        .goal =
+            simulator->is_cme || simulator->is_controlled ? PIPELINE_NETWORK : PIPELINE_COMPILED,
+        .method = method,
+        .device = o->device,
+        .precision = simulator->precision,
+        .target = {.lanes = (u32)o->lanes, .cache = o->cache},
+        .trajectories = simulator->trajectories,
+    };
+}
+
+static RxnStatus
+compile(void *context)
+{
+    Making *making = context;
+    RxnSimulator *simulator = making->simulator;
+    ApiPart *part = &simulator->part;
+    Engine *engine = &part->engine;
+    const RxnSimulatorOptions *options = making->options;
+    const char *method = options->method ? options->method : "auto";
+    simulator->is_cme = strcmp(method, "cme") == 0;
+    simulator->is_controlled = options->control_variates;
+    simulator->trajectories = options->trajectories;
+    RxnStatus status = rxn__api_kernel_options(part, options, &simulator->ensemble);
+    if (status == RXN_OK && simulator->is_cme)
+        status = check_cme(simulator);
+    if (status != RXN_OK)
+        return status;
+    if (simulator->is_controlled && strcmp(method, "auto") != 0 && strcmp(method, "direct") != 0 &&
+        strcmp(method, "direct-unrolled") != 0)
+        return rxn__api_refuse(engine, "control variates need the method direct-unrolled, not '%s'",
+                               rxn__shown(&engine->session.arena, method, strlen(method)));
+    simulator->precision = strcmp(simulator->ensemble.precision, "f32") == 0 ? KIR_F32 : KIR_F64;
+    PipelineRequest request = request_of(simulator, method);
+    simulator->code = (CodeRequest){
+        .like = options->like ? options->like->code.code : NULL,
+        .limit = part->model->options.memory_limit,
+    };
+    request.compile = rxn__code_compile;
+    request.compile_context = &simulator->code;
+    double start = rxn__seconds();
+    status = rxn__pipeline_run(&engine->session, &request, &simulator->pipeline);
+    engine->internal_error = simulator->pipeline.internal_error;
+    if (status != RXN_OK)
+        return status;
+    Text wish;
+    rxn__text_init(&wish, &engine->session.arena);
+    if (strcmp(method, "auto") != 0)
+        rxn__text_printf(&wish, "--method %s", method);
+    rxn__warn_interpreted(engine, &simulator->pipeline, wish.data ? wish.data : "");
+    if (request.goal == PIPELINE_COMPILED)
+        status = rxn__describe_kernel(engine, &simulator->pipeline, &simulator->kernel);
+    simulator->seconds_compile = rxn__seconds() - start;
+    return status;
+}
+
+RxnStatus
+rxn_simulator_new(RxnModel *model, const RxnSimulatorOptions *options, RxnSimulator **ret_simulator,
+                  RxnError **ret_error)
+{
+    *ret_simulator = NULL;
+    RxnSimulator *simulator = calloc(1, sizeof *simulator);
+    if (!simulator)
+        return rxn__api_no_memory(ret_error);
+    const RxnSimulatorOptions usual = rxn_simulator_options();
+    Making making = {simulator, options ? options : &usual};
+    RxnStatus status = rxn__part_open(&simulator->part, model);
+    if (status == RXN_OK)
+        status = rxn__session_guard(&simulator->part.engine.session, compile, &making);
+    simulator->code.like = NULL;
+    status = rxn__part_finish(&simulator->part, status, ret_error);
+    if (status == RXN_OK)
+        *ret_simulator = simulator;
+    else
+        rxn_simulator_free(simulator);
+    return status;
+}
+
+void
+rxn_simulator_free(RxnSimulator *simulator)
+{
+    if (!simulator)
+        return;
+    if (simulator->pipeline.arena.memory)
+        rxn__pipeline_close(&simulator->pipeline);
+    rxn__code_release(simulator->code.code);
+    rxn__part_close(&simulator->part);
+    free(simulator);
+}
+
+RxnSimulatorInfo
+rxn_simulator_info(const RxnSimulator *simulator)
+{
+    const Pipeline *pipeline = &simulator->pipeline;
+    const CompiledKernel *compiled = &pipeline->compiled;
+    return (RxnSimulatorInfo){
+        .method = simulator->is_cme          ? "cme"
+                  : simulator->is_controlled ? "direct-unrolled"
+                                             : pipeline->method->name,
+        .why = pipeline->method_why,
+        .device = simulator->ensemble.device,
+        .isa = compiled->isa ? compiled->isa : "none",
+        .precision = simulator->ensemble.precision,
+        .lanes = compiled->lanes,
+        .seconds_compile = simulator->seconds_compile,
+        .reused = simulator->code.reused,
+    };
+}
+
+/* ---- a run ------------------------------------------------------------------------------------- */
+
+/* What a RxnRun points to. */
+typedef struct RunRoom {
+    RxnEnsembleResult result;
+    double *times, *sd, *se;
+} RunRoom;
+
+typedef struct Running {
+    RxnSimulator *simulator;
+    ApiPart *part;    /* its own, or, with control variates, that of the run */
+    Pipeline scratch; /* that of the simulator, with an arena of this call's own */
+    const RxnValues *values;
+    const RxnRunOptions *options;
+    EnsembleOptions ensemble;
+    ModelValues numbers;
+    SampleTimes times;
+    RunRoom *room;
+    RxnRun *run;
+    bool is_partial;
+} Running;
+
+/* Everything that is wrong with the request, in one go. */
+static RxnStatus
+prepare(Running *running)
+{
+    Engine *engine = &running->part->engine;
+    const RxnRunOptions *o = running->options;
+    Arena *arena = &running->scratch.arena;
+    running->ensemble = running->simulator->ensemble;
+    RxnStatus status = rxn__api_run_options(running->part, o, &running->ensemble);
+    if (running->values->model != running->part->model)
+        status = rxn__api_refuse(engine, "these values are of another model");
+    if (o->at_count > UINT32_MAX)
+        status = rxn__api_refuse(engine, "there are too many sample times");
+    if (status != RXN_OK)
+        return status;
+    TextList none = {0};
+    NumberList at = {0};
+    for (size_t k = 0; k < o->at_count; k++)
+        vec_push(arena, &at, o->at[k]);
+    BindRequest bind = {
+        .sets = &none, .seed = running->values->seed, .given = &running->values->given};
+    TimesRequest times = {o->until, o->every, &at};
+    bool good = rxn__bind(engine, &running->scratch, &bind, &running->numbers);
+    good = rxn__sample_times(engine, &running->scratch, &times, &running->times) && good;
+    return good ? RXN_OK : RXN_ERROR_INPUT;
+}
+
+static RxnStatus
+simulate(Running *running)
+{
+    RxnSimulator *simulator = running->simulator;
+    Engine *engine = &running->part->engine;
+    const RxnRunOptions *o = running->options;
+    Launch launch = {
+        .pipeline = &running->scratch,
+        .values = &running->numbers,
+        .times = &running->times,
+        .precision = simulator->precision,
+        .seed = o->seed,
+        .step_limit = o->step_limit,
+    };
+    u32 count;
+    RxnBinding *bindings = rxn__launch_bindings(&launch, &count);
+    RxnEnsembleResult *result = &running->room->result;
+    Watched watched = rxn__watch_begin(engine, true, o->progress == NULL);
+    RxnEnsemble ensemble = {
+        .kernel = &simulator->kernel,
+        .bindings = bindings,
+        .binding_count = count,
+        .first = o->first,
+        .trajectories = o->trajectories,
+        .sample_count = running->times.count,
+        .columns = simulator->pipeline.network->column_count,
+        .threads = o->threads,
+        .statistics = o->statistics,
+        .rows = o->rows,
+        .rows_context = o->rows_context,
+        .cancel = watched.cancel,
+        .progress = watched.progress,
+        .progress_context = watched.progress_context,
+    };
+    RxnOutcome outcome = rxn__ensemble_run(&ensemble, result);
+    rxn__watch_end(engine);
+    running->is_partial = outcome == RXN_STOPPED || outcome == RXN_REJECTED;
+    if (outcome == RXN_REJECTED) {
+        rxn__engine_error(engine, "the run was ended after %llu of %llu trajectories",
+                          (unsigned long long)result->trajectories,
+                          (unsigned long long)o->trajectories);
+        return RXN_CANCELLED;
+    }
+    return rxn__launch_outcome(engine, &launch, outcome, result, o->trajectories);
+}
+
+static RxnStatus
+solve(Running *running)
+{
+    CmeRun cme = {.pipeline = &running->scratch,
+                  .values = &running->numbers,
+                  .times = &running->times,
+                  .quiet = running->options->progress == NULL};
+    RxnExactFigures figures = {0};
+    RxnStatus status = rxn__run_cme(&running->part->engine, &cme, &running->room->result, &figures);
+    RxnRun *run = running->run;
+    run->exact = true;
+    run->lost = figures.lost;
+    run->states = figures.states;
+    run->transitions = figures.transitions;
+    run->products = figures.products;
+    return status;
+}
+
+static RxnStatus
+simulate_controlled(Running *running)
+{
+    RxnSimulator *simulator = running->simulator;
+    Engine *engine = &running->part->engine;
+    const RxnRunOptions *o = running->options;
+    if (o->trajectories == 1 || o->rows || o->first)
+        return rxn__api_refuse(
+            engine,
+            "control variates are for the means of a whole ensemble: there are none with %s",
+            o->rows    ? "rows"
+            : o->first ? "a first trajectory"
+                       : "one trajectory");
+    PipelineRequest request = request_of(simulator, "auto");
+    request.goal = PIPELINE_COMPILED;
+    request.file = running->part->file;
+    request.loader = &engine->loader;
+    ControlledRun controlled = {
+        .pilot = {.stages = &request,
+                  .pipeline = &running->scratch,
+                  .values = &running->numbers,
+                  .trajectories = o->trajectories,
+                  .pilot = o->pilot,
+                  .seed = o->seed,
+                  .threads = o->threads,
+                  .step_limit = o->step_limit},
+        .times = &running->times,
+        .quiet = o->progress == NULL,
+    };
+    double start = rxn__seconds();
+    running->scratch.method = rxn__method_find("direct-unrolled");
+    RxnStatus status = rxn__control_prepare(engine, &controlled);
+    simulator->seconds_compile = rxn__seconds() - start - controlled.found.seconds;
+    if (status != RXN_OK)
+        return status;
+    rxn__warn_interpreted(engine, &running->scratch, NULL);
+    rxn__engine_tell(engine);
+    status = rxn__control_simulate(engine, &controlled, &running->room->result);
+    if (status != RXN_OK)
+        return status;
+    const CompiledKernel *compiled = &running->scratch.compiled;
+    snprintf(simulator->isa, sizeof simulator->isa, "%s", compiled->isa ? compiled->isa : "none");
+    simulator->pipeline.compiled.isa = simulator->isa;
+    simulator->pipeline.compiled.lanes = compiled->lanes;
+    RxnRun *run = running->run;
+    size_t cells = (size_t)running->times.count * running->scratch.network->column_count;
+    running->room->se = malloc((cells + 1) * sizeof(double));
+    if (!running->room->se)
+        return RXN_ERROR_MEMORY;
+    memcpy(running->room->se, controlled.se, cells * sizeof(double));
+    run->se = running->room->se;
+    run->pilot = controlled.found.trajectories;
+    run->least_gain = controlled.least_gain;
+    run->most_gain = controlled.most_gain;
+    return RXN_OK;
+}
+
+/* What there is, for who called. */
+static RxnStatus
+hand_over(Running *running)
+{
+    RxnRun *run = running->run;
+    RunRoom *room = running->room;
+    const RxnEnsembleResult *result = &room->result;
+    size_t columns = running->scratch.network->column_count, count = running->times.count;
+    room->times = malloc((count + 1) * sizeof(double));
+    room->sd = result->mean ? malloc((count * columns + 1) * sizeof(double)) : NULL;
+    if (!room->times || (result->mean && !room->sd))
+        return RXN_ERROR_MEMORY;
+    memcpy(room->times, running->times.times, count * sizeof(double));
+    for (size_t cell = 0; cell < count * columns && room->sd; cell++)
+        room->sd[cell] = run->exact ? sqrt(result->m2[cell]) : rxn__ensemble_sd(result, cell);
+    run->trajectories = result->trajectories;
+    run->events = result->events;
+    run->threads = result->threads;
+    run->time_count = count;
+    run->columns = columns;
+    run->times = room->times;
+    run->mean = result->mean;
+    run->sd = room->sd;
+    run->seconds = result->seconds;
+    return RXN_OK;
+}
+
+static RxnStatus
+run_ensemble(void *context)
+{
+    Running *running = context;
+    RxnSimulator *simulator = running->simulator;
+    RxnStatus status = RXN_OK;
+    if (simulator->is_controlled) { /* its objective is made for the times of this run */
+        PipelineRequest request = request_of(simulator, "auto");
+        request.file = running->part->file;
+        request.loader = &running->part->engine.loader;
+        status = rxn__pipeline_run(&running->part->engine.session, &request, &running->scratch);
+        running->part->engine.internal_error = running->scratch.internal_error;
+    }
+    if (status == RXN_OK)
+        status = prepare(running);
+    if (status != RXN_OK)
+        return status;
+    status = simulator->is_cme          ? solve(running)
+             : simulator->is_controlled ? simulate_controlled(running)
+                                        : simulate(running);
+    if (status != RXN_OK && !running->is_partial)
+        return status;
+    RxnStatus handed = hand_over(running);
+    return handed == RXN_OK ? status : handed;
+}
+
+RxnStatus
+rxn_run(RxnSimulator *simulator, const RxnValues *values, const RxnRunOptions *options,
+        RxnRun *ret_run, RxnError **ret_error)
+{
+    const RxnRunOptions usual = rxn_run_options();
+    RxnModel *model = simulator->part.model;
+    Running running = {.simulator = simulator,
+                       .part = &simulator->part,
+                       .scratch = simulator->pipeline,
+                       .values = values,
+                       .options = options ? options : &usual,
+                       .run = ret_run};
+    *ret_run = (RxnRun){0};
+    running.room = ret_run->own = calloc(1, sizeof *running.room);
+    if (!running.room)
+        return rxn__api_no_memory(ret_error);
+    ApiPart own;
+    RxnStatus status = RXN_OK;
+    if (simulator->is_controlled) {
+        running.part = &own;
+        running.scratch = (Pipeline){0};
+        status = rxn__part_open(&own, model);
+        own.engine.cuda = simulator->part.engine.cuda;
+        own.engine.cuda_cache = simulator->part.engine.cuda_cache;
+    }
+    Engine *engine = &running.part->engine;
+    rxn__arena_init(&running.scratch.arena, &engine->session.memory);
+    rxn__part_watch(running.part, running.options);
+    if (status == RXN_OK)
+        status = rxn__session_guard(&engine->session, run_ensemble, &running);
+    rxn__part_watch(running.part, NULL);
+    status = rxn__part_finish(running.part, status, ret_error);
+    rxn__arena_release(&running.scratch.arena);
+    if (simulator->is_controlled) {
+        own.engine.cuda = NULL; /* the simulator's */
+        rxn__part_close(&own);
+    }
+    bool kept = status == RXN_OK || (status == RXN_CANCELLED && ret_run->times);
+    if (!kept)
+        rxn_run_release(ret_run);
+    return status;
+}
+
+void
+rxn_run_release(RxnRun *run)
+{
+    RunRoom *room = run->own;
+    if (room) {
+        rxn__ensemble_release(&room->result);
+        free(room->times);
+        free(room->sd);
+        free(room->se);
+        free(room);
+    }
+    *run = (RxnRun){0};
+}

@@ -1,0 +1,210 @@
+/* api_text.c: forms of a model that can be read. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/engine/api.h"
+#include "compiler/format/format.h"
+
+char *
+rxn__api_text(const char *text, size_t length)
+{
+    char *copy = malloc(length + 1);
+    if (!copy)
+        return NULL;
+    if (length)
+        memcpy(copy, text, length);
+    copy[length] = '\0';
+    return copy;
+}
+
+void
+rxn_text_free(char *text)
+{
+    free(text);
+}
+
+/* ---- layout ------------------------------------------------------------------------------------ */
+
+typedef struct Layout {
+    Engine *engine;
+    const char *text, *name;
+    size_t length;
+    char *laid_out;
+} Layout;
+
+static RxnStatus
+lay_out(void *context)
+{
+    Layout *layout = context;
+    Engine *engine = layout->engine;
+    Session *session = &engine->session;
+    if (layout->length > RXN_MAX_SOURCE_BYTES) {
+        rxn__engine_error(engine, "'%s' cannot be read: it is larger than 64 MiB",
+                          rxn__shown(&session->arena, layout->name, strlen(layout->name)));
+        return RXN_ERROR_INPUT;
+    }
+    u32 file = rxn__sources_add(&session->sources, layout->name, layout->text, layout->length);
+    if (file == UINT32_MAX)
+        return RXN_ERROR_MEMORY;
+    Text text;
+    RxnStatus status = rxn__format(&session->arena, &session->names, &session->diagnostics, file,
+                                   &text, &engine->internal_error);
+    if (status != RXN_OK)
+        return status;
+    layout->laid_out = rxn__api_text(text.data, text.length);
+    return layout->laid_out ? RXN_OK : RXN_ERROR_MEMORY;
+}
+
+static RxnStatus
+format(Layout *layout, const RxnModelOptions *options, char **ret_text, RxnError **ret_error)
+{
+    Engine engine;
+    layout->engine = &engine;
+    RxnStatus status = rxn__engine_open(&engine, options->memory_limit);
+    if (status == RXN_OK)
+        status = rxn__session_guard(&engine.session, lay_out, layout);
+    status = rxn__api_finish(&engine, options, status, ret_error);
+    rxn__engine_close(&engine);
+    *ret_text = layout->laid_out;
+    return status;
+}
+
+RxnStatus
+rxn_format(const char *text, const char *name, char **ret_text, RxnError **ret_error)
+{
+    const RxnModelOptions usual = rxn_model_options();
+    Layout layout = {.text = text, .name = name ? name : "model", .length = strlen(text)};
+    return format(&layout, &usual, ret_text, ret_error);
+}
+
+/* ---- stages ------------------------------------------------------------------------------------ */
+
+typedef struct Showing {
+    ApiPart part;
+    RxnForm form;
+    const RxnSimulatorOptions *options;
+    const RxnValues *values; /* or NULL */
+    Pipeline pipeline;
+    char *text;
+} Showing;
+
+/* How a target has its forms. */
+typedef struct Rendering {
+    const char *target;
+    TargetForm form;
+} Rendering;
+
+static RxnStatus
+emit(Showing *showing, const Rendering *rendering, Text *out)
+{
+    Engine *engine = &showing->part.engine;
+    const Target *target = rxn__target_find(rendering->target);
+    const char *error = NULL;
+    if (!target)
+        return rxn__api_refuse(engine, "this build has no target '%s'", rendering->target);
+    TargetOptions options = {.lanes = showing->options->lanes};
+    RxnStatus status = target->emit(showing->pipeline.kernel.kernel, &options, rendering->form,
+                                    &showing->pipeline.arena, out, &error);
+    if (status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE)
+        rxn__engine_error(engine, "%s", error ? error : "no message");
+    else if (status == RXN_ERROR_INTERNAL)
+        engine->internal_error = error;
+    return status;
+}
+
+static RxnStatus
+summarize(Showing *showing, Text *out)
+{
+    Pipeline *pipeline = &showing->pipeline;
+    Network *network = pipeline->network;
+    GivenValues given = rxn__given_new(network, &pipeline->arena);
+    if (showing->values)
+        rxn__given_copy(network, &showing->values->given, &given);
+    rxn__given_complete(network, &pipeline->arena, &given, NULL);
+    ModelValues values = {.params = given.params, .inputs = given.inputs};
+    rxn__summary(pipeline, &values, out);
+    return RXN_OK;
+}
+
+static RxnStatus
+show(void *context)
+{
+    Showing *showing = context;
+    Engine *engine = &showing->part.engine;
+    const RxnSimulatorOptions *options = showing->options;
+    EnsembleOptions checked = rxn__ensemble_defaults();
+    checked.precision = options->precision ? options->precision : "f64";
+    checked.lanes = options->lanes;
+    if (!rxn__check_ensemble(engine, &checked))
+        return RXN_ERROR_USAGE;
+    PipelineRequest request = {
+        .file = showing->part.file,
+        .loader = &engine->loader,
+        .goal = showing->form == RXN_FORM_NETWORK   ? PIPELINE_NETWORK
+                : showing->form == RXN_FORM_SUMMARY ? PIPELINE_KERNEL
+                                                    : PIPELINE_OPTIMIZED,
+        .method = options->method ? options->method : "auto",
+        .device = "interpreter", /* the forms need no target that this build may lack */
+        .precision = strcmp(checked.precision, "f32") == 0 ? KIR_F32 : KIR_F64,
+    };
+    RxnStatus status = rxn__pipeline_run(&engine->session, &request, &showing->pipeline);
+    engine->internal_error = showing->pipeline.internal_error;
+    if (status != RXN_OK)
+        return status;
+    Text text;
+    rxn__text_init(&text, &showing->pipeline.arena);
+    switch (showing->form) {
+    case RXN_FORM_SUMMARY: status = summarize(showing, &text); break;
+    case RXN_FORM_NETWORK: rxn__network_print(showing->pipeline.network, &text); break;
+    case RXN_FORM_KERNEL: rxn__kir_print(showing->pipeline.kernel.kernel, &text); break;
+    case RXN_FORM_LLVM:
+        status = emit(showing, &(Rendering){"llvm", TARGET_IR_OPTIMIZED}, &text);
+        break;
+    case RXN_FORM_ASSEMBLY:
+        status = emit(showing, &(Rendering){"llvm", TARGET_ASSEMBLY}, &text);
+        break;
+    case RXN_FORM_CUDA: status = emit(showing, &(Rendering){"cuda", TARGET_IR}, &text); break;
+    case RXN_FORM_SOURCE:
+    case RXN_FORM_RATES:
+    case RXN_FORM_LAWS: return rxn__api_refuse(engine, "there is no such form of a model");
+    }
+    if (status != RXN_OK)
+        return status;
+    showing->text = rxn__api_text(text.data, text.length);
+    return showing->text ? RXN_OK : RXN_ERROR_MEMORY;
+}
+
+static RxnStatus
+make_text(RxnModel *model, RxnForm form, const RxnSimulatorOptions *options,
+          const RxnValues *values, char **ret_text, RxnError **ret_error)
+{
+    const RxnSimulatorOptions usual = rxn_simulator_options();
+    Showing showing = {.form = form, .options = options ? options : &usual, .values = values};
+    *ret_text = NULL;
+    RxnStatus status = rxn__part_open(&showing.part, model);
+    if (status == RXN_OK)
+        status = rxn__session_guard(&showing.part.engine.session, show, &showing);
+    status = rxn__part_finish(&showing.part, status, ret_error);
+    if (showing.pipeline.arena.memory)
+        rxn__pipeline_close(&showing.pipeline);
+    rxn__part_close(&showing.part);
+    *ret_text = showing.text;
+    return status;
+}
+
+RxnStatus
+rxn_model_text(RxnModel *model, RxnForm form, const RxnSimulatorOptions *options, char **ret_text,
+               RxnError **ret_error)
+{
+    if (form == RXN_FORM_SOURCE) {
+        Layout layout = {.text = model->text, .name = model->path, .length = model->length};
+        return format(&layout, &model->options, ret_text, ret_error);
+    }
+    return make_text(model, form, options, NULL, ret_text, ret_error);
+}
+
+RxnStatus
+rxn_model_summary(RxnModel *model, const RxnValues *values, char **ret_text, RxnError **ret_error)
+{
+    return make_text(model, RXN_FORM_SUMMARY, NULL, values, ret_text, ret_error);
+}
