@@ -37,7 +37,7 @@ static const Option options[] = {
 };
 #undef AT
 
-static const OptionTable table = {
+const OptionTable rxn__usage_build = {
     .command = "rxn build",
     .synopsis = "rxn build MODEL -o FILE [OPTION…]",
     .summary =
@@ -56,7 +56,7 @@ static const OptionTable table = {
 static void
 print_help(const Driver *driver)
 {
-    rxn__options_help(driver, &table, stdout);
+    rxn__options_help(driver, &rxn__usage_build, stdout);
     printf("\n--march: of %s, with commas between; default %s.\n", rxn__march_names,
            rxn__march_default);
     printf("--emit: exe, lib (FILE.h, libFILE.a, libFILE.so), header, %s.\n", rxn__build_forms);
@@ -183,7 +183,7 @@ rxn__cmd_build(Driver *driver, int argc, char **argv)
     const char *model;
     bool help;
     rxn__grad_defaults(&build.options.grad);
-    if (!rxn__options_parse(driver, &table, argc, argv, &build.options, &model, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_build, argc, argv, &build.options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
         print_help(driver);

@@ -15,7 +15,7 @@ static const Option options[] = {
      "values of params as 'rxn fit -o' wrote them: whether they suit the model"},
 };
 
-static const OptionTable table = {
+const OptionTable rxn__usage_check = {
     .command = "rxn check",
     .synopsis = "rxn check MODEL [OPTION…]",
     .summary =
@@ -70,10 +70,10 @@ rxn__cmd_check(Driver *driver, int argc, char **argv)
     Check check = {.driver = driver};
     const char *model;
     bool help;
-    if (!rxn__options_parse(driver, &table, argc, argv, &check.options, &model, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_check, argc, argv, &check.options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(driver, &table, stdout);
+        rxn__options_help(driver, &rxn__usage_check, stdout);
         return RXN_OK;
     }
     if (!rxn__load_model(&driver->engine, model, &check.file))

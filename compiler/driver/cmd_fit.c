@@ -29,7 +29,7 @@ static const Option options[] = {
 };
 #undef AT
 
-static const OptionTable table = {
+const OptionTable rxn__usage_fit = {
     .command = "rxn fit",
     .synopsis = "rxn fit MODEL [OPTION…]",
     .summary = "Trains the params that are marked 'fit' by the fit block of the model: simulates, "
@@ -151,10 +151,10 @@ rxn__cmd_fit(Driver *driver, int argc, char **argv)
     const char *model;
     bool help;
     o->ensemble.seed = FIT_NOT_GIVEN;
-    if (!rxn__options_parse(driver, &table, argc, argv, o, &model, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_fit, argc, argv, o, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(driver, &table, stdout);
+        rxn__options_help(driver, &rxn__usage_fit, stdout);
         return RXN_OK;
     }
     bool good = rxn__check_ensemble(engine, &o->ensemble);

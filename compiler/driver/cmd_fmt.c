@@ -29,7 +29,7 @@ static const Option options[] = {
      "write the text there instead ('-': standard output)"},
 };
 
-static const OptionTable table = {
+const OptionTable rxn__usage_fmt = {
     .command = "rxn fmt",
     .synopsis = "rxn fmt [FILE…] [OPTION…]",
     .summary =
@@ -235,7 +235,7 @@ check_options(Driver *driver, FmtOptions *wanted)
     if (wanted->files.count == 0) {
         if (isatty(STDIN_FILENO)) {
             rxn__driver_error(driver, "no FILE is given");
-            rxn__driver_note(driver, "usage: %s ('-': standard input)", table.synopsis);
+            rxn__driver_note(driver, "usage: %s ('-': standard input)", rxn__usage_fmt.synopsis);
             return false;
         }
         vec_push(&driver->engine.session.arena, &wanted->files, "-");
@@ -263,10 +263,10 @@ rxn__cmd_fmt(Driver *driver, int argc, char **argv)
     FmtOptions wanted = {0};
     const char *last;
     bool help;
-    if (!rxn__options_parse(driver, &table, argc, argv, &wanted, &last, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_fmt, argc, argv, &wanted, &last, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(driver, &table, stdout);
+        rxn__options_help(driver, &rxn__usage_fmt, stdout);
         return RXN_OK;
     }
     if (!check_options(driver, &wanted))

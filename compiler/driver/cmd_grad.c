@@ -31,7 +31,17 @@ static const Option options[] = {
 };
 #undef AT
 
-static const OptionTable table = {
+static void
+list_estimators(FILE *file)
+{
+    fputs("Estimators\n", file);
+    for (const Estimator *const *e = rxn__estimators; *e; e++)
+        fprintf(file, "  %-22s %s\n", (*e)->name, (*e)->summary);
+    fprintf(file, "  %-22s %s\n", "exact", "the master equation: no noise, for small models");
+}
+
+const OptionTable rxn__usage_grad = {
+    .more = list_estimators,
     .command = "rxn grad",
     .synopsis = "rxn grad MODEL --of EXPR --at T1,T2,... [OPTION…]",
     .summary =
@@ -53,16 +63,6 @@ static const OptionTable table = {
     .shared_count = ENSEMBLE_OPTION_COUNT,
     .shared_offset = offsetof(GradOptions, ensemble),
 };
-
-static void
-print_help(const Driver *driver)
-{
-    rxn__options_help(driver, &table, stdout);
-    fputs("\nEstimators\n", stdout);
-    for (const Estimator *const *e = rxn__estimators; *e; e++)
-        printf("  %-22s %s\n", (*e)->name, (*e)->summary);
-    printf("  %-22s %s\n", "exact", "the master equation: no noise, for small models");
-}
 
 typedef struct GradCommand {
     Driver *driver;
@@ -117,10 +117,10 @@ rxn__cmd_grad(Driver *driver, int argc, char **argv)
     const char *model;
     bool help;
     rxn__grad_defaults(&grad->options);
-    if (!rxn__options_parse(driver, &table, argc, argv, &grad->options, &model, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_grad, argc, argv, &grad->options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        print_help(driver);
+        rxn__options_help(driver, &rxn__usage_grad, stdout);
         return RXN_OK;
     }
     if (!rxn__grad_check_options(grad))

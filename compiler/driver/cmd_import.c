@@ -13,7 +13,7 @@ static const Option options[] = {
      "write the model there (default: standard output)"},
 };
 
-static const OptionTable table = {
+const OptionTable rxn__usage_import = {
     .command = "rxn import",
     .synopsis = "rxn import NETWORK.net [-o MODEL.rxn]",
     .summary =
@@ -33,10 +33,10 @@ rxn__cmd_import(Driver *driver, int argc, char **argv)
     bool help;
     u32 file;
     OutputFile output;
-    if (!rxn__options_parse(driver, &table, argc, argv, &values, &network, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_import, argc, argv, &values, &network, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(driver, &table, stdout);
+        rxn__options_help(driver, &rxn__usage_import, stdout);
         return RXN_OK;
     }
     if (!rxn__load_model(&driver->engine, network, &file))

@@ -8,7 +8,7 @@
 
 enum { MOST_ROWS = 40 }; /* of parameters or species; more are counted */
 
-static const OptionTable table = {
+const OptionTable rxn__usage_info = {
     .command = "rxn info",
     .synopsis = "rxn info",
     .summary = "Tells what is in this program: the model with its parameters and species, which "
@@ -130,10 +130,10 @@ rxn__cmd_info(Driver *driver, int argc, char **argv)
     Info info = {.driver = driver};
     const char *model;
     bool help;
-    if (!rxn__options_parse(driver, &table, argc, argv, NULL, &model, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_info, argc, argv, NULL, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(driver, &table, stdout);
+        rxn__options_help(driver, &rxn__usage_info, stdout);
         return RXN_OK;
     }
     RxnStatus status = rxn__session_guard(&driver->engine.session, tell, &info);

@@ -36,7 +36,7 @@ static const Option options[] = {
 };
 #undef AT
 
-static const OptionTable table = {
+const OptionTable rxn__usage_run = {
     .command = "rxn run",
     .synopsis = "rxn run MODEL [OPTION…]",
     .summary =
@@ -404,10 +404,10 @@ rxn__cmd_run(Driver *driver, int argc, char **argv)
     };
     const char *model;
     bool help;
-    if (!rxn__options_parse(driver, &table, argc, argv, &run.options, &model, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_run, argc, argv, &run.options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(driver, &table, stdout);
+        rxn__options_help(driver, &rxn__usage_run, stdout);
         return RXN_OK;
     }
     if (!check_options(driver, &run.options))

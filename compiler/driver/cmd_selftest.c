@@ -20,7 +20,7 @@
 #include "compiler/engine/grad.h"
 #include "compiler/target/program_abi.h"
 
-static const OptionTable table = {
+const OptionTable rxn__usage_selftest = {
     .command = "rxn selftest",
     .synopsis = "rxn selftest [OPTION…]",
     .summary =
@@ -398,10 +398,10 @@ rxn__cmd_selftest(Driver *driver, int argc, char **argv)
     const char *model;
     bool help;
     test.options.trajectories = USUAL_TRAJECTORIES;
-    if (!rxn__options_parse(driver, &table, argc, argv, &test.options, &model, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_selftest, argc, argv, &test.options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(driver, &table, stdout);
+        rxn__options_help(driver, &rxn__usage_selftest, stdout);
         return RXN_OK;
     }
     if (!rxn__check_ensemble(&driver->engine, &test.options))

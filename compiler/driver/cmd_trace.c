@@ -44,7 +44,7 @@ static const Option options[] = {
     {"--lanes", "W", OPTION_COUNT, offsetof(TraceOptions, lanes), NULL},
 };
 
-static const OptionTable table = {
+const OptionTable rxn__usage_trace = {
     .command = "rxn trace",
     .synopsis = "rxn trace MODEL -o DIR [OPTION…]",
     .summary =
@@ -216,10 +216,10 @@ rxn__cmd_trace(Driver *driver, int argc, char **argv)
                    .grad = {.engine = &driver->engine}};
     const char *model;
     bool help;
-    if (!rxn__options_parse(driver, &table, argc, argv, &trace.options, &model, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_trace, argc, argv, &trace.options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {
-        rxn__options_help(driver, &table, stdout);
+        rxn__options_help(driver, &rxn__usage_trace, stdout);
         return RXN_OK;
     }
     if (!trace.options.folder) {

@@ -17,9 +17,12 @@ typedef struct Driver Driver;
 
 typedef RxnStatus (*Command)(Driver *driver, int argc, char **argv);
 
+struct OptionTable;
+
 typedef struct CommandRow {
     const char *name, *summary;
     Command run;
+    const struct OptionTable *table;
 } CommandRow;
 
 /* What is being run: rxn, or a program that it built. */
@@ -47,6 +50,8 @@ RxnStatus rxn__cmd_import(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_build(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_selftest(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_info(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_completion(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_manual(Driver *driver, int argc, char **argv);
 
 /* invoke.c: the whole of a program: its exit status. */
 int rxn__invoke(const Program *program, int argc, char **argv);
@@ -97,7 +102,18 @@ typedef struct OptionTable {
     const Option *shared;
     u32 shared_count;
     size_t shared_offset;
+    void (*more)(
+        FILE *
+            file); /* or NULL: prints what stands at the end of the help: a title, then lines with two blanks */
 } OptionTable;
+
+/* Each command's own, in its file. */
+extern const OptionTable rxn__usage_run, rxn__usage_grad, rxn__usage_fit, rxn__usage_build,
+    rxn__usage_check, rxn__usage_fmt, rxn__usage_import, rxn__usage_trace, rxn__usage_info,
+    rxn__usage_selftest, rxn__usage_completion, rxn__usage_manual;
+
+/* Number k of the table's own options and, behind them, the shared ones; NULL behind the last. */
+const Option *rxn__option_at(const OptionTable *table, u32 k);
 
 #define RXN_ABOUT_MODEL                                                                            \
     "MODEL is a file, '-' for standard input, or the name of a model that comes with rxn."

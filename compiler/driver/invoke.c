@@ -111,9 +111,15 @@ tell(void *context)
 static void
 print_help(const Program *program, FILE *file)
 {
+    size_t width = 0;
+    for (u32 k = 0; k < program->command_count; k++) {
+        size_t length = strlen(program->commands[k].name);
+        width = length > width ? length : width;
+    }
     fprintf(file, "%s\n\nusage: %s COMMAND …\n\n", program->headline, program->name);
     for (u32 k = 0; k < program->command_count; k++)
-        fprintf(file, "  %-8s %s\n", program->commands[k].name, program->commands[k].summary);
+        fprintf(file, "  %-*s %s\n", (int)width, program->commands[k].name,
+                program->commands[k].summary);
     fprintf(file,
             "\n'%s COMMAND --help' lists a command's options; '%s --version' tells the version.\n",
             program->name, program->name);

@@ -2,14 +2,18 @@
 #include "compiler/driver/driver.h"
 
 static const CommandRow commands[] = {
-    {"run", "simulate a model", rxn__cmd_run},
-    {"grad", "differentiate expectations by parameters", rxn__cmd_grad},
-    {"fit", "train a model's parameters on data", rxn__cmd_fit},
-    {"build", "make a program of a model that runs anywhere", rxn__cmd_build},
-    {"check", "check a model and print a summary", rxn__cmd_check},
-    {"fmt", "lay out the text of models", rxn__cmd_fmt},
-    {"import", "a network of BioNetGen's as a model", rxn__cmd_import},
-    {"trace", "write every stage of a model's compilation to a folder", rxn__cmd_trace},
+    {"run", "simulate a model", rxn__cmd_run, &rxn__usage_run},
+    {"grad", "differentiate expectations by parameters", rxn__cmd_grad, &rxn__usage_grad},
+    {"fit", "train a model's parameters on data", rxn__cmd_fit, &rxn__usage_fit},
+    {"build", "make a program of a model that runs anywhere", rxn__cmd_build, &rxn__usage_build},
+    {"check", "check a model and print a summary", rxn__cmd_check, &rxn__usage_check},
+    {"fmt", "lay out the text of models", rxn__cmd_fmt, &rxn__usage_fmt},
+    {"import", "a network of BioNetGen's as a model", rxn__cmd_import, &rxn__usage_import},
+    {"trace", "write every stage of a model's compilation to a folder", rxn__cmd_trace,
+     &rxn__usage_trace},
+    {"completion", "print what makes a shell complete command lines", rxn__cmd_completion,
+     &rxn__usage_completion},
+    {"manual", "print the manual page of rxn", rxn__cmd_manual, &rxn__usage_manual},
 };
 
 int

@@ -49,9 +49,8 @@ shown(Driver *driver, const char *text)
     return rxn__shown(&driver->engine.session.arena, text, strlen(text));
 }
 
-/* Number k of the table's own options and, behind them, the shared ones; NULL behind the last. */
-static const Option *
-option_at(const OptionTable *table, u32 k)
+const Option *
+rxn__option_at(const OptionTable *table, u32 k)
 {
     if (k < table->option_count)
         return &table->options[k];
@@ -73,7 +72,7 @@ static const Option *
 find_option(const OptionTable *table, const char *name, size_t length)
 {
     const Option *option;
-    for (u32 k = 0; (option = option_at(table, k)); k++)
+    for (u32 k = 0; (option = rxn__option_at(table, k)); k++)
         if (strlen(option->name) == length && strncmp(option->name, name, length) == 0)
             return option;
     return NULL;
@@ -86,7 +85,7 @@ report_unknown(Driver *driver, const OptionTable *table, const char *name)
     const char *names[64];
     u32 count = 0;
     const Option *option;
-    for (u32 k = 0; (option = option_at(table, k)) && count < COUNT_OF(names); k++)
+    for (u32 k = 0; (option = rxn__option_at(table, k)) && count < COUNT_OF(names); k++)
         if (option->help)
             names[count++] = option->name;
     rxn__driver_error(driver, "unknown option '%s'", shown(driver, name));
@@ -229,7 +228,7 @@ rxn__options_help(const Driver *driver, const OptionTable *table, FILE *file)
 {
     print_usage(driver, table, file);
     const Option *option;
-    for (u32 k = 0; (option = option_at(table, k)); k++) {
+    for (u32 k = 0; (option = rxn__option_at(table, k)); k++) {
         if (k == table->option_count)
             fputc('\n', file);
         if (!option->help)
@@ -241,6 +240,10 @@ rxn__options_help(const Driver *driver, const OptionTable *table, FILE *file)
     }
     if (table->remarks)
         fprintf(file, "\n%s\n", table->remarks);
+    if (table->more) {
+        fputc('\n', file);
+        table->more(file);
+    }
 }
 
 /* ---- what all commands that run an ensemble take ---------------------------------------------- */

@@ -5,12 +5,13 @@
 #include "compiler/target/program_abi.h"
 
 static const CommandRow commands[] = {
-    {"run", "simulate the model", rxn__cmd_run},
-    {"grad", "differentiate expectations by parameters", rxn__cmd_grad},
-    {"fit", "train the model's parameters on data", rxn__cmd_fit},
-    {"check", "print a summary of the model", rxn__cmd_check},
-    {"selftest", "check what this program computes on this machine", rxn__cmd_selftest},
-    {"info", "tell what is in this program", rxn__cmd_info},
+    {"run", "simulate the model", rxn__cmd_run, &rxn__usage_run},
+    {"grad", "differentiate expectations by parameters", rxn__cmd_grad, &rxn__usage_grad},
+    {"fit", "train the model's parameters on data", rxn__cmd_fit, &rxn__usage_fit},
+    {"check", "print a summary of the model", rxn__cmd_check, &rxn__usage_check},
+    {"selftest", "check what this program computes on this machine", rxn__cmd_selftest,
+     &rxn__usage_selftest},
+    {"info", "tell what is in this program", rxn__cmd_info, &rxn__usage_info},
 };
 
 int
