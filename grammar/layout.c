@@ -222,6 +222,7 @@ give(Parser *parser, Token token)
         parser->statement_depth = parser->brackets.count;
         parser->statement_tokens = 0;
         parser->statement_has_rate = false;
+        parser->ended_by_semicolon = false;
         parser->words.count = 0;
         parser->first = token;
     }
@@ -263,6 +264,23 @@ poison_word(Parser *parser, const Token *word)
     rxn__ast_append(parser->arena, poison, name);
 }
 
+/* Behind a ';' a statement has ended, whatever comes. A word alone that begins no statement is no beginning of one. */
+void
+rxn__layout_note_end(Parser *parser, int kind)
+{
+    if (!parser->log || parser->diagnostics->error_count > 0)
+        return;
+    if (kind == END) {
+        if (peek(parser)->kind != TOKEN_EOF || parser->ended_by_semicolon)
+            return;
+        if (parser->statement_tokens == 2 && parser->first.kind == NAME)
+            return;
+    } else if (kind != TOKEN_EOF) {
+        return;
+    }
+    parser->log->ends_early = true;
+}
+
 void
 rxn__layout_recover(Parser *parser)
 {
@@ -289,6 +307,7 @@ give_error(Parser *parser, Span span)
 static Token
 give_never_closed(Parser *parser, Token token)
 {
+    rxn__layout_note_end(parser, token.kind);
     rxn__report_never_closed(parser, *innermost(parser));
     while (in_round_or_square(parser))
         parser->brackets.count--;
@@ -440,6 +459,7 @@ lay_out(Parser *parser, Token token, Token *ret_token)
     case SEMICOLON:
         if (at_statement_start(parser))
             return false;
+        parser->ended_by_semicolon = true;
         *ret_token =
             in_round_or_square(parser) ? give_never_closed(parser, token) : give_end(parser);
         return true;
@@ -498,6 +518,7 @@ lay_out(Parser *parser, Token token, Token *ret_token)
             *ret_token = give_end(parser);
             return true;
         }
+        rxn__layout_note_end(parser, token.kind);
         rxn__report_never_closed(parser, *bracket);
         *ret_token = give(parser, (Token){.kind = '}', .span = token.span});
         return true;

@@ -257,6 +257,7 @@ rxn__report_unexpected(Parser *parser, const bool *fits)
 {
     if (parser->gave_up)
         return;
+    rxn__layout_note_end(parser, parser->last.kind);
     report(parser, fits);
     rxn__layout_recover(parser);
 }

@@ -37,6 +37,8 @@ typedef struct Token {
 
 typedef struct TokenList {
     VEC(Token) tokens;
+    bool
+        ends_early; /* the first error is that the text ends where it does: more of it might be right */
 } TokenList;
 
 typedef struct Bracket {
@@ -62,7 +64,7 @@ typedef struct Parser {
     u32 statement_tokens; /* tokens of the statement so far, the last one included */
     Token first;          /* its first token */
     Token last, before;   /* the last two tokens given to the grammar */
-    bool statement_has_rate;
+    bool statement_has_rate, ended_by_semicolon;
     bool
         of_expression; /* the file is one expression; the grammar is told by a first token of its own */
     bool skipping;     /* after an error: up to the end of the statement */
@@ -86,6 +88,9 @@ Token rxn__scanner_next(Parser *parser);
 
 /* layout.c: the next token of the grammar. */
 Token rxn__layout_next(Parser *parser);
+
+/* The statement is wrong at this token, which is about to be reported: is it that the text ends here? Notes it. */
+void rxn__layout_note_end(Parser *parser, int kind);
 
 /* Begins to skip the rest of the statement after an error in it has been reported, and notes its names. */
 void rxn__layout_recover(Parser *parser);
