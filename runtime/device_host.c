@@ -138,7 +138,8 @@ call_compiled(const RxnKernel *kernel, const RxnLaunch *launch)
     kernel->run(launch);
 }
 
-static void
+/* RXN_DONE too where a trajectory faulted, or nobody wants the rest. */
+static RxnOutcome
 run_chunk(Worker *worker, uint64_t chunk, RxnFault *fault, char *error, size_t error_size)
 {
     Pool *pool = worker->pool;
@@ -167,15 +168,13 @@ run_chunk(Worker *worker, uint64_t chunk, RxnFault *fault, char *error, size_t e
         .fault = fault,
         .cancel = &worker->cancel,
     };
+    RxnOutcome outcome = RXN_DONE;
     if (kernel->run)
         call_compiled(kernel, &launch);
-    else if (!kernel->call(kernel->context, &launch, error, error_size)) {
-        if (!error[0])
-            snprintf(error, error_size, "the kernel failed without a message");
-        return;
-    }
-    if (fault->trajectory != UINT64_MAX || worker->cancel)
-        return;
+    else
+        outcome = kernel->call(kernel->context, &launch, error, error_size);
+    if (outcome != RXN_DONE || fault->trajectory != UINT64_MAX || worker->cancel)
+        return outcome;
     slot->chunk.first = launch.first;
     slot->chunk.rows = rows;
     slot->chunk.samples = slot->samples;
@@ -185,6 +184,7 @@ run_chunk(Worker *worker, uint64_t chunk, RxnFault *fault, char *error, size_t e
         slot->chunk.events += row_events[k];
     if (ensemble->statistics)
         rxn__moments_of_rows(&slot->chunk.moments, pool->cells, rows, samples);
+    return RXN_DONE;
 }
 
 static void *
@@ -205,13 +205,13 @@ work(void *argument)
 
         RxnFault fault = {.trajectory = UINT64_MAX, .witness = worker->witness};
         char error[160] = "";
-        run_chunk(worker, chunk, &fault, error, sizeof error);
+        RxnOutcome outcome = run_chunk(worker, chunk, &fault, error, sizeof error);
 
         pthread_mutex_lock(&pool->lock);
         worker->chunk = 0;
-        if (error[0]) {
+        if (outcome != RXN_DONE) {
             snprintf(pool->error, pool->error_size, "%s", error);
-            stop(pool, RXN_BROKEN);
+            stop(pool, outcome);
         } else if (fault.trajectory != UINT64_MAX) {
             note_fault(pool, chunk, &fault);
         } else if (!worker->cancel && chunk < pool->limit) {

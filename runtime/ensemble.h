@@ -42,9 +42,9 @@ typedef struct RxnBuffer {
 typedef struct RxnKernel {
     RxnKernelFunction run;
     struct RxnCudaProgram *cuda; /* see cuda.h */
-    /* Returns false, with a message in error[0 … size-1], if the kernel itself is at fault. Called by
-     * several threads at once. */
-    bool (*call)(void *context, const RxnLaunch *launch, char *error, size_t size);
+    /* RXN_DONE, also where a trajectory faulted; RXN_BROKEN, if the kernel itself is at fault, or RXN_NO_MEMORY, with a
+     * message in error[0 … size-1]. Called by several threads at once. */
+    RxnOutcome (*call)(void *context, const RxnLaunch *launch, char *error, size_t size);
     void *context;
     size_t workspace_bytes; /* scratch that a launch needs */
     const RxnBuffer *buffers;

@@ -181,12 +181,19 @@ RXN_PUBLIC RxnStatus rxn_model_summary(RxnModel *model, const struct RxnValues *
 
 /* ---- statements -------------------------------------------------------------------------------- */
 
+/* What a statement gives a name to, and the bytes of the text that do: an item of its list (`D = 0` of `species M = 100,
+ * D = 0`), which could be a statement of its own, or all of it. An observable without a name is called what it is. */
+typedef struct RxnItem {
+    const char *name;
+    size_t first, length;
+} RxnItem;
+
 /* A statement of a model's text, for programs that edit one: what it is and what it gives a name to. */
 typedef struct RxnStatement {
-    size_t first, length;     /* bytes of the text, with comments behind it in the same line */
-    const char *keyword;      /* "species", "param", "reaction", "at", "fit"… */
-    const char *const *names; /* that it declares; a reaction's label */
-    size_t name_count;
+    size_t first, length; /* bytes of the text, with comments behind it in the same line */
+    const char *keyword;  /* "species", "param", "reaction", "at", "fit"… */
+    const RxnItem *items; /* a reaction's label; those of the reactions in a `for` */
+    size_t item_count;
 } RxnStatement;
 
 typedef struct RxnStatements RxnStatements;

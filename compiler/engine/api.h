@@ -52,6 +52,9 @@ RxnStatus rxn__part_finish(ApiPart *part, RxnStatus status, RxnError **ret_error
 /* Who looks at the call that runs now. */
 void rxn__part_watch(ApiPart *part, const RxnRunOptions *options);
 
+/* As rxn__session_guard. Numbers are read and written with a point inside, whatever locale the thread has. */
+RxnStatus rxn__api_guard(Engine *engine, RxnStatus (*body)(void *context), void *context);
+
 /* ---- api_error.c ------------------------------------------------------------------------------- */
 
 /* From the status and the messages of an engine to those of a call, once the guard is left. Without an error the messages are

@@ -3,6 +3,7 @@
  * An error is one block of memory: the messages, then all their texts. Where not even that can be had there is an object that
  * is always there.
  */
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +76,19 @@ rxn__api_refuse(Engine *engine, const char *format, ...)
     return RXN_ERROR_USAGE;
 }
 
+RxnStatus
+rxn__api_guard(Engine *engine, RxnStatus (*body)(void *context), void *context)
+{
+    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!c)
+        return RXN_ERROR_MEMORY;
+    locale_t before = uselocale(c);
+    RxnStatus status = rxn__session_guard(&engine->session, body, context);
+    uselocale(before);
+    freelocale(c);
+    return status;
+}
+
 /* ---- from diagnostics -------------------------------------------------------------------------- */
 
 /* An error or a warning with its notes. */
@@ -118,6 +132,7 @@ empty(Engine *engine)
     diagnostics->dropped = diagnostics->dropped_warnings = 0;
     diagnostics->dropping = false;
     engine->internal_error = NULL;
+    engine->is_out_of_memory = false;
 }
 
 typedef struct Making {
@@ -247,9 +262,12 @@ rxn__api_finish(Engine *engine, const RxnModelOptions *options, RxnStatus status
         return RXN_OK;
     }
     if (status == RXN_ERROR_MEMORY || !ret_error) {
+        bool is_memory = status == RXN_ERROR_MEMORY || engine->is_out_of_memory;
         empty(engine);
-        return status == RXN_ERROR_MEMORY ? rxn__api_no_memory(ret_error) : status;
+        return is_memory ? rxn__api_no_memory(ret_error) : status;
     }
+    if (status == RXN_ERROR_INPUT && engine->is_out_of_memory)
+        status = RXN_ERROR_MEMORY; /* with more to say than that alone */
     Arena arena;
     rxn__arena_init(&arena, &engine->session.memory);
     Making making = {.engine = engine, .options = options, .status = status, .arena = &arena};

@@ -139,9 +139,9 @@ rxn_fit_new(RxnModel *model, const RxnFitOptions *options, const RxnValues *valu
     if (status == RXN_OK)
         status = rxn_values_copy(values, &fit->start, NULL);
     if (status == RXN_OK && values->model != model)
-        status = rxn__session_guard(&fit->part.engine.session, refuse_values, fit);
+        status = rxn__api_guard(&fit->part.engine, refuse_values, fit);
     if (status == RXN_OK)
-        status = rxn__session_guard(&fit->part.engine.session, compile, &making);
+        status = rxn__api_guard(&fit->part.engine, compile, &making);
     status = rxn__part_finish(&fit->part, status, ret_error);
     if (status == RXN_OK)
         *ret_fit = fit;
@@ -212,7 +212,7 @@ RxnStatus
 rxn_fit_train(RxnFit *fit, RxnFitted *ret_fitted, RxnError **ret_error)
 {
     *ret_fitted = (RxnFitted){0};
-    RxnStatus status = rxn__session_guard(&fit->part.engine.session, train, fit);
+    RxnStatus status = rxn__api_guard(&fit->part.engine, train, fit);
     if (fit->run.has_result)
         hand_over(fit, ret_fitted);
     return rxn__part_finish(&fit->part, status, ret_error);
@@ -234,7 +234,7 @@ rxn_fit_values(const RxnFit *fit, RxnValues **ret_values, RxnError **ret_error)
 {
     *ret_values = NULL;
     RxnFit *own = (RxnFit *)(uintptr_t)fit; /* for its messages alone */
-    RxnStatus status = rxn__session_guard(&own->part.engine.session, need_result, own);
+    RxnStatus status = rxn__api_guard(&own->part.engine, need_result, own);
     if (status != RXN_OK)
         return rxn__part_finish(&own->part, status, ret_error);
     status = rxn_values_copy(fit->start, ret_values, ret_error);
@@ -297,7 +297,7 @@ RxnStatus
 rxn_fit_save(RxnFit *fit, const char *path, RxnError **ret_error)
 {
     Saving saving = {.fit = fit, .path = path};
-    RxnStatus status = rxn__session_guard(&fit->part.engine.session, save, &saving);
+    RxnStatus status = rxn__api_guard(&fit->part.engine, save, &saving);
     if (saving.file)
         fclose(saving.file);
     if (saving.beside)

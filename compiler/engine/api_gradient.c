@@ -154,7 +154,7 @@ rxn_differentiator_new(RxnModel *model, const RxnDifferentiatorOptions *options,
     rxn__arena_init(&d->scratch.arena, &d->part.engine.session.memory);
     d->grad.engine = &d->part.engine;
     if (status == RXN_OK)
-        status = rxn__session_guard(&d->part.engine.session, compile, &making);
+        status = rxn__api_guard(&d->part.engine, compile, &making);
     status = rxn__part_finish(&d->part, status, ret_error);
     if (status == RXN_OK)
         *ret_differentiator = d;
@@ -336,7 +336,7 @@ rxn_differentiate(RxnDifferentiator *d, const RxnValues *values, const RxnRunOpt
     Evaluating evaluating = {d, values, options ? options : &usual, ret_derivatives};
     *ret_derivatives = (RxnDerivatives){0};
     rxn__part_watch(&d->part, evaluating.options);
-    RxnStatus status = rxn__session_guard(&d->part.engine.session, evaluate, &evaluating);
+    RxnStatus status = rxn__api_guard(&d->part.engine, evaluate, &evaluating);
     rxn__part_watch(&d->part, NULL);
     status = rxn__part_finish(&d->part, status, ret_error);
     if (status != RXN_OK)

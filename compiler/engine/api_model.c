@@ -149,7 +149,7 @@ rxn__part_open(ApiPart *part, RxnModel *model)
     part->engine.watch = (Watch){begin_watch, show_progress, NULL, tell, part};
     if (model->engine.built)
         rxn__embedded_init(&part->engine, model->engine.built);
-    return status == RXN_OK ? rxn__session_guard(&part->engine.session, add_text, part) : status;
+    return status == RXN_OK ? rxn__api_guard(&part->engine, add_text, part) : status;
 }
 
 void
@@ -240,7 +240,7 @@ open_model(const Opening *wanted, const struct RxnProgram *built, const RxnModel
         model->engine.loader = (SourceLoader){.context = model, .load = load};
     Opening opening = {model, wanted->text, wanted->path};
     if (status == RXN_OK)
-        status = rxn__session_guard(&model->engine.session, read_model, &opening);
+        status = rxn__api_guard(&model->engine, read_model, &opening);
     model->options.name = NULL; /* it is the caller's, and has been copied */
     status = rxn__api_finish(&model->engine, &model->options, status, ret_error);
     if (status == RXN_OK)
@@ -352,7 +352,7 @@ rxn_model_label(RxnModel *model, RxnKind kind, size_t member)
     Labelling wanted = {.model = model, .kind = kind, .member = (u32)member};
     rxn__arena_release(&model->label);
     if (member >= rxn_model_count(model, kind) ||
-        rxn__session_guard(&model->engine.session, make_label, &wanted) != RXN_OK)
+        rxn__api_guard(&model->engine, make_label, &wanted) != RXN_OK)
         return NULL;
     return wanted.label;
 }

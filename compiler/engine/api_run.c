@@ -180,7 +180,7 @@ rxn_simulator_new(RxnModel *model, const RxnSimulatorOptions *options, RxnSimula
     Making making = {simulator, options ? options : &usual};
     RxnStatus status = rxn__part_open(&simulator->part, model);
     if (status == RXN_OK)
-        status = rxn__session_guard(&simulator->part.engine.session, compile, &making);
+        status = rxn__api_guard(&simulator->part.engine, compile, &making);
     simulator->code.like = NULL;
     status = rxn__part_finish(&simulator->part, status, ret_error);
     if (status == RXN_OK)
@@ -473,7 +473,7 @@ rxn_run(RxnSimulator *simulator, const RxnValues *values, const RxnRunOptions *o
     rxn__arena_init(&running.scratch.arena, &engine->session.memory);
     rxn__part_watch(running.part, running.options);
     if (status == RXN_OK)
-        status = rxn__session_guard(&engine->session, run_ensemble, &running);
+        status = rxn__api_guard(engine, run_ensemble, &running);
     rxn__part_watch(running.part, NULL);
     status = rxn__part_finish(running.part, status, ret_error);
     rxn__arena_release(&running.scratch.arena);

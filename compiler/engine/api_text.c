@@ -62,7 +62,7 @@ format(Layout *layout, const RxnModelOptions *options, char **ret_text, RxnError
     layout->engine = &engine;
     RxnStatus status = rxn__engine_open(&engine, options->memory_limit);
     if (status == RXN_OK)
-        status = rxn__session_guard(&engine.session, lay_out, layout);
+        status = rxn__api_guard(&engine, lay_out, layout);
     status = rxn__api_finish(&engine, options, status, ret_error);
     rxn__engine_close(&engine);
     *ret_text = layout->laid_out;
@@ -140,7 +140,9 @@ show(void *context)
     PipelineRequest request = {
         .file = showing->part.file,
         .loader = &engine->loader,
-        .goal = showing->form == RXN_FORM_NETWORK   ? PIPELINE_NETWORK
+        .goal = showing->form == RXN_FORM_NETWORK || showing->form == RXN_FORM_RATES ||
+                        showing->form == RXN_FORM_LAWS
+                    ? PIPELINE_NETWORK
                 : showing->form == RXN_FORM_SUMMARY ? PIPELINE_KERNEL
                                                     : PIPELINE_OPTIMIZED,
         .method = options->method ? options->method : "auto",
@@ -164,9 +166,11 @@ show(void *context)
         status = emit(showing, &(Rendering){"llvm", TARGET_ASSEMBLY}, &text);
         break;
     case RXN_FORM_CUDA: status = emit(showing, &(Rendering){"cuda", TARGET_IR}, &text); break;
-    case RXN_FORM_SOURCE:
-    case RXN_FORM_RATES:
-    case RXN_FORM_LAWS: return rxn__api_refuse(engine, "there is no such form of a model");
+    case RXN_FORM_RATES: rxn__rates_print(showing->pipeline.network, &text); break;
+    case RXN_FORM_LAWS:
+        rxn__laws_print(showing->pipeline.network, &showing->pipeline.arena, &text);
+        break;
+    case RXN_FORM_SOURCE: return rxn__api_refuse(engine, "there is no such form of a model");
     }
     if (status != RXN_OK)
         return status;
@@ -183,7 +187,7 @@ make_text(RxnModel *model, RxnForm form, const RxnSimulatorOptions *options,
     *ret_text = NULL;
     RxnStatus status = rxn__part_open(&showing.part, model);
     if (status == RXN_OK)
-        status = rxn__session_guard(&showing.part.engine.session, show, &showing);
+        status = rxn__api_guard(&showing.part.engine, show, &showing);
     status = rxn__part_finish(&showing.part, status, ret_error);
     if (showing.pipeline.arena.memory)
         rxn__pipeline_close(&showing.pipeline);

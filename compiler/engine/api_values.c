@@ -40,9 +40,9 @@ apply(Edit *edit, RxnStatus (*body)(void *context), RxnError **ret_error)
     Arena scratch;
     rxn__arena_init(&scratch, &model->engine.session.memory);
     edit->scratch = &scratch;
-    RxnStatus status = rxn__session_guard(&model->engine.session, body, edit);
+    RxnStatus status = rxn__api_guard(&model->engine, body, edit);
     if (status == RXN_OK)
-        status = rxn__session_guard(&model->engine.session, complete, edit);
+        status = rxn__api_guard(&model->engine, complete, edit);
     rxn__arena_release(&scratch);
     return rxn__api_finish(&model->engine, &model->options, status, ret_error);
 }

@@ -36,6 +36,7 @@ typedef struct Engine {
         *built;    /* a model and its kernels, which are all that it has; NULL: it can compile */
     RxnCuda *cuda; /* the GPUs of this run, or NULL */
     const char *cuda_cache; /* where their kernels are kept, or NULL */
+    bool is_out_of_memory;  /* that is what the errors are about */
     bool is_ahead;          /* kernels are made for a program, and nothing is run */
     u64 tape_bytes; /* of one trajectory, where kernels are or were made ahead; 0: by the memory there is */
 } Engine;

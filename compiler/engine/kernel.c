@@ -20,7 +20,7 @@ interpret(void *context)
 }
 
 /* Each call has memory of its own, for several threads may be here at once. */
-static bool
+static RxnOutcome
 call_interpreter(void *context, const RxnLaunch *launch, char *error, size_t size)
 {
     Session memory = {0};
@@ -33,7 +33,9 @@ call_interpreter(void *context, const RxnLaunch *launch, char *error, size_t siz
     else if (status != RXN_OK && status != RXN_CANCELLED)
         snprintf(error, size, "interpreter: %s", run.message ? run.message : "no message");
     rxn__arena_release(&arena);
-    return error[0] == '\0';
+    return status == RXN_ERROR_MEMORY                    ? RXN_NO_MEMORY
+           : status == RXN_OK || status == RXN_CANCELLED ? RXN_DONE
+                                                         : RXN_BROKEN;
 }
 
 RxnStatus

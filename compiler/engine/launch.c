@@ -131,8 +131,11 @@ rxn__launch_outcome(Engine *engine, const Launch *launch, RxnOutcome outcome,
             engine, "interrupted after %llu of %llu trajectories; nothing was written",
             (unsigned long long)result->trajectories, (unsigned long long)trajectories);
         return RXN_CANCELLED;
-    case RXN_REFUSED:
-    case RXN_NO_MEMORY: rxn__engine_error(engine, "%s", result->error); return RXN_ERROR_INPUT;
+    case RXN_NO_MEMORY:
+        engine->is_out_of_memory = true;
+        rxn__engine_error(engine, "%s", result->error);
+        return RXN_ERROR_INPUT;
+    case RXN_REFUSED: rxn__engine_error(engine, "%s", result->error); return RXN_ERROR_INPUT;
     case RXN_REJECTED: return RXN_ERROR_INPUT; /* whoever rejected says why */
     case RXN_BROKEN:
         engine->internal_error =

@@ -399,6 +399,13 @@ const Reaction *rxn__reaction_of_flat(const Network *network, u32 flat, u32 *ret
 
 void rxn__network_print(const Network *network, Text *out);
 
+/* show.c, for people: a reaction or family a line, with its whole propensity; a conservation law, with that many terms at
+ * most; all of them, a line each, or that there is none. */
+void rxn__rates_print(Network *network, Text *out);
+void rxn__law_print(const Network *network, const ConservationLaw *law, u32 most_terms,
+                    Arena *arena, Text *out);
+void rxn__laws_print(const Network *network, Arena *arena, Text *out);
+
 /* NULL on success; else "line 3: …". */
 const char *rxn__network_read(Arena *arena, NameTable *names, const char *text, size_t length,
                               Network **ret_network);

@@ -93,19 +93,19 @@ keep_rows(void *context, uint64_t first, uint64_t count, const double *samples,
     return true;
 }
 
-static bool
+static RxnOutcome
 call_interpreter(void *context, const RxnLaunch *launch, char *error, size_t size)
 {
     Session memory;
     const char *message = NULL;
     if (rxn__session_open(&memory, 0) != RXN_OK)
-        return false;
+        return RXN_NO_MEMORY;
     RxnLaunch copy = *launch;
     RxnStatus status = rxn__kir_interpret(context, &copy, 0, &memory.arena, &message);
     if (status != RXN_OK)
         snprintf(error, size, "%s", message ? message : "no message");
     rxn__session_close(&memory);
-    return status == RXN_OK;
+    return status == RXN_OK ? RXN_DONE : RXN_BROKEN;
 }
 
 /* Optimizes the kernel where `optimize`; runs it. The rows of all trajectories, to be freed. */

@@ -878,8 +878,9 @@ test_rounds(void **state)
     }
 }
 
+/* An argument names the tests to run. */
 int
-main(void)
+main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model),
@@ -903,5 +904,7 @@ main(void)
     };
     if (getenv("RXN_TEST_DEVICE"))
         device = getenv("RXN_TEST_DEVICE");
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -125,7 +125,7 @@ typedef struct Scenario {
 } Scenario;
 
 /* A stand-in for a kernel: the samples are a function of the trajectory's number and the seed. */
-static bool
+static RxnOutcome
 fake_kernel(void *context, const RxnLaunch *launch, char *error, size_t size)
 {
     Scenario *scenario = context;
@@ -134,12 +134,12 @@ fake_kernel(void *context, const RxnLaunch *launch, char *error, size_t size)
     uint64_t *events = launch->buffers[2];
     if (scenario->broken) {
         snprintf(error, size, "broken on purpose");
-        return false;
+        return RXN_BROKEN;
     }
     for (uint64_t k = 0; k < launch->count; k++) {
         uint64_t trajectory = launch->first + k;
         if (*launch->cancel)
-            return true;
+            return RXN_DONE;
         if (scenario->fault_every && trajectory > 0 && trajectory % scenario->fault_every == 0 &&
             trajectory < launch->fault->trajectory) {
             launch->fault->trajectory = trajectory;
@@ -157,7 +157,7 @@ fake_kernel(void *context, const RxnLaunch *launch, char *error, size_t size)
     }
     if (scenario->cancel_at_call)
         *scenario->cancel_at_call = 1;
-    return true;
+    return RXN_DONE;
 }
 
 static const RxnBuffer fake_buffers[] = {

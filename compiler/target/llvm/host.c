@@ -1,7 +1,24 @@
 /* host.c: which processor the code is for, and how many lanes suit it. */
 #include "compiler/target/llvm/llvm.h"
 
+#include <pthread.h>
 #include <string.h>
+
+/* LLVM's list of targets is a global of its own, to which two threads must not add at once: so this one has to be kept too. */
+static pthread_once_t initialized = PTHREAD_ONCE_INIT;
+static bool has_generator; /* written once, before anybody reads it */
+
+static void
+initialize(void)
+{
+    has_generator = !LLVMInitializeNativeTarget() && !LLVMInitializeNativeAsmPrinter();
+}
+
+bool
+rxn__llvm_initialize(void)
+{
+    return pthread_once(&initialized, initialize) == 0 && has_generator;
+}
 
 static const char *
 copy_message(Arena *arena, char *message)

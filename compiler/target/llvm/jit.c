@@ -83,7 +83,7 @@ rxn__llvm_link(const void *object, size_t size, const char *symbol, Arena *arena
 {
     Jit *owner = NEW(arena, Jit);
     rxn__arena_on_release(arena, release_jit, owner);
-    if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter()) {
+    if (!rxn__llvm_initialize()) {
         *ret_error = "LLVM target: this LLVM has no code generator for this machine";
         return RXN_ERROR_INTERNAL;
     }

@@ -56,6 +56,9 @@ typedef struct LlvmHost {
 } LlvmHost;
 
 /* Fills ret_host for the processor that the options name; strings live in the arena. */
+/* LLVM's code generator for this machine, by however many threads at once; false: it has none. */
+bool rxn__llvm_initialize(void);
+
 void rxn__llvm_host(const TargetOptions *options, Arena *arena, LlvmHost *ret_host);
 
 /* How many lanes to give a kernel: the options' wish, else the kernel's, else by the processor. */

@@ -85,7 +85,7 @@ static RxnStatus
 make_machine(LlvmModule *m, const LlvmHost *host, const char **ret_error)
 {
     LLVMTargetRef target = NULL;
-    if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter())
+    if (!rxn__llvm_initialize())
         return fail(m, "this LLVM has no code generator for this machine", NULL, ret_error);
     if (LLVMGetTargetFromTriple(host->triple, &target, &m->message))
         return fail(m, "no such machine", m->message, ret_error);

@@ -1,0 +1,348 @@
+/* test_api_memory.c: the library where memory runs out: with the N-th allocation of ours failing, for every N until none does, every call
+ * says so by its status and its error, nothing crashes, and all of it is given back.
+ *
+ * malloc and its kin are wrapped by the linker (meson.build) in all of rxn's own objects. LLVM's allocations are its own: it ends
+ * the process when one fails.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "runtime/rxn.h"
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void __real_free(void *memory);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void __wrap_free(void *memory);
+
+/* ---- allocations ------------------------------------------------------------------------------- */
+
+enum { MOST = 1 << 16 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned long made, fails_at; /* 0: none does */
+static void *held[MOST];             /* a hash table of what was not freed */
+static size_t held_count;
+
+static size_t
+slot_of(const void *memory)
+{
+    size_t at = ((uintptr_t)memory >> 4) * 0x9E3779B97F4A7C15u >> 20 & (MOST - 1);
+    while (held[at] && held[at] != memory)
+        at = (at + 1) & (MOST - 1);
+    return at;
+}
+
+static void
+hold(void *memory)
+{
+    if (!memory)
+        return;
+    if (held_count > MOST / 2)
+        abort();
+    held[slot_of(memory)] = memory;
+    held_count++;
+}
+
+/* What others allocated may be freed by us: it is not here. */
+static void
+let_go(const void *memory)
+{
+    size_t at = slot_of(memory);
+    if (!memory || !held[at])
+        return;
+    held[at] = NULL;
+    held_count--;
+    for (size_t next = (at + 1) & (MOST - 1); held[next]; next = (next + 1) & (MOST - 1)) {
+        void *moved = held[next];
+        held[next] = NULL;
+        held[slot_of(moved)] = moved;
+    }
+}
+
+static bool
+is_the_one(void)
+{
+    return ++made == fails_at;
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+    pthread_mutex_lock(&lock);
+    void *memory = is_the_one() ? NULL : __real_malloc(size);
+    hold(memory);
+    pthread_mutex_unlock(&lock);
+    return memory;
+}
+
+void *
+__wrap_calloc(size_t count, size_t size)
+{
+    pthread_mutex_lock(&lock);
+    void *memory = is_the_one() ? NULL : __real_calloc(count, size);
+    hold(memory);
+    pthread_mutex_unlock(&lock);
+    return memory;
+}
+
+void *
+__wrap_realloc(void *old, size_t size)
+{
+    pthread_mutex_lock(&lock);
+    void *memory = NULL;
+    if (!is_the_one()) {
+        let_go(old);
+        memory = __real_realloc(old, size);
+        hold(memory ? memory : old);
+    }
+    pthread_mutex_unlock(&lock);
+    return memory;
+}
+
+void
+__wrap_free(void *memory)
+{
+    pthread_mutex_lock(&lock);
+    let_go(memory);
+    __real_free(memory);
+    pthread_mutex_unlock(&lock);
+}
+
+/* ---- what is tried ----------------------------------------------------------------------------- */
+
+static const char *device = "interpreter";
+
+static const char text[] = "param k = 0.3 in 1e-3 .. 10 fit\n"
+                           "species A = 20, B[3] = 1\n"
+                           "A -> 0 @ k\n"
+                           "for i in 0 .. 2 { B[i] => 0 @ k * B[i] / (1 + A) }\n"
+                           "at 1: A = 5\n"
+                           "observe A\n"
+                           "simulate until 2 every 1\n"
+                           "fit {\n"
+                           "  data \"%s\"\n"
+                           "  loss mse(mean(A), data.A)\n"
+                           "  estimator score\n"
+                           "  optimizer adam\n"
+                           "  trajectories 4\n"
+                           "  steps 2\n"
+                           "}\n";
+static char model_text[1000];
+
+/* A failed call has an error of the status that it returned; then nothing more is tried. */
+static bool
+is_good(RxnStatus status, RxnError *error, const void *made_object)
+{
+    if (status == RXN_OK)
+        return true;
+    if (status != RXN_ERROR_MEMORY && status != RXN_ERROR_INPUT)
+        fail_msg("status %d: %s", (int)status, rxn_error_text(error));
+    /* What the runtime could not have memory for is an error of the run, which says so. */
+    if (!strstr(rxn_error_text(error), "memory"))
+        fail_msg("allocation %lu: %s", fails_at, rxn_error_text(error));
+    assert_int_equal(rxn_error_status(error), status);
+    assert_null(made_object);
+    rxn_error_free(error);
+    return false;
+}
+
+/* What the call has made is looked at behind it. */
+#define good(call, error, made_object) (last = (call), is_good(last, error, made_object))
+static RxnStatus last;
+
+/* Each of them is done whole only if no allocation failed. */
+static bool
+simulate(RxnModel *model, RxnValues *values)
+{
+    RxnSimulatorOptions options = rxn_simulator_options();
+    RxnRunOptions run_options = rxn_run_options();
+    RxnSimulator *simulator;
+    RxnError *error;
+    RxnRun run;
+    options.device = device;
+    run_options.trajectories = 8;
+    run_options.threads = 2;
+    bool done = good(rxn_simulator_new(model, &options, &simulator, &error), error, simulator) &&
+                good(rxn_run(simulator, values, &run_options, &run, &error), error, run.own);
+    if (done)
+        rxn_run_release(&run);
+    rxn_simulator_free(simulator);
+    return done;
+}
+
+static bool
+differentiate(RxnModel *model, RxnValues *values)
+{
+    RxnDifferentiatorOptions options = rxn_differentiator_options();
+    RxnRunOptions run_options = rxn_run_options();
+    RxnDifferentiator *d;
+    RxnDerivatives found;
+    RxnError *error;
+    options.kernel.device = device;
+    options.of = (const char *const[]){"A"};
+    options.of_count = 1;
+    options.at = (const double[]){1.5};
+    options.at_count = 1;
+    options.estimator = "score";
+    run_options.trajectories = 8;
+    run_options.threads = 1;
+    bool done =
+        good(rxn_differentiator_new(model, &options, values, &d, &error), error, d) &&
+        good(rxn_differentiate(d, values, &run_options, &found, &error), error, found.value);
+    rxn_differentiator_free(d);
+    return done;
+}
+
+static bool
+train(RxnModel *model, RxnValues *values)
+{
+    RxnFitOptions options = rxn_fit_options();
+    RxnFit *fit;
+    RxnFitted fitted;
+    RxnValues *found = NULL;
+    RxnError *error;
+    options.kernel.device = device;
+    options.threads = 1;
+    bool done = good(rxn_fit_new(model, &options, values, &fit, &error), error, fit) &&
+                good(rxn_fit_train(fit, &fitted, &error), error, NULL) &&
+                good(rxn_fit_values(fit, &found, &error), error, found);
+    rxn_values_free(found);
+    rxn_fit_free(fit);
+    return done;
+}
+
+static bool
+look(RxnModel *model, RxnValues *values)
+{
+    RxnError *error;
+    char *summary;
+    (void)values;
+    if (!good(rxn_model_text(model, RXN_FORM_SUMMARY, NULL, &summary, &error), error, summary))
+        return false;
+    rxn_text_free(summary);
+    return rxn_model_label(model, RXN_SPECIES, 2) != NULL;
+}
+
+/* A mistake of the caller's where memory may be out too: the one error or the other. */
+static bool
+mistake(RxnModel *model, RxnValues *values)
+{
+    RxnError *error;
+    (void)model;
+    RxnStatus status = rxn_values_set(values, "nope", 1, &error);
+    assert_true(status == RXN_ERROR_INPUT || status == RXN_ERROR_MEMORY);
+    assert_int_equal(rxn_error_status(error), status);
+    assert_true(rxn_error_count(error) >= 1);
+    rxn_error_free(error);
+    return status == RXN_ERROR_INPUT;
+}
+
+static bool
+try(bool (*part)(RxnModel *model, RxnValues *values))
+{
+    RxnModel *model;
+    RxnValues *values = NULL;
+    RxnError *error;
+    bool done = good(rxn_model_parse(model_text, NULL, &model, &error), error, model) &&
+                good(rxn_values_new(model, 1, &values, &error), error, values) &&
+                good(rxn_values_set(values, "k", 0.4, &error), error, NULL) && part(model, values);
+    rxn_values_free(values);
+    rxn_model_free(model);
+    return done;
+}
+
+static void
+fail_each(bool (*part)(RxnModel *model, RxnValues *values))
+{
+    fails_at = 0;
+    assert_true(try(part)); /* what is kept once, is kept now */
+    size_t before = held_count;
+    made = 0;
+    assert_true(try(part));
+    assert_int_equal(held_count, before);
+    unsigned long all = made;
+    unsigned long failed = 0;
+    for (unsigned long n = 1; n <= all; n++) {
+        made = 0;
+        fails_at = n;
+        failed += !try(part);
+        if (held_count != before)
+            fail_msg("allocation %lu of %lu: %zu blocks are not given back", n, all,
+                     held_count - before);
+    }
+    fails_at = 0;
+    /* Nearly all of them are needed: few things can go on without. */
+    if (failed < all / 2)
+        fail_msg("only %lu of %lu failures were seen", failed, all);
+    print_message("# %lu allocations, %lu ended it\n", all, failed);
+}
+
+static void
+test_look(void **state)
+{
+    (void)state;
+    fail_each(look);
+}
+
+static void
+test_mistake(void **state)
+{
+    (void)state;
+    fail_each(mistake);
+}
+
+static void
+test_simulate(void **state)
+{
+    (void)state;
+    fail_each(simulate);
+}
+
+static void
+test_differentiate(void **state)
+{
+    (void)state;
+    fail_each(differentiate);
+}
+
+static void
+test_train(void **state)
+{
+    (void)state;
+    fail_each(train);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_look),     cmocka_unit_test(test_mistake),
+        cmocka_unit_test(test_simulate), cmocka_unit_test(test_differentiate),
+        cmocka_unit_test(test_train),
+    };
+    char path[] = "/tmp/rxn-test-XXXXXX";
+    static const char table[] = "time,A\n1,15\n2,4\n";
+    int file = mkstemp(path);
+    if (file < 0 || write(file, table, sizeof table - 1) != sizeof table - 1)
+        return 1;
+    close(file);
+    snprintf(model_text, sizeof model_text, text, path);
+    if (getenv("RXN_TEST_DEVICE"))
+        device = getenv("RXN_TEST_DEVICE");
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(path);
+    return failed;
+}
