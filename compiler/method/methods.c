@@ -4,13 +4,14 @@
 #include <string.h>
 
 extern const Method rxn__method_ssa_direct, rxn__method_ssa_unrolled, rxn__method_ssa_table,
-    rxn__method_ssa_table_full;
+    rxn__method_ssa_table_full, rxn__method_ssa_rejection;
 
 const Method *const rxn__methods[] = {
     &rxn__method_ssa_direct,
     &rxn__method_ssa_unrolled,
     &rxn__method_ssa_table,
     &rxn__method_ssa_table_full,
+    &rxn__method_ssa_rejection,
     NULL,
 };
 

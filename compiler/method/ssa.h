@@ -108,6 +108,11 @@ struct SsaFrame {
 
     const SsaExtension *extension; /* or NULL */
     struct SsaTable *table;        /* of the table form, from rxn__ssa_table_begin on */
+    const bool
+        *rates_shared; /* reaction families whose constants are checked by the table; or NULL */
+    struct SsaShared *
+        starts; /* of the species of one member, in the array form, where there are many; or NULL */
+    u32 start_target;     /* buffer: their flat numbers */
     struct SsaSums *sums; /* of the table form: sums that are kept from step to step, or NULL */
     VEC(u32) kept_arrays; /* array locals that outlive a step, besides the counts */
     /* With a limit: whether a wait goes on, and what was drawn for it. */

@@ -446,8 +446,15 @@ typedef struct DependencyGraph {
     u32 *target; /* sorted in each row; includes j itself only if j depends on itself */
 } DependencyGraph;
 
-bool rxn__network_dependencies(Network *network, Arena *arena, u64 limit,
+/* Which families are wanted as dependents. */
+typedef bool (*DependencyFilter)(const Reaction *reaction);
+
+/* filter: NULL for all. */
+bool rxn__network_dependencies(Network *network, Arena *arena, u64 limit, DependencyFilter filter,
                                DependencyGraph *ret_graph);
+
+/* How many edges it has, without making it. */
+bool rxn__network_count_dependencies(Network *network, Arena *arena, u64 limit, u64 *ret_count);
 
 /* Flat species read by one member's propensity, sorted, distinct. */
 u32 rxn__reaction_reads(Network *network, const Reaction *reaction, u32 member, Arena *arena,
