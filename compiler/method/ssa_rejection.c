@@ -26,8 +26,8 @@
  * by intervals: they are evaluated when what they read changes, as in the table form. Time-dependent ones have the
  * bounds of their windows.
  *
- * Within a tree a threshold may, by rounding, reach the sum that it was drawn below: it then goes to the last child
- * that is not zero. A zero one is never chosen.
+ * Within a tree a threshold may, by rounding, reach the sum that it was drawn below. It then ends at the last leaf, beyond
+ * its bound, and is refused like any that is not below the true propensity: what is impossible never fires.
  */
 #include "compiler/method/ssa_rejection.h"
 
@@ -104,22 +104,29 @@ node_sum(Rejection *rejection, const Tree *tree, KirValue node)
                      node_get(rejection, tree, next(rejection, left))));
 }
 
-/* A leaf has a new value: so have all above it. */
+/* A leaf has a new value: so have all above it. Many have the old one: the group of a species that is not there. */
 static void
 leaf_set(Rejection *rejection, const Tree *tree, KirValue leaf, KirValue value)
 {
     KirBuilder *b = rejection->builder;
     KirValue node = kir_add(b, tree->leaves, leaf);
+    rxn__kir_if(b, kir_ne(b, value, node_get(rejection, tree, node)));
     node_set(rejection, tree, node, value);
     rxn__kir_set(b, rejection->node, 0, node);
+    rxn__kir_set(b, rejection->left, 0, value);
     rxn__kir_loop(b);
     KirValue at = rxn__kir_get(b, rejection->node, 0);
     rxn__kir_if(b, kir_lt(b, at, i32v(rejection, 2)));
     rxn__kir_break(b);
     rxn__kir_close(b);
-    KirValue above = kir_shr(b, at, i32v(rejection, 1));
-    node_sum(rejection, tree, above);
+    KirValue sibling = kir_xor(b, at, i32v(rejection, 1)),
+             above = kir_shr(b, at, i32v(rejection, 1));
+    KirValue sum =
+        kir_add(b, rxn__kir_get(b, rejection->left, 0), node_get(rejection, tree, sibling));
+    node_set(rejection, tree, above, sum);
+    rxn__kir_set(b, rejection->left, 0, sum);
     rxn__kir_set(b, rejection->node, 0, above);
+    rxn__kir_close(b);
     rxn__kir_close(b);
 }
 
@@ -186,8 +193,12 @@ partial_bound(Rejection *rejection, KirValue reaction)
             continue;
         KirValue slot =
             kir_add(b, kir_mul(b, reaction, i32v(rejection, table->order)), i32v(rejection, k));
-        KirValue count = load(rejection, table->slot_count, slot);
         KirValue x = rxn__kir_get(b, rejection->high, load(rejection, table->slot_species, slot));
+        if (table->multiplicity < 2) { /* where there is no reactant, x is 1 */
+            value = kir_mul(b, value, x);
+            continue;
+        }
+        KirValue count = load(rejection, table->slot_count, slot);
         for (u32 m = k == 0; m < table->multiplicity; m++) {
             KirValue factor =
                 kir_max(b, kir_sub(b, x, rxn__ssa_real(frame, m)), rxn__ssa_real(frame, 0));
@@ -357,11 +368,13 @@ write_refusal(Rejection *rejection, KirValue total, KirValue rest)
     KirValue none = i32v(rejection, frame->network->reaction_count);
     KirValue reaction = rxn__kir_get(b, table->last, 0);
     rxn__kir_if(b, kir_lt(b, reaction, none));
-    KirValue stands = kir_lt(b, rest, rxn__ssa_table_mass_action(table, reaction));
+    KirValue value = rxn__ssa_table_mass_action(table, reaction);
     if (table->has_laws) {
-        KirValue law = load(rejection, table->law, reaction);
-        stands = kir_or(b, stands, kir_ne(b, law, i32v(rejection, LAW_MASS_ACTION)));
+        KirValue law =
+            kir_ne(b, load(rejection, table->law, reaction), i32v(rejection, LAW_MASS_ACTION));
+        value = kir_select(b, law, rxn__ssa_rejection_bound(table, reaction), value);
     }
+    KirValue stands = kir_lt(b, rest, value);
     rxn__kir_if(b, kir_not(b, stands));
     rxn__kir_set(b, table->last, 0, none);
     rxn__kir_set(b, frame->missed, 0,
@@ -382,6 +395,39 @@ count_changed(SsaTable *table, KirValue species, KirValue x)
     rxn__kir_if(b, kir_or(b, below, above));
     move_interval(rejection, species, x);
     rxn__kir_close(b);
+}
+
+/* ---- the choice -------------------------------------------------------------------------------- */
+
+/* Measured by tests/bench/large, the tables are in docs/benchmarks.md: the table form of the direct method pays for each
+ * propensity that an event makes stale, and for each group of propensities that it sums and searches. */
+enum { STALE_LIMIT = 12, REACTIONS_FOR_ONE = 200 };
+
+/* Beyond, a lane's trees do not fit in a share of the caches, and one trajectory at a time is faster. */
+enum { REACTIONS_FOR_LANES = 40000 };
+
+bool
+rxn__ssa_rejection_suits(const Network *network, Text *ret_why)
+{
+    const double least_mass_action = 0.9;
+    u64 reactions = network->reaction_count, mass_action = 0,
+        edges = network->traits.dependency_edges;
+    for (u32 r = 0; r < network->reactions.count; r++)
+        if (!rxn__ssa_table_is_law(&network->reactions.items[r]))
+            mass_action += network->reactions.items[r].count;
+    if (reactions == 0 || (double)mass_action < least_mass_action * (double)reactions)
+        return false;
+    /* Edges that nobody counted are too many. */
+    u64 stale = edges ? edges / reactions : STALE_LIMIT;
+    if (stale + reactions / REACTIONS_FOR_ONE < STALE_LIMIT)
+        return false;
+    if (edges)
+        rxn__text_printf(ret_why, "of %llu propensities an event changes %llu, about",
+                         (unsigned long long)reactions, (unsigned long long)stale);
+    else
+        rxn__text_printf(ret_why, "an event changes very many of %llu propensities",
+                         (unsigned long long)reactions);
+    return true;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */
@@ -427,6 +473,8 @@ write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameT
     write_refusal(&rejection, total, rest);
     rxn__ssa_table_apply(rejection.table, count_changed);
     rxn__ssa_close(&frame);
+    if (network->reaction_count > REACTIONS_FOR_LANES)
+        rxn__kir_kernel(b)->lanes = 1;
     ret_kernel->form = "bounds of propensities in trees";
     return rxn__ssa_end(&frame);
 }

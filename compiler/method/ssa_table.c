@@ -50,9 +50,15 @@ rxn__ssa_table_mass_action(Table *table, KirValue reaction)
     KirValue value = rxn__kir_get(b, table->rate, reaction);
     for (u32 k = 0; k < table->order; k++) {
         KirValue slot = kir_add(b, kir_mul(b, reaction, i32v(table, table->order)), i32v(table, k));
+        KirValue species = load1(table, table->slot_species, slot);
+        KirValue last = i32v(table, frame->network->species_count - 1);
+        KirValue x = rxn__kir_get(b, frame->lower.species_array, kir_min(b, species, last));
+        if (table->multiplicity < 2) {
+            KirValue none = kir_gt(b, species, last);
+            value = kir_mul(b, value, kir_select(b, none, rxn__ssa_real(frame, 1), x));
+            continue;
+        }
         KirValue count = load1(table, table->slot_count, slot);
-        KirValue x =
-            rxn__kir_get(b, frame->lower.species_array, load1(table, table->slot_species, slot));
         for (u32 m = 0; m < table->multiplicity; m++) {
             KirValue factor = kir_sub(b, x, rxn__ssa_real(frame, m));
             value = kir_mul(

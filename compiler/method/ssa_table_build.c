@@ -240,6 +240,7 @@ build_law_tables(Table *table)
             if (reaction->bound && reaction->bound_span.end)
                 vec_push(frame->arena, &guarded, (i32)(reaction->flat + member));
             for (u32 k = 0; k < table->order; k++, at++) {
+                table->slots[at] = (TableSlot){(i32)network->species_count, 0};
                 if (!generic || k >= reaction->reactants.count)
                     continue;
                 const Term *term = &reaction->reactants.items[k];

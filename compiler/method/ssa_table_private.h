@@ -11,7 +11,7 @@ typedef VEC(i32) IntList;
 
 /* A reactant of a mass-action reaction. */
 typedef struct TableSlot {
-    i32 species, count; /* flat; count 0: there is none */
+    i32 species, count; /* flat; the number of species, and 0: there is none */
 } TableSlot;
 
 typedef struct SsaRejection SsaRejection;
