@@ -109,7 +109,8 @@ rxn__grad_tape_memory(Grad *grad)
     if (o->tape_memory && grad->driver->program->built) {
         rxn__driver_error(grad->driver,
                           "the tapes of this program were given their size when it was "
-                          "built: 'rxn build --tape BYTES'");
+                          "built: 'rxn build --tape BYTES'%s",
+                          grad->driver->cuda_tape_bytes ? ", on GPUs '--cuda-tape BYTES'" : "");
         return false;
     }
     grad->tape_memory = memory_of_machine() / 4;

@@ -82,6 +82,27 @@ print_kernels(const RxnProgram *built)
 }
 
 static void
+print_cuda_kernels(const RxnProgram *built)
+{
+    if (built->cuda_kernel_count == 0)
+        return;
+    printf("\nkernels for GPUs (%u), compiled by NVRTC %u.%u\n", built->cuda_kernel_count,
+           built->nvrtc / 1000, built->nvrtc / 10 % 100);
+    for (u32 k = 0; k < built->cuda_kernel_count; k++) {
+        const RxnProgramCudaKernel *kernel = &built->cuda_kernels[k];
+        printf("  %s\n", kernel->what);
+        for (u32 c = 0; c < kernel->code_count; c++) {
+            const RxnProgramCudaCode *code = &kernel->codes[c];
+            char name[40], bytes[32];
+            snprintf(name, sizeof name, code->is_ptx ? "PTX, sm_%u or newer" : "sm_%u",
+                     code->architecture);
+            rxn__format_grouped(bytes, sizeof bytes, code->size);
+            printf("    %-20s %s bytes\n", name, bytes);
+        }
+    }
+}
+
+static void
 print_objective(const RxnProgram *built)
 {
     if (built->of_count == 0)
@@ -120,6 +141,7 @@ tell(void *context)
            built->version);
     print_params(&info->pipeline, &values, &info->pipeline.arena);
     print_kernels(built);
+    print_cuda_kernels(built);
     print_objective(built);
     return RXN_OK;
 }

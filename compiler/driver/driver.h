@@ -41,7 +41,8 @@ struct Driver {
     const char *cuda_cache;     /* where their kernels are kept, or NULL */
     bool is_library;            /* signals are the business of who calls us */
     bool is_ahead;              /* kernels are made for a program, and nothing is run */
-    u64 tape_bytes; /* of one trajectory, where kernels are or were made ahead; 0: by the memory there is */
+    /* Of one trajectory, on the processor and on GPUs, where kernels are or were made ahead; 0: by the memory there is. */
+    u64 tape_bytes, cuda_tape_bytes;
 };
 
 RxnStatus rxn__cmd_run(Driver *driver, int argc, char **argv);

@@ -29,8 +29,10 @@ rxn__embedded_init(Driver *driver, const RxnProgram *built)
 {
     driver->loader = (SourceLoader){.context = driver, .load = load_embedded};
     driver->session.host = &rxn__target_frozen;
-    driver->session.host_context = (void *)(uintptr_t)built; /* it is only read */
+    driver->session.gpu = &rxn__target_frozen_cuda;
+    driver->session.target_context = (void *)(uintptr_t)built; /* it is only read */
     driver->tape_bytes = built->tape_bytes;
+    driver->cuda_tape_bytes = built->cuda_tape_bytes;
 }
 
 void

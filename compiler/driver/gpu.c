@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 
 #include "compiler/driver/driver.h"
+#include "compiler/target/program_abi.h"
+#include "runtime/nvrtc.h"
 
 enum {
     MESSAGE_SIZE = 512,
@@ -124,6 +126,33 @@ unload(void *program)
     rxn__cuda_unload(program);
 }
 
+/* Where a program has no code for a kernel, and there is no NVRTC to make it: how to build one that has it. */
+static void
+note_program(Driver *driver, const RxnCudaKernel *kernel)
+{
+    const RxnProgram *built = driver->program->built;
+    char message[MESSAGE_SIZE];
+    RxnNvrtc *nvrtc;
+    if (!built || kernel->binary_count > 0)
+        return;
+    if (rxn__nvrtc_open(&nvrtc, message, sizeof message) == RXN_DONE) {
+        rxn__nvrtc_close(nvrtc);
+        return;
+    }
+    u32 architecture = rxn__cuda_device(driver->cuda, 0)->architecture;
+    if (built->cuda_kernel_count > 0)
+        rxn__driver_note(driver,
+                         "the program holds code for GPUs, but not for this: 'rxn build MODEL -o "
+                         "FILE --cuda sm_%u' with the --of, --at, --wrt, --estimator, --method of "
+                         "this call puts it in",
+                         architecture);
+    else
+        rxn__driver_note(driver,
+                         "a program needs no NVRTC if it is built with 'rxn build MODEL -o FILE "
+                         "--cuda sm_%u'",
+                         architecture);
+}
+
 RxnStatus
 rxn__load_on_gpus(Driver *driver, Pipeline *pipeline, RxnCudaProgram **ret_program)
 {
@@ -136,6 +165,8 @@ rxn__load_on_gpus(Driver *driver, Pipeline *pipeline, RxnCudaProgram **ret_progr
     }
     if (outcome != RXN_DONE) {
         rxn__driver_error(driver, "%s", message);
+        if (outcome == RXN_REFUSED)
+            note_program(driver, pipeline->compiled.cuda);
         return RXN_ERROR_INPUT;
     }
     rxn__arena_on_release(&pipeline->arena, unload, *ret_program);

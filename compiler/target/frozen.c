@@ -5,6 +5,8 @@
 
 #include "compiler/target/kernel_key.h"
 
+extern const Target rxn__target_cuda;
+
 /* ---- the processor ----------------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
@@ -141,4 +143,51 @@ emit(const KirKernel *kernel, const TargetOptions *options, TargetForm form, Are
     return RXN_ERROR_USAGE;
 }
 
+/* ---- for GPUs ---------------------------------------------------------------------------------- */
+
+static const RxnProgramCudaKernel *
+find_cuda_kernel(const RxnProgram *program, const RxnCudaKernel *kernel, Arena *arena)
+{
+    u8 key[KERNEL_KEY_BYTES];
+    Arena scratch;
+    if (program->cuda_kernel_count == 0)
+        return NULL;
+    rxn__arena_init(&scratch, arena->memory);
+    rxn__cuda_kernel_key(kernel, &scratch, key);
+    rxn__arena_release(&scratch);
+    for (u32 k = 0; k < program->cuda_kernel_count; k++)
+        if (memcmp(program->cuda_kernels[k].key, key, sizeof key) == 0)
+            return &program->cuda_kernels[k];
+    return NULL;
+}
+
+/* The text as rxn would compile it, with the code that was made of it. */
+static RxnStatus
+look_up_cuda(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
+             CompiledKernel *ret_kernel, const char **ret_error)
+{
+    const RxnProgram *program = options->context;
+    RxnStatus status = rxn__target_cuda.compile(kernel, options, arena, ret_kernel, ret_error);
+    if (status != RXN_OK)
+        return status;
+    const RxnProgramCudaKernel *found = find_cuda_kernel(program, ret_kernel->cuda, arena);
+    if (!found)
+        return RXN_OK;
+    RxnCudaBinary *binaries = NEW_ARRAY(arena, RxnCudaBinary, found->code_count);
+    for (u32 k = 0; k < found->code_count; k++)
+        binaries[k] = (RxnCudaBinary){.architecture = found->codes[k].architecture,
+                                      .code = found->codes[k].bytes,
+                                      .size = found->codes[k].size,
+                                      .is_ptx = found->codes[k].is_ptx};
+    RxnCudaKernel *cuda = NEW(arena, RxnCudaKernel);
+    *cuda = *ret_kernel->cuda;
+    cuda->binaries = binaries;
+    cuda->binary_count = found->code_count;
+    cuda->binary_nvrtc = program->nvrtc;
+    ret_kernel->cuda = cuda;
+    return RXN_OK;
+}
+
+const Target rxn__target_frozen_cuda = {
+    .name = "frozen-cuda", .compile = look_up_cuda, .emit = emit};
 const Target rxn__target_frozen = {.name = "frozen", .compile = look_up, .emit = emit};

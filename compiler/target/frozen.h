@@ -13,6 +13,9 @@
  * no code for is left to the interpreter, with a warning. */
 extern const Target rxn__target_frozen;
 
+/* For GPUs; the same context. A kernel that it has no code for has its text, for NVRTC. */
+extern const Target rxn__target_frozen_cuda;
+
 /* The first of a kernel's codes that this processor can run; NULL: none. ret_missing, or NULL: a feature that it lacks. */
 const RxnProgramCode *rxn__program_code(const RxnProgramKernel *kernel, const char **ret_missing);
 
