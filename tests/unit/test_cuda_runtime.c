@@ -865,12 +865,16 @@ test_binaries(void **state)
     assert_int_equal(loaded.compilations, 1);
     assert_false(loaded.info.from_ptx);
     assert_non_null(strstr(loaded.info.note, "so NVRTC compiles it"));
-    loaded = load("arch=70", &kernel, NULL);
+    kernel.binaries = binaries + 1;
+    kernel.binary_count = 2;
+    loaded = load("arch=75", &kernel, NULL);
     assert_int_equal(loaded.outcome, RXN_DONE);
     assert_int_equal(loaded.compilations, 1);
     assert_string_equal(loaded.info.note,
-                        "this program holds no code for GPU 0 (Fake A, sm_70), so "
-                        "NVRTC compiles it; 'rxn build --cuda sm_70' puts it in");
+                        "this program holds no code for GPU 0 (Fake A, sm_75), so "
+                        "NVRTC compiles it; 'rxn build --cuda sm_75' puts it in");
+    kernel.binaries = binaries;
+    kernel.binary_count = 3;
     /* Without a source or NVRTC. */
     char before[4096];
     snprintf(before, sizeof before, "%s", getenv("RXN_NVRTC"));
