@@ -89,12 +89,12 @@ write_kernels(const Build *build, Text *out)
 {
     const Ahead *ahead = &build->ahead;
     for (u32 k = 0; k < ahead->kernels.count; k++)
-        for (u32 m = 0; m < ahead->march_count; m++)
+        for (u32 m = 0; m < ahead->kernels.items[k].code_count; m++)
             rxn__text_printf(out, "void %s(const struct RxnLaunch *launch);\n",
                              ahead->kernels.items[k].codes[m].symbol);
     for (u32 k = 0; k < ahead->kernels.count; k++) {
         rxn__text_printf(out, "static const RxnProgramCode codes_%u[] = {\n", k);
-        for (u32 m = 0; m < ahead->march_count; m++) {
+        for (u32 m = 0; m < ahead->kernels.items[k].code_count; m++) {
             const AheadCode *code = &ahead->kernels.items[k].codes[m];
             rxn__text_printf(out, "    {%s, \"%s\", \"%s\", \"%s\", %u, %zuu},\n", code->symbol,
                              code->march->name, code->needs, code->facts.isa, code->facts.lanes,
@@ -107,7 +107,7 @@ write_kernels(const Build *build, Text *out)
         rxn__text_printf(out, "    {");
         write_key(out, ahead->kernels.items[k].key);
         rxn__text_printf(out, ", \"%s\", codes_%u, %u},\n", ahead->kernels.items[k].what, k,
-                         ahead->march_count);
+                         ahead->kernels.items[k].code_count);
     }
     rxn__text_printf(out, "};\n");
 }

@@ -71,11 +71,15 @@ print_kernels(const RxnProgram *built)
     printf("\nkernels (%u)\n", built->kernel_count);
     for (u32 k = 0; k < built->kernel_count; k++) {
         const RxnProgramKernel *kernel = &built->kernels[k];
-        const RxnProgramCode *used = rxn__program_code(kernel, NULL);
+        const RxnProgramCode *used = rxn__program_code(kernel, 0, NULL);
+        const RxnProgramCode *narrow = rxn__program_code(kernel, 1, NULL);
         printf("  %s\n", kernel->what);
         for (u32 c = 0; c < kernel->code_count; c++)
             printf("    %-12s %2u lanes, %s%s\n", kernel->codes[c].march, kernel->codes[c].lanes,
-                   kernel->codes[c].isa, &kernel->codes[c] == used ? "  (used here)" : "");
+                   kernel->codes[c].isa,
+                   &kernel->codes[c] == used     ? "  (used here)"
+                   : &kernel->codes[c] == narrow ? "  (used here for few trajectories)"
+                                                 : "");
         if (!used)
             printf("    none of them runs on this processor\n");
     }

@@ -39,7 +39,8 @@ struct Driver {
     bool quiet_failure;         /* the reader of our output is gone: nothing is worth saying */
     RxnCuda *cuda;              /* the GPUs of this run, or NULL */
     const char *cuda_cache;     /* where their kernels are kept, or NULL */
-    bool is_library;            /* signals are the business of who calls us */
+    bool is_library;            /* signals are the business of who calls us, */
+    const volatile int *cancel; /* who may have this instead; else NULL */
     bool is_ahead;              /* kernels are made for a program, and nothing is run */
     /* Of one trajectory, on the processor and on GPUs, where kernels are or were made ahead; 0: by the memory there is. */
     u64 tape_bytes, cuda_tape_bytes;
@@ -338,7 +339,7 @@ RxnStatus rxn__launch_outcome(Driver *driver, const Launch *launch, RxnOutcome o
 const volatile int *rxn__interrupt_begin(void);
 void rxn__interrupt_end(void);
 
-/* The same for what a library does too: NULL there. */
+/* The same for what a library does too: there it is what the caller gave, or NULL. */
 const volatile int *rxn__driver_cancel(const Driver *driver);
 void rxn__driver_cancel_end(const Driver *driver);
 

@@ -47,7 +47,7 @@ rxn__interrupt_end(void)
 const volatile int *
 rxn__driver_cancel(const Driver *driver)
 {
-    return driver->is_library ? NULL : rxn__interrupt_begin();
+    return driver->is_library ? driver->cancel : rxn__interrupt_begin();
 }
 
 void

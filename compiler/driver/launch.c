@@ -134,9 +134,11 @@ rxn__launch_outcome(Driver *driver, const Launch *launch, RxnOutcome outcome,
                                                   .pair = launch->pair});
         return RXN_ERROR_INPUT;
     case RXN_STOPPED:
-        rxn__driver_error(
-            driver, "interrupted after %llu of %llu trajectories; nothing was written",
-            (unsigned long long)result->trajectories, (unsigned long long)trajectories);
+        rxn__driver_error(driver, "%s after %llu of %llu trajectories%s",
+                          driver->is_library ? "cancelled" : "interrupted",
+                          (unsigned long long)result->trajectories,
+                          (unsigned long long)trajectories,
+                          driver->is_library ? "" : "; nothing was written");
         return RXN_CANCELLED;
     case RXN_REFUSED:
     case RXN_NO_MEMORY: rxn__driver_error(driver, "%s", result->error); return RXN_ERROR_INPUT;

@@ -243,7 +243,8 @@ run(void *context)
                             .threads = request->threads,
                             .statistics = call->mean || call->sd,
                             .rows = call->samples ? take_rows : NULL,
-                            .rows_context = call};
+                            .rows_context = call,
+                            .cancel = request->cancel};
     RxnEnsembleResult result;
     RxnOutcome outcome = rxn_ensemble_run(&ensemble, &result);
     status =
@@ -373,5 +374,8 @@ rxn__library_gradient(struct RxnLibrary *library, const RxnLibraryRequest *reque
                  .value_se = value_se,
                  .gradient = gradient,
                  .se = se};
-    return finish(library, rxn__session_guard(&library->driver.session, differentiate, &call));
+    library->driver.cancel = request->cancel;
+    RxnStatus status = rxn__session_guard(&library->driver.session, differentiate, &call);
+    library->driver.cancel = NULL;
+    return finish(library, status);
 }

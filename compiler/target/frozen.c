@@ -72,14 +72,26 @@ missing_feature(const char *needs, size_t *ret_length)
     return NULL;
 }
 
+/* Of codes for the same processors, of which `first` is the first, the one with the fewest lanes that are enough. */
+static const RxnProgramCode *
+with_lanes(const RxnProgramKernel *kernel, const RxnProgramCode *first, u32 lanes)
+{
+    const RxnProgramCode *best = first, *end = kernel->codes + kernel->code_count;
+    for (const RxnProgramCode *code = first; code < end; code++)
+        if (lanes > 0 && strcmp(code->march, first->march) == 0 && code->lanes >= lanes &&
+            (code->lanes < best->lanes || best->lanes < lanes))
+            best = code;
+    return best;
+}
+
 const RxnProgramCode *
-rxn__program_code(const RxnProgramKernel *kernel, const char **ret_missing)
+rxn__program_code(const RxnProgramKernel *kernel, u32 lanes, const char **ret_missing)
 {
     for (u32 k = 0; k < kernel->code_count; k++) {
         size_t length;
         const char *missing = missing_feature(kernel->codes[k].needs, &length);
         if (!missing)
-            return &kernel->codes[k];
+            return with_lanes(kernel, &kernel->codes[k], lanes);
         if (ret_missing)
             *ret_missing = missing;
     }
@@ -114,7 +126,7 @@ look_up(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
     if (!found)
         return RXN_OK;
     const char *missing = NULL;
-    const RxnProgramCode *code = rxn__program_code(found, &missing);
+    const RxnProgramCode *code = rxn__program_code(found, options->lanes, &missing);
     if (code) {
         *ret_error = NULL;
         *ret_kernel = (CompiledKernel){.run = code->run,

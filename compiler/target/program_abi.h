@@ -72,6 +72,7 @@ RXN_PROGRAM_ABI(
         unsigned long long seed, first, trajectories;
         const double *times;
         unsigned time_count, threads;
+        const volatile int *cancel;
     } RxnLibraryRequest;
     struct RxnLibrary;
     struct RxnLibrary * rxn__library_open(const RxnProgram *program, int single_precision,
