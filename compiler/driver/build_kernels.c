@@ -47,9 +47,9 @@ collect_run(Build *build, KirType precision, bool *ret_has_fit)
     Pipeline pipeline;
     PipelineRequest request = rxn__build_stages(build, precision);
     build->ahead.what = precision == KIR_F32 ? "run --precision f32" : "run";
-    build->ahead.for_few = true;
+    build->ahead.for_one = true;
     RxnStatus status = rxn__pipeline_run(&driver->session, &request, &pipeline);
-    build->ahead.for_few = false;
+    build->ahead.for_one = false;
     driver->internal_error = pipeline.internal_error;
     if (status == RXN_OK) {
         const char *name = pipeline.network->name ? pipeline.network->name->text : "model";

@@ -3,8 +3,8 @@
 
 #include "compiler/driver/build.h"
 
-/* Of one trajectory. Not of this machine's memory: it may run on another. A GPU has some 100,000 trajectories in flight:
- * 64 KiB for each are a quarter of its memory or less, and good for some 10^5 events before anything is computed twice
+/* Of one trajectory. Not of this machine's memory: it may run on another. A GPU has some 100,000 trajectories in flight,
+ * whose tapes of 64 KiB are 6 GiB. That is 3,000 events or so in one go, and millions that are computed twice
  * (method/grad_tape.h). */
 enum { TAPE_BYTES = 16 << 20, CUDA_TAPE_BYTES = 64 << 10 };
 

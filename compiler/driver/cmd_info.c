@@ -13,7 +13,7 @@ static const OptionTable table = {
     .synopsis = "rxn info",
     .summary = "Tells what is in this program: the model with its parameters and species, which "
                "kernels it\n"
-               "has code for, and for which processors.",
+               "has code for, and for which processors and GPUs.",
     .operand = "MODEL",
 };
 
@@ -75,10 +75,10 @@ print_kernels(const RxnProgram *built)
         const RxnProgramCode *narrow = rxn__program_code(kernel, 1, NULL);
         printf("  %s\n", kernel->what);
         for (u32 c = 0; c < kernel->code_count; c++)
-            printf("    %-12s %2u lanes, %s%s\n", kernel->codes[c].march, kernel->codes[c].lanes,
-                   kernel->codes[c].isa,
+            printf("    %-12s %2u lane%s, %s%s\n", kernel->codes[c].march, kernel->codes[c].lanes,
+                   kernel->codes[c].lanes == 1 ? "" : "s", kernel->codes[c].isa,
                    &kernel->codes[c] == used     ? "  (used here)"
-                   : &kernel->codes[c] == narrow ? "  (used here for few trajectories)"
+                   : &kernel->codes[c] == narrow ? "  (used here for one trajectory)"
                                                  : "");
         if (!used)
             printf("    none of them runs on this processor\n");

@@ -30,10 +30,9 @@ typedef struct AheadCode {
     CompiledKernel facts;
 } AheadCode;
 
-/* NARROW_LANES: of a second code, for ensembles of so few trajectories that they would leave most lanes of the first one
- * empty. A single one takes a third less time in it than in one
- * of 8 lanes; with fewer lanes yet, a tenth less at best in most models. */
-enum { MOST_MARCHES = 8, NARROW_LANES = 4 };
+/* NARROW_LANES: of a second code, for a single trajectory, which would leave all lanes of the first one but one empty: it
+ * takes half of the time. (4 lanes, for up to 4 trajectories, would save it a third.) */
+enum { MOST_MARCHES = 8, NARROW_LANES = 1 };
 
 typedef struct AheadKernel {
     u8 key[KERNEL_KEY_BYTES];
@@ -67,7 +66,7 @@ typedef struct Ahead {
     RxnNvrtc *nvrtc; /* or NULL */
     u32 architectures[MOST_ARCHITECTURES], architecture_count;
     const char *what; /* what the kernels that come now are for */
-    bool for_few;     /* and whether they may run a few trajectories: a narrow code too */
+    bool for_one;     /* and whether they may run a single trajectory: a narrow code too */
     VEC(AheadKernel) kernels;
     VEC(AheadCudaKernel) cuda_kernels;
 } Ahead;

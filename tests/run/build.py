@@ -104,20 +104,20 @@ def test_processors(program):
             check_in(" %s " % name, Run([path, "info"]).out)
 
 
-def test_few_trajectories(program):
-    """A code with fewer lanes, which changes nothing but the time."""
+def test_one_trajectory(program):
+    """A code with one lane, which changes nothing but the time."""
     needs_a_target(program)
     if os.uname().machine != "x86_64":
         raise Skipped("vectors are short here")
     path = build(program, "sir", "--march", "x86-64-v3", "--of", "I", "--at", "1", "--estimator", "score")
     kernels = Run([path, "info"]).out.partition("\nkernels (3)\n")[2].splitlines()
-    check_equal(len([line for line in kernels if line.startswith("    x86-64-v3     4 lanes, avx2")]), 2, "\n".join(kernels))
-    for n, lanes in ((1, 4), (3, 4), (4, 4), (5, 8)):
+    check_equal(len([line for line in kernels if line.startswith("    x86-64-v3     1 lane, ")]), 2, "\n".join(kernels))
+    for n, lanes in ((1, 1), (2, 8), (4, 8), (5, 8)):
         run = Run([path, "run", "-n", str(n), "--each", "-o", program.file("out.csv"), "--json", "-", "--quiet"])
         check_equal(json.loads(run.out)["lanes"], lanes, "lanes with -n %d" % n)
         check_equal(open(program.file("out.csv")).read(), program.good("run", "sir", "-n", n, "--each", "-o", "-").out)
-    run = Run([path, "run", "-n", "100", "--lanes", "4", "--json", "-", "--quiet"])
-    check_equal(json.loads(run.out)["lanes"], 4, "--lanes")
+    run = Run([path, "run", "-n", "100", "--lanes", "1", "--json", "-", "--quiet"])
+    check_equal(json.loads(run.out)["lanes"], 1, "--lanes")
 
 
 def test_modules_and_networks(program):
