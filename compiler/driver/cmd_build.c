@@ -61,11 +61,11 @@ print_help(const Driver *driver)
     rxn__options_help(driver, &table, stdout);
     printf("\n--march: of %s, with commas between; default %s.\n", rxn__march_names,
            rxn__march_default);
-    fputs("--cuda: machine code for each of these architectures, and PTX of the oldest, of which "
-          "the\n"
-          "driver makes code for all that are newer. A program with it needs NVIDIA's driver to "
-          "run on\n"
-          "a GPU; without --cuda it needs NVRTC too, as rxn does, which here is needed to build.\n",
+    fputs("--cuda (which needs NVRTC here): machine code for each of these architectures, and PTX "
+          "of\n"
+          "the oldest, of which the driver makes code for all that are newer. Such a program runs "
+          "on a\n"
+          "GPU with NVIDIA's driver alone; one without --cuda needs NVRTC there too.\n",
           stdout);
     printf("--emit: exe, lib (FILE.h, libFILE.a, libFILE.so), header, %s.\n", rxn__build_forms);
     fputs("A stage is that of the kernel that simulates, or with --of of the one that\n"

@@ -873,6 +873,16 @@ test_binaries(void **state)
     assert_string_equal(loaded.info.note,
                         "this program holds no code for GPU 0 (Fake A, sm_75), so "
                         "NVRTC compiles it; 'rxn build --cuda sm_75' puts it in");
+    /* What is made for a newer GPU is not for this one, whatever its major number. */
+    const RxnCudaBinary newer[] = {{80, sm80, sizeof sm80, 0}, {90, ptx75, sizeof ptx75, 1}};
+    kernel.binaries = newer;
+    loaded = load("arch=75", &kernel, NULL);
+    assert_int_equal(loaded.compilations, 1);
+    const RxnCudaBinary minor[] = {{86, sm80, sizeof sm80, 0}};
+    kernel.binaries = minor;
+    kernel.binary_count = 1;
+    loaded = load("arch=80", &kernel, NULL);
+    assert_int_equal(loaded.compilations, 1);
     kernel.binaries = binaries;
     kernel.binary_count = 3;
     /* Without a source or NVRTC. */
