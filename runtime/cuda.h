@@ -36,6 +36,9 @@ uint32_t rxn__cuda_device_count(const RxnCuda *cuda);
 
 const RxnCudaDevice *rxn__cuda_device(const RxnCuda *cuda, uint32_t index);
 
+/* Whether a GPU of the second architecture can run code, or PTX, that was made for the first. */
+bool rxn__cuda_runs(uint32_t made_for, bool is_ptx, uint32_t architecture);
+
 /* A kernel loaded on all devices of a RxnCuda. */
 typedef struct RxnCudaProgram RxnCudaProgram;
 

@@ -21,18 +21,19 @@ enum { LOADING_VERSION = 1 };
 
 /* ---- what the kernel brings -------------------------------------------------------------------- */
 
+bool
+rxn__cuda_runs(uint32_t made_for, bool is_ptx, uint32_t architecture)
+{
+    return made_for <= architecture && (is_ptx || made_for / 10 == architecture / 10);
+}
+
 static bool
 suits(const RxnCudaBinary *binary, uint32_t architecture, CudaWay way)
 {
-    switch (way) {
-    case CUDA_WAY_EXACT: return !binary->is_ptx && binary->architecture == architecture;
-    case CUDA_WAY_MAJOR:
-        return !binary->is_ptx && binary->architecture / 10 == architecture / 10 &&
-               binary->architecture < architecture;
-    case CUDA_WAY_PTX: return binary->is_ptx && binary->architecture <= architecture;
-    case CUDA_WAY_SOURCE: break;
-    }
-    return false;
+    CudaWay own = binary->is_ptx                         ? CUDA_WAY_PTX
+                  : binary->architecture == architecture ? CUDA_WAY_EXACT
+                                                         : CUDA_WAY_MAJOR;
+    return own == way && rxn__cuda_runs(binary->architecture, binary->is_ptx, architecture);
 }
 
 /* The newest of those that suit. */

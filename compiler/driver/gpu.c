@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "compiler/driver/driver.h"
-#include "compiler/target/program_abi.h"
+#include "compiler/target/frozen.h"
 #include "runtime/nvrtc.h"
 
 enum {
@@ -81,6 +81,22 @@ has_host_target(const Driver *driver)
     return rxn__session_host(&driver->session) != NULL;
 }
 
+/* What the driver alone does not give: code for these GPUs, in this program, or from NVRTC. */
+static RxnOutcome
+find_code(const Driver *driver, char *message, size_t size)
+{
+    const RxnProgram *built = driver->program->built;
+    u32 held = 0, count = rxn__cuda_device_count(driver->cuda);
+    for (u32 k = 0; built && k < count; k++)
+        held += rxn__program_has_gpu(built, rxn__cuda_device(driver->cuda, k)->architecture);
+    if (built && held == count)
+        return RXN_DONE;
+    RxnNvrtc *nvrtc = NULL;
+    RxnOutcome outcome = rxn__nvrtc_open(&nvrtc, message, size);
+    rxn__nvrtc_close(nvrtc);
+    return outcome;
+}
+
 RxnStatus
 rxn__device_open(Driver *driver, EnsembleOptions *options)
 {
@@ -101,6 +117,13 @@ rxn__device_open(Driver *driver, EnsembleOptions *options)
         return RXN_OK;
     }
     RxnOutcome outcome = rxn__cuda_open(numbers, &driver->cuda, message, sizeof message);
+    if (outcome == RXN_DONE && is_open) {
+        outcome = find_code(driver, message, sizeof message);
+        if (outcome != RXN_DONE) {
+            rxn__cuda_close(driver->cuda);
+            driver->cuda = NULL;
+        }
+    }
     if (outcome == RXN_DONE) {
         const char *cache = options->cache ? options->cache : cache_of_user(&driver->session.arena);
         driver->cuda_cache = cache && strcmp(cache, "none") != 0 ? cache : NULL;

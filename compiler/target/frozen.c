@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compiler/target/kernel_key.h"
+#include "runtime/cuda.h"
 
 extern const Target rxn__target_cuda;
 
@@ -156,6 +157,16 @@ emit(const KirKernel *kernel, const TargetOptions *options, TargetForm form, Are
 }
 
 /* ---- for GPUs ---------------------------------------------------------------------------------- */
+
+bool
+rxn__program_has_gpu(const RxnProgram *program, u32 architecture)
+{
+    const RxnProgramCudaKernel *any = program->cuda_kernels;
+    for (u32 k = 0; program->cuda_kernel_count > 0 && k < any->code_count; k++)
+        if (rxn__cuda_runs(any->codes[k].architecture, any->codes[k].is_ptx, architecture))
+            return true;
+    return false;
+}
 
 static const RxnProgramCudaKernel *
 find_cuda_kernel(const RxnProgram *program, const RxnCudaKernel *kernel, Arena *arena)

@@ -16,6 +16,9 @@ extern const Target rxn__target_frozen;
 /* For GPUs; the same context. A kernel that it has no code for has its text, for NVRTC. */
 extern const Target rxn__target_frozen_cuda;
 
+/* Whether there is code for a GPU of this architecture. (All kernels have code for the same ones.) */
+bool rxn__program_has_gpu(const RxnProgram *program, u32 architecture);
+
 /* The first of a kernel's codes that this processor can run, or, of those for the same processors, the one with the
  * fewest lanes that are at least `lanes` (0: any); NULL: none. ret_missing, or NULL: a feature that it lacks. */
 const RxnProgramCode *rxn__program_code(const RxnProgramKernel *kernel, u32 lanes,

@@ -171,6 +171,17 @@ def test_what_it_was_not_built_for(program):
         check_equal((run.status, run.out, run.err), (0, expected.out, expected.err))
 
 
+def test_auto(program):
+    """The GPU where there is code for it; else the processor, which needs no compiler."""
+    b = Builder(program)
+    flags = ["-n", 50000, "--at", "0.02", "--quiet", "--json", "-"]
+    for cuda, device in ((["--cuda", "sm_90"], "cuda"), (["--cuda", "sm_100"], "cpu"), ([], "cpu")):
+        path = b.build("sir", *cuda)
+        run = b.run(path, "run", *flags)
+        check_equal((run.status, run.err), (0, ""))
+        check_equal(json.loads(run.out)["device"].split(":")[0], device, " ".join(cuda))
+
+
 def test_info(program):
     b = Builder(program)
     model = program.file("small.rxn", SMALL)
