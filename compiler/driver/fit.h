@@ -1,6 +1,6 @@
 /* fit.h: what the files of `rxn fit` share. cmd_fit.c reads the command line and goes the way of a fit; the others are
  * its steps: fit_setup.c makes the experiments, fit_settings.c says how it is done, fit_evaluate.c answers the loop of
- * runtime/fit_loop.h, fit_errors.c looks at the result, fit_report.c and fit_json.c show it.
+ * runtime/fit_loop.h, fit_errors.c (of samples: fit_sandwich.c) looks at the result, fit_report.c and fit_json.c show it.
  *
  * An experiment is a network of its own (network/fit.h), with a kernel that is compiled once and run at many values of
  * the parameters.
@@ -55,7 +55,9 @@ typedef struct FitPart {
     const double *se;               /* [wrt_count], of the loss; NULL: not known one by one */
     double noise2;
     double *se_room;
-    double *weights; /* [points]: their curvature; NaN: not to be had */
+    double *weights;          /* [points]: their curvature; NaN: not to be had */
+    u64 groups;               /* of samples, where they were asked for (samples.h) */
+    const double *group_sums; /* [groups][wrt_count] */
     u64 trajectories, events;
     u64 not_finite; /* trajectory; UINT64_MAX: none */
 } FitPart;
@@ -68,6 +70,7 @@ typedef struct FitErrors {
     double *gradient, *gradient_se; /* by the parameters, of the mean over the replicates */
     double *simulation; /* standard errors that stem from simulated trajectories; NaN: not known */
     double *data;       /* and from the data; NaN: not known */
+    double *data_error; /* how well that is known; NaN: not said */
     double *away;       /* H⁻¹ gradient: how far the minimum is, and its error; NaN: not known */
     double *away_se;
     bool *no_influence;
@@ -156,16 +159,24 @@ RxnFitAnswer rxn__fit_refresh(void *fit, const RxnFitQuery *query);
 RxnFitAnswer rxn__fit_validate(void *fit, const RxnFitQuery *query, double *ret_loss);
 /* One experiment; all_rows: of samples, not a batch. Its values are then in the part. */
 RxnStatus rxn__fit_part_evaluate(FitPart *part, const RxnFitQuery *query, bool all_rows);
+/* The same of one with samples, of these rows of the data. */
+RxnStatus rxn__fit_part_rows(FitPart *part, const RxnFitQuery *query, const u64 *rows, u64 count);
 /* Penalty and its derivatives, added to the loss and to what is not NULL. */
 double rxn__fit_penalty(FitRun *fit, const double *parameters, double *gradient, double *curvature);
 
 /* fit_errors.c */
 RxnStatus rxn__fit_examine(FitRun *fit);
 
+/* fit_sandwich.c: loss, gradient and standard errors of a fit of samples, where it has no more parameters than that, and
+ * no experiment without samples. */
+enum { FIT_SANDWICH_MOST = 64 };
+bool rxn__fit_has_sandwich(const FitRun *fit);
+RxnStatus rxn__fit_sandwich(FitRun *fit);
+
 /* fit_report.c */
 void rxn__fit_show_step(void *fit, const RxnFitRecord *record);
 void rxn__fit_table(FILE *file, const FitRun *fit);
-/* Whether derivatives of a loss may have a bias that does not vanish with trajectories; not known of samples. */
+/* Whether derivatives of a loss may have a bias that does not vanish with trajectories. */
 bool rxn__fit_is_biased(const FitRun *fit);
 const char *rxn__fit_ending_text(const FitRun *fit, Arena *arena);
 

@@ -1,7 +1,7 @@
 /* fit_errors.c: what is to be said of the point that a fit has come to: loss, the model beside the data, standard errors,
  * and which parameters the data do not determine.
  *
- * The experiments are evaluated R times there (8 to 16), with random numbers that no step has seen. With ḡ the mean and C the
+ * Fits of samples are for fit_sandwich.c. Of others, the experiments are evaluated R times there (8 to 16), with random numbers that no step has seen. With ḡ the mean and C the
  * covariance of the R gradients, H the mean of the Gauss–Newton matrices, and m the evaluations over which the fit
  * averaged its point (1: none), the delta method gives
  *
@@ -392,8 +392,11 @@ warn(FitRun *fit)
                 "'%s' is not identifiable from these data: at the result it does not change "
                 "the loss",
                 fit->labels[i]);
+        /* What moves a fit of samples from one seed to the next is not known: that it is not off by more than the data
+         * leave open is what counts there. */
+        double usual = fit->has_samples ? errors->data[i] : 3 * errors->simulation[i];
         bool away = fabs(errors->away[i]) > 4 * errors->away_se[i] &&
-                    fabs(errors->away[i]) > 3 * errors->simulation[i] &&
+                    fabs(errors->away[i]) > usual &&
                     fabs(errors->away[i]) > 1e-6 * fabs(fit->state.parameters[i]);
         if (away && !fit->noiseless && fit->state.step > 0 &&
             fit->state.ending != RXN_FIT_INTERRUPTED && told++ < 10)
@@ -435,6 +438,11 @@ examine(FitRun *fit)
         for (u32 k = 0; k < fit->part_count; k++)
             take_series(&e, k);
         warn(fit);
+    } else if (rxn__fit_has_sandwich(fit)) {
+        RxnStatus status = rxn__fit_sandwich(fit);
+        if (status != RXN_OK)
+            return status;
+        warn(fit);
     }
     return take_measures(fit);
 }
@@ -446,7 +454,8 @@ rxn__fit_examine(FitRun *fit)
     u32 n = fit->count;
     fit->errors = (FitErrors){.loss = NAN, .loss_se = NAN};
     double **columns[] = {&fit->errors.gradient, &fit->errors.gradient_se, &fit->errors.simulation,
-                          &fit->errors.data,     &fit->errors.away,        &fit->errors.away_se};
+                          &fit->errors.data,     &fit->errors.data_error,  &fit->errors.away,
+                          &fit->errors.away_se};
     for (u32 k = 0; k < COUNT_OF(columns); k++)
         *columns[k] = unknown(arena, n);
     fit->errors.no_influence = NEW_ARRAY(arena, bool, (size_t)n + 1);
