@@ -8,7 +8,7 @@
  *   simulation   sqrt(diag(H⁻¹ C H⁻¹) / m)     the spread of the result over seeds
  *   data         sqrt(diag(H⁻¹ B H⁻¹)), B = Σ_k c_k² s_k² ∇m_k ∇m_kᵀ
  *                the spread over repetitions of the measurement, s_k being the standard error of datum k where the table
- *                has it; for gaussian losses with the right sd it is sqrt(diag H⁻¹). The second derivatives of priors and
+ *                has it (data of one distribution are not independent: with their covariances in the place of s_k²); for gaussian losses with the right sd it is sqrt(diag H⁻¹). The second derivatives of priors and
  *                penalties are added to B: what was known before counts as data
  *   away         -H⁻¹ ḡ ± sqrt(diag(H⁻¹ C H⁻¹) / R): how far the minimum is from here
  */
@@ -185,6 +185,43 @@ product(const Examination *e, const double *vector)
     return fmax(sum, 0);
 }
 
+/* Of data p and q, F at two places of one distribution of `rows` numbers: (min(F_p, F_q) - F_p F_q) / rows. */
+static double
+covariance(const FitPoint *p, const FitPoint *q)
+{
+    return (fmin(p->data, q->data) - p->data * q->data) / p->rows;
+}
+
+/* Adds the variances by the data of the points first … end - 1 of one series to sums; false: one is not known. */
+static bool
+add_series(Examination *e, u32 number, u32 first, u32 end, const double *scales, double *sums)
+{
+    const FitPart *part = e->fit->parts[number];
+    const FitPoint *points = part->spec.points.items;
+    u32 own = part->grad.request.wrt_count, n = e->n;
+    bool joined = points[first].cumulative;
+    Arena *arena = &e->fit->parts[0]->scratch;
+    double *vectors = NEW_ARRAY(arena, double, (joined ? (size_t)end - first : 1) * n);
+    bool known = true;
+    for (u32 p = first; p < end && known; p++) {
+        double *vector = vectors + (joined ? (size_t)(p - first) * n : 0);
+        double sd = points[p].sd;
+        known = !isnan(sd);
+        memset(vector, 0, n * sizeof(double));
+        for (u32 i = 0; i < own; i++)
+            vector[part->place[i]] = part->weights[p] * e->slopes[number][(size_t)p * own + i];
+        solve(e, scales, vector);
+        for (u32 i = 0; i < n; i++)
+            sums[i] += sd * sd * vector[i] * vector[i];
+        for (u32 q = first; q < p && joined; q++)
+            for (u32 i = 0; i < n; i++)
+                sums[i] += 2 * covariance(&points[p], &points[q]) * vector[i] *
+                           vectors[(size_t)(q - first) * n + i];
+    }
+    rxn__arena_release(arena);
+    return known;
+}
+
 static void
 find_data_errors(Examination *e, const double *scales, double *vector)
 {
@@ -193,17 +230,14 @@ find_data_errors(Examination *e, const double *scales, double *vector)
     double *sums = NEW_ARRAY(e->arena, double, n);
     for (u32 k = 0; k < e->fit->trained_count; k++) {
         const FitPart *part = e->fit->parts[k];
-        u32 own = part->grad.request.wrt_count;
-        for (u32 p = 0; p < part->spec.points.count; p++) {
-            double sd = part->spec.points.items[p].sd;
-            if (isnan(sd)) /* then nothing is known of the whole */
-                return;
-            memset(vector, 0, n * sizeof(double));
-            for (u32 i = 0; i < own; i++)
-                vector[part->place[i]] = part->weights[p] * sd * e->slopes[k][(size_t)p * own + i];
-            solve(e, scales, vector);
-            for (u32 i = 0; i < n; i++)
-                sums[i] += vector[i] * vector[i];
+        const FitPoint *points = part->spec.points.items;
+        for (u32 first = 0, end; first < part->spec.points.count; first = end) {
+            for (end = first + 1;
+                 end < part->spec.points.count && points[end].series == points[first].series;
+                 end++) {
+            }
+            if (!add_series(e, k, first, end, scales, sums))
+                return; /* then nothing is known of the whole */
         }
     }
     for (u32 i = 0; i < n; i++) {

@@ -271,6 +271,8 @@ print_loss(FILE *file, const FitRun *fit)
     for (u32 k = 0; k < fit->series.count && k < 16; k++) {
         const FitSeriesFigures *figures = &fit->series.items[k];
         const FitSeries *series = &figures->part->spec.series.items[figures->series];
+        if (series->aside)
+            continue;
         fprintf(file, "%s%s%s against %s: ", figures->part->name,
                 figures->part->name[0] ? ": " : "", series->model, series->data);
         if (isfinite(figures->r2))

@@ -78,12 +78,11 @@ read_number(Comparison *comparison, const AstNode *node, Expr value, double *ret
     return true;
 }
 
-/* A number of the state compared with the state: which cannot be below 0. */
-static const AstNode *
-bare_count(Sema *sema, const Scope *scope, const AstNode *node)
+const AstNode *
+rxn__fit_bare_count(Sema *sema, const Scope *scope, const AstNode *node)
 {
-    if (node->kind == AST_CALL && node->kid_count == 1 && node->kids[0] &&
-        (strcmp(node->name->text, "mean") == 0 || strcmp(node->name->text, "at") == 0))
+    while (node->kind == AST_CALL && node->kid_count > 0 && node->kids[0] &&
+           (strcmp(node->name->text, "mean") == 0 || strcmp(node->name->text, "at") == 0))
         node = node->kids[0];
     if (node->kind != AST_REFERENCE)
         return NULL;
@@ -104,7 +103,7 @@ check_counts(Comparison *comparison)
         const AstNode *data = comparison->sides[k], *model = comparison->sides[1 - k];
         u32 column;
         if (data->kind != AST_REFERENCE || !rxn__sema_is_data(data->name) ||
-            !bare_count(sema, call->scope, model))
+            !rxn__fit_bare_count(sema, call->scope, model))
             continue;
         if (!rxn__fit_column(sema, call->scope, data, &column))
             return false;
@@ -253,25 +252,32 @@ place_of(const FitLoss *loss, const char *axis, u64 row)
     return column == FIT_NO_COLUMN ? (double)row : loss->table->values[column][row];
 }
 
+void
+rxn__fit_add_point(FitCall *call, Expr model, Expr curvature, const FitPoint *point)
+{
+    FitLoss *loss = call->loss;
+    if (!loss->wants_points || !rxn__expr_uses(call->sema->network, model).quantities)
+        return; /* as the initial state is known without a run */
+    vec_push(call->sema->arena, &loss->points,
+             ((FitLossPoint){.model = model, .curvature = curvature, .point = *point}));
+}
+
 static void
 add_point(Comparison *comparison, u32 series, Expr model, const Group *group, double data,
           double sd, Expr curvature)
 {
     FitCall *call = comparison->call;
-    FitLoss *loss = call->loss;
+    const FitLoss *loss = call->loss;
     if (!loss->wants_points)
         return;
     if (!call->of_ensemble)
         model = rxn__objective_expected(call->sema->objective, model);
-    if (!rxn__expr_uses(call->sema->network, model).quantities)
-        return; /* as the initial state is known without a run */
     const FitPoint point = {.series = series,
                             .x = place_of(loss, loss->fit->series.items[series].axis, group->row),
                             .data = data,
                             .sd = sd,
                             .rows = group->n};
-    vec_push(call->sema->arena, &loss->points,
-             ((FitLossPoint){.model = model, .curvature = curvature, .point = point}));
+    rxn__fit_add_point(call, model, curvature, &point);
 }
 
 static u32
