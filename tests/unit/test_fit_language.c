@@ -480,6 +480,29 @@ test_chi_square(void **state)
     end(c);
 }
 
+/* Times that are made of numbers, consts and lets: fractions too. */
+static void
+test_times_by_name(void **state)
+{
+    (void)state;
+    static const char named[] =
+        "let step = 0.25\nconst n = 6\nfn twice(x) = 2*x\nlet late = twice(step)*n\n"
+        "species X = 1, Y = 2, H[3] = 0\n"
+        "param k = 0.5 fit\n0 -> X @ k\n";
+    const char *const tables[][2] = {{"d.csv", "t,X\n1,2\n3,5\n"}};
+    Case *c = elaborate(named,
+                        "fit { data \"d.csv\"; loss mse(mean(at(X, n/4)), data.X) + mse(mean(at(X, "
+                        "late)), data.X) + "
+                        "mse(mean(at(X, data.t*step)), data.X) }",
+                        (Wanted){0}, 1, tables);
+    assert_non_null(c->network);
+    const double expected[] = {0.25, 0.75, 1.5, 3};
+    assert_int_equal(c->network->objective->times.count, COUNT_OF(expected));
+    for (u32 i = 0; i < COUNT_OF(expected); i++)
+        assert_near(c->network->objective->times.items[i], expected[i]);
+    end(c);
+}
+
 static void
 test_gaussian_with_given_sd(void **state)
 {
@@ -1165,6 +1188,7 @@ main(void)
         cmocka_unit_test(test_cramer),
         cmocka_unit_test(test_edges_of_data),
         cmocka_unit_test(test_chi_square),
+        cmocka_unit_test(test_times_by_name),
         cmocka_unit_test(test_gaussian_with_given_sd),
         cmocka_unit_test(test_losses_of_trajectories),
         cmocka_unit_test(test_expression_around),
