@@ -1,6 +1,7 @@
 /* fit.h: what the files of `rxn fit` share. cmd_fit.c reads the command line and goes the way of a fit; the others are
  * its steps: fit_setup.c makes the experiments, fit_settings.c says how it is done, fit_evaluate.c answers the loop of
- * runtime/fit_loop.h, fit_errors.c (of samples: fit_sandwich.c) looks at the result, fit_report.c and fit_json.c show it.
+ * runtime/fit_loop.h, fit_errors.c (of samples: fit_sandwich.c) looks at the result, fit_report.c and fit_json.c show
+ * it.
  *
  * An experiment is a network of its own (network/fit.h), with a kernel that is compiled once and run at many values of
  * the parameters.

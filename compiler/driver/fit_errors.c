@@ -1,15 +1,16 @@
 /* fit_errors.c: what is to be said of the point that a fit has come to: loss, the model beside the data, standard errors,
  * and which parameters the data do not determine.
  *
- * Fits of samples are for fit_sandwich.c. Of others, the experiments are evaluated R times there (8 to 16), with random numbers that no step has seen. With ḡ the mean and C the
- * covariance of the R gradients, H the mean of the Gauss–Newton matrices, and m the evaluations over which the fit
- * averaged its point (1: none), the delta method gives
+ * Fits of samples are for fit_sandwich.c. Of others, the experiments are evaluated R times there (8 to 16), with random
+ * numbers that no step has seen. With ḡ the mean and C the covariance of the R gradients, H the mean of the
+ * Gauss–Newton matrices, and m the evaluations over which the fit averaged its point (1: none), the delta method gives
  *
  *   simulation   sqrt(diag(H⁻¹ C H⁻¹) / m)     the spread of the result over seeds
  *   data         sqrt(diag(H⁻¹ B H⁻¹)), B = Σ_k c_k² s_k² ∇m_k ∇m_kᵀ
- *                the spread over repetitions of the measurement, s_k being the standard error of datum k where the table
- *                has it (data of one distribution are not independent: with their covariances in the place of s_k²); for gaussian losses with the right sd it is sqrt(diag H⁻¹). The second derivatives of priors and
- *                penalties are added to B: what was known before counts as data
+ *                the spread over repetitions of the measurement, s_k being the standard error of datum k where the
+ *                table has it (data of one distribution are not independent: with their covariances in the place of
+ *                s_k²); for gaussian losses with the right sd it is sqrt(diag H⁻¹). The second derivatives of priors
+ *                and penalties are added to B: what was known before counts as data
  *   away         -H⁻¹ ḡ ± sqrt(diag(H⁻¹ C H⁻¹) / R): how far the minimum is from here
  */
 #include <math.h>

@@ -1,10 +1,11 @@
 /* fit_evaluate.c: loss, gradient and Gauss–Newton matrix at a point: those of all experiments, and of the penalty.
  *
- * With c_k the second derivative of an experiment's loss by what the model says at point k of its data (m_k), the matrix is
- * Σ_k c_k ∇m_k ∇m_kᵀ: for gaussian losses with known sd the Fisher information (R. A. Fisher's scoring; J. Nocedal,
- * S. J. Wright, "Numerical Optimization", 2nd ed., section 10.3). For Gauss–Newton both ∇m_k and the gradient are made of derivatives that count by what is
- * known of them above their noise (`attenuated`, runtime/gradient.h): noise would count as steepness otherwise, most of all
- * where derivatives have a heavy tail, and steps would be too short.
+ * With c_k the second derivative of an experiment's loss by what the model says at point k of its data (m_k), the
+ * matrix is Σ_k c_k ∇m_k ∇m_kᵀ: for gaussian losses with known sd the Fisher information (R. A. Fisher's scoring; J.
+ * Nocedal, S. J. Wright, "Numerical Optimization", 2nd ed., section 10.3). For Gauss–Newton both ∇m_k and the gradient
+ * are made of derivatives that count by what is known of them above their noise (`attenuated`, runtime/gradient.h):
+ * noise would count as steepness otherwise, most of all where derivatives have a heavy tail, and steps would be too
+ * short.
  */
 #include <math.h>
 #include <string.h>

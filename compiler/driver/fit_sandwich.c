@@ -1,22 +1,24 @@
 /* fit_sandwich.c: standard errors of fits of samples, whose loss is a mean over rows of data, L = 1/n Σ_r E ℓ_r, the
- * expectation being that over trajectories. Were the rows drawn anew, the minimum would be elsewhere, with the covariance
+ * expectation being that over trajectories. Were the rows drawn anew, the minimum would be elsewhere, with the
+ * covariance
  *
  *     H⁻¹ J H⁻¹ / n,    H the second derivatives of L, J the covariance over rows of the gradients of E ℓ_r
  *
- * (P. J. Huber, Proc. Fifth Berkeley Symp. Math. Stat. Prob. 1 (1967) 221; H. White, Econometrica 50 (1982) 1), whatever
- * the loss is and whether the model is right or not. That J were H is true of -log p(row) alone, and so of no loss that is
- * one trajectory's: not of cross_entropy either, the mean of a logarithm being no logarithm of a mean.
+ * (P. J. Huber, Proc. Fifth Berkeley Symp. Math. Stat. Prob. 1 (1967) 221; H. White, Econometrica 50 (1982) 1),
+ * whatever the loss is and whether the model is right or not. That J were H is true of -log p(row) alone, and so of no
+ * loss that is one trajectory's: not of cross_entropy either, the mean of a logarithm being no logarithm of a mean.
  *
- * J: all rows are evaluated R times at the result, by trajectories of their own each time, with the gradients of G groups of
- * neighbouring rows kept. How the groups' means over the R evaluations differ is due to the rows and to 1/R of the noise of
- * the trajectories; how a group differs from evaluation to evaluation, to that noise alone, which is subtracted (the
- * analysis of variance of random effects).
+ * J: all rows are evaluated R times at the result, by trajectories of their own each time, with the gradients of G
+ * groups of neighbouring rows kept. How the groups' means over the R evaluations differ is due to the rows and to 1/R
+ * of the noise of the trajectories; how a group differs from evaluation to evaluation, to that noise alone, which is
+ * subtracted (the analysis of variance of random effects).
  *
- * H: central differences of the gradient over ±h and ±2h, of the same rows and random numbers, of which (4 D_h - D_2h) / 3 has
- * an error of the order h⁴ (L. F. Richardson, Phil. Trans. R. Soc. A 210 (1911) 307). They are replicated with other random
- * numbers (and other rows, where not all can be afforded), and what that noise does to the standard errors is found by
- * leaving out one replicate after the other (the jackknife: B. Efron, Ann. Stat. 7 (1979) 1); what is left of the h², by
- * what D_h alone would give. Where it is too much, or H is not that of a minimum, that is said, and no number is given.
+ * H: central differences of the gradient over ±h and ±2h, of the same rows and random numbers, of which (4 D_h - D_2h)
+ * / 3 has an error of the order h⁴ (L. F. Richardson, Phil. Trans. R. Soc. A 210 (1911) 307). They are replicated with
+ * other random numbers (and other rows, where not all can be afforded), and what that noise does to the standard errors
+ * is found by leaving out one replicate after the other (the jackknife: B. Efron, Ann. Stat. 7 (1979) 1); what is left
+ * of the h², by what D_h alone would give. Where it is too much, or H is not that of a minimum, that is said, and no
+ * number is given.
  *
  * It costs about half the events of the fit, or 5e7 where that is more, and never less than four replicates.
  */

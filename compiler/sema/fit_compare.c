@@ -318,8 +318,9 @@ squared_difference(FitCall *call, Expr model, double data)
     return expr_binary(network, EXPR_MUL, difference, difference);
 }
 
-Expr
-rxn__fit_mse(FitCall *call)
+/* The mean over the rows of (A - B)^2, or of |A - B|. */
+static Expr
+mean_difference(FitCall *call, bool squared)
 {
     Comparison comparison;
     if (!read_rows(&comparison, call))
@@ -333,35 +334,29 @@ rxn__fit_mse(FitCall *call)
     for (u32 i = 0; i < count; i++) {
         const Group *group = &comparison.groups.items[i];
         const double weight = group->n / rows;
-        spread += group->squares / rows;
-        terms[i] = expr_binary(network, EXPR_MUL, number(call, weight),
-                               squared_difference(call, group->model, group->mean));
-        add_point(&comparison, series, group->model, group, group->mean, sd_of_mean(group),
-                  number(call, 2 * weight));
+        Expr difference = squared ? squared_difference(call, group->model, group->mean)
+                                  : expr_unary(network, EXPR_ABS,
+                                               expr_binary(network, EXPR_SUB, group->model,
+                                                           number(call, group->mean)));
+        spread += squared ? group->squares / rows : 0;
+        terms[i] = expr_binary(network, EXPR_MUL, number(call, weight), difference);
+        add_point(&comparison, series, group->model, group, group->mean,
+                  squared ? sd_of_mean(group) : NAN, squared ? number(call, 2 * weight) : 0);
     }
     Expr sum = rxn__objective_sum(network, terms, count);
-    return expr_binary(network, EXPR_ADD, sum, number(call, spread));
+    return squared ? expr_binary(network, EXPR_ADD, sum, number(call, spread)) : sum;
+}
+
+Expr
+rxn__fit_mse(FitCall *call)
+{
+    return mean_difference(call, true);
 }
 
 Expr
 rxn__fit_mae(FitCall *call)
 {
-    Comparison comparison;
-    if (!read_rows(&comparison, call))
-        return 0;
-    Network *network = call->sema->network;
-    const double rows = (double)comparison.rows;
-    const u32 count = comparison.groups.count;
-    Expr *terms = NEW_ARRAY(call->sema->arena, Expr, count);
-    const u32 series = add_own_series(&comparison);
-    for (u32 i = 0; i < count; i++) {
-        const Group *group = &comparison.groups.items[i];
-        Expr difference = expr_binary(network, EXPR_SUB, group->model, number(call, group->mean));
-        terms[i] = expr_binary(network, EXPR_MUL, number(call, group->n / rows),
-                               expr_unary(network, EXPR_ABS, difference));
-        add_point(&comparison, series, group->model, group, group->mean, NAN, 0);
-    }
-    return rxn__objective_sum(network, terms, count);
+    return mean_difference(call, false);
 }
 
 /* The sample standard deviation of the rows of one comparison. */

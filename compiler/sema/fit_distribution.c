@@ -1,9 +1,10 @@
 /* fit_distribution: the functions of a loss that compare distributions: cramer, chi_square.
  *
- * The rows of one time are a sample of single counts (cells of a snapshot, say), against the distribution of the model's
- * number A at that time. With n_t of n rows at time t, F the part of them below an edge e and q that in a bin,
+ * The rows of one time are a sample of single counts (cells of a snapshot, say), against the distribution of the
+ * model's number A at that time. With n_t of n rows at time t, F the part of them below an edge e and q that in a bin,
  *
- *     cramer(A, data.A)      Σ_t n_t/n Σ_e w_e (P(A < e) - F)²         ∫ (P(A < x) - F(x))² dx by the trapezoidal rule: w_e is
+ *     cramer(A, data.A)      Σ_t n_t/n Σ_e w_e (P(A < e) - F)²         ∫ (P(A < x) - F(x))² dx by the trapezoidal rule:
+ *     w_e is
  *                                                                      half the distance between the neighbours of e
  *     chi_square(A, data.A)  Σ_t n_t Σ_b (P(A in b) - q)²/q            Neyman's: the bins are between edges, and
  *                                                                      before the first and behind the last
@@ -11,9 +12,9 @@
  * written out as sums of squared differences of expectations, so that every estimator takes them which takes
  * `mse(probability(A < e), F)`. Edges are given behind the two arguments, or found in the data.
  *
- * Edges of cramer by themselves: every count from the least to the greatest of all rows where there are no more than `bins` of
- * these; else quantiles of all rows. There the probabilities of a model that is far off are all 0 or all 1, and their
- * derivatives 0. So that it sees where the data are,
+ * Edges of cramer by themselves: every count from the least to the greatest of all rows where there are no more than
+ * `bins` of these; else quantiles of all rows. There the probabilities of a model that is far off are all 0 or all 1,
+ * and their derivatives 0. So that it sees where the data are,
  *
  *     (E max(first - A, 0)² + E max(A - last, 0)²) / (last - first)
  *
