@@ -16,9 +16,9 @@
 
 typedef struct FitOptions {
     EnsembleOptions ensemble; /* json: the result; csv: the history */
-    u64 steps, checkpoint_steps;
+    u64 steps, starts, checkpoint_steps;
     double rate;
-    const char *data, *estimator, *optimizer, *plot, *checkpoint, *resume, *tape_memory;
+    const char *data, *estimator, *optimizer, *schedule, *plot, *checkpoint, *resume, *tape_memory;
 } FitOptions;
 
 #define FIT_NOT_GIVEN UINT64_MAX /* of counts on the command line */

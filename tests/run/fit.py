@@ -270,6 +270,28 @@ def test_multi_start_and_patience(program):
     assert result["steps"] == 12 and result["ended"] == "the loss no longer improves", result["ended"]
 
 
+def test_settings_on_the_command_line(program):
+    """They are what the block could say: the same bits; and they replace what it says."""
+    compiled(program)
+    birth_death_data(program)
+
+    def history(entries, *flags):
+        return fit(program, BIRTH_DEATH % ("  optimizer adam(rate = 0.2)\n" + entries), "--steps", "20", *flags)
+
+    said = history("  schedule cosine; starts 3\n")
+    given = history("", "--schedule", "cosine", "--starts", "3")
+    check_equal((given["schedule"], given["starts"]), ("cosine", 3), "settings")
+    check_equal(given["history"]["loss"], said["history"]["loss"], "losses")
+    check_equal(len(given["history"]["loss"]), 3 * 10 + 20, "evaluations")
+    # Settings of another schedule are none of this one's; of the same they stay.
+    replaced = history("  schedule exponential(floor = 0.3); starts 4\n", "--schedule", "cosine", "--starts", "3")
+    check_equal(replaced["history"]["loss"], said["history"]["loss"], "losses")
+    kept = history("  schedule exponential(floor = 0.3)\n", "--schedule", "exponential")
+    check_equal(kept["history"]["loss"], history("  schedule exponential(floor = 0.3)\n")["history"]["loss"], "losses")
+    assert kept["history"]["loss"] != said["history"]["loss"][-20:]
+    check_equal(history("  starts 5\n", "--starts", "1")["starts"], 1, "starts")
+
+
 def test_a_start_that_cannot_be_simulated(program):
     compiled(program)
     birth_death_data(program)
@@ -782,6 +804,8 @@ def test_wrong_options(program):
         (["--optimizer", "adaam"], "error: there is no optimizer 'adaam'\nnote: optimizers: adam, adamw, sgd, lbfgs, gauss_newton\n"),
         (["--estimator", "path,score"], "error: a fit takes one estimator, not 'path,score'\n"),
         (["--estimator", "all"], "error: a fit takes one estimator, not 'all'\n"),
+        (["--schedule", "cosinus"], "error: there is no schedule 'cosinus'\nnote: schedules: constant, cosine, exponential, step\n"),
+        (["--starts", "0"], "error: --starts takes 1 or more\n"),
         (["--rate", "-1"], "error: --rate is -1; it has to be positive\n"),
         (["--plot", "x.pdf"], "error: --plot takes a file that ends with .svg or .png, not 'x.pdf'\n"),
         (["--every", "5"], "error: --every goes with --checkpoint FILE\n"),
@@ -790,6 +814,11 @@ def test_wrong_options(program):
         check_equal(program.bad(2, "fit", model, *flags).err, expected, " ".join(flags))
     run = program.bad(1, "fit", model, "--data", program.file("none.csv"))
     check_in("none.csv", run.err)
+    run = program.bad(1, "fit", model, "--schedule", "cosine")
+    check_equal(run.err, "error: the optimizer 'gauss_newton' finds its steps by itself and takes no schedule\n", "message")
+    run = program.bad(1, "fit", model, "--optimizer", "adam", "--schedule", "step")
+    check_equal(run.err, "error: this fit cannot be done with 'adam': a schedule in steps needs the number of steps between two "
+                "changes\nnote: in the block, as in 'schedule step(every = 50)'\n", "message")
     text = BIRTH_DEATH % "  optimizer lbfgs; schedule cosine(floor = 0.1)\n"
     run = program.bad(1, "fit", program.file("wrong.rxn", text))
     check_in("the optimizer 'lbfgs' finds its steps by itself and takes no schedule", run.err)
