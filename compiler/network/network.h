@@ -364,6 +364,16 @@ void rxn__expr_derivatives(Network *network, Expr expr, Arena *arena, LeafDeriva
  * too) or QUANTITY (object). For expressions without free variables; sums are taken apart as needed. */
 Expr rxn__expr_derivative(Network *network, Expr expr, ExprOp op, u32 flat);
 
+typedef struct QuantityDerivative {
+    u32 quantity;
+    Expr derivative; /* may be the number 0 */
+} QuantityDerivative;
+
+typedef VEC(QuantityDerivative) QuantityDerivatives;
+
+/* All those by QUANTITY leaves at once, by rising numbers: one sweep, where rxn__expr_derivative takes one for each. */
+void rxn__expr_by_quantities(Network *network, Expr expr, Arena *arena, QuantityDerivatives *out);
+
 /* ---- Members and labels (member.c) ------------------------------------------------------------ */
 
 /* Values of the reaction's variables for its member (0 … count-1). */
