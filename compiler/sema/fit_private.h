@@ -90,10 +90,11 @@ struct FitLoss {
     Span data_span;
     u32 time, trajectory; /* columns */
     bool unknown;         /* it is only checked: nothing is known of the data */
-    bool has_snapshots;   /* distributions are compared: rows of one time are measurements of different things */
-    bool sampled;         /* every trajectory has a row of the samples as inputs */
-    bool in_row;          /* an expression is looked at for a row */
-    bool is_wrong_data;   /* a column is not what it must be, and that has been said */
+    bool
+        has_snapshots; /* distributions are compared: rows of one time are measurements of different things */
+    bool sampled;       /* every trajectory has a row of the samples as inputs */
+    bool in_row;        /* an expression is looked at for a row */
+    bool is_wrong_data; /* a column is not what it must be, and that has been said */
     bool wants_points;
     double end; /* of `simulate until`; NaN: none */
     u64 row;
