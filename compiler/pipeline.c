@@ -54,6 +54,12 @@ rxn__session_host(const Session *session)
     return session->host ? session->host : rxn__target_find("llvm");
 }
 
+const Target *
+rxn__session_gpu(const Session *session)
+{
+    return session->gpu ? session->gpu : rxn__target_find("cuda");
+}
+
 /* ---- trace ------------------------------------------------------------------------------------- */
 
 typedef struct Stages {
@@ -225,7 +231,7 @@ choose_target(Stages *stages, const Target **ret_target)
         return RXN_ERROR_USAGE;
     }
     if (strcmp(device, "cuda") == 0) {
-        *ret_target = rxn__target_find("cuda");
+        *ret_target = rxn__session_gpu(stages->session);
         if (*ret_target)
             return RXN_OK;
         rxn__error(diagnostics, (Span){0, 0}, "this build has no target for the device 'cuda'");
@@ -245,7 +251,7 @@ target_options(const Stages *stages)
     TargetOptions options = stages->request->target;
     options.locate = locate;
     options.locate_context = stages->session;
-    options.context = stages->session->host_context;
+    options.context = stages->session->target_context;
     u64 trajectories = stages->request->trajectories;
     bool few = trajectories > 0 && trajectories <= 4;
     if (few && options.lanes == 0 && stages->pipeline->kernel.kernel->lanes == 0)

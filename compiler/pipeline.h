@@ -20,8 +20,10 @@ typedef struct Session {
     NameTable names;
     SourceMap sources;
     Diagnostics diagnostics;
-    const Target *host; /* of the device "cpu", where it is not that of this build: frozen, ahead */
-    void *host_context; /* its TargetOptions.context */
+    /* Of the devices "cpu" and "cuda", where they are not those of this build (frozen.h, ahead.h); and the
+     * TargetOptions.context of both. */
+    const Target *host, *gpu;
+    void *target_context;
 } Session;
 
 /* limit: most bytes of memory; 0: no limit. RXN_ERROR_MEMORY if not even this can be had. */
@@ -29,8 +31,9 @@ RxnStatus rxn__session_open(Session *session, size_t limit);
 
 void rxn__session_close(Session *session);
 
-/* The target of the device "cpu"; NULL: there is none. */
+/* The targets of the devices "cpu" and "cuda"; NULL: there is none. */
 const Target *rxn__session_host(const Session *session);
+const Target *rxn__session_gpu(const Session *session);
 
 /* Calls body(context); where memory runs out inside, returns RXN_ERROR_MEMORY. May be nested. */
 RxnStatus rxn__session_guard(Session *session, RxnStatus (*body)(void *context), void *context);

@@ -36,6 +36,9 @@ uint32_t rxn__cuda_device_count(const RxnCuda *cuda);
 
 const RxnCudaDevice *rxn__cuda_device(const RxnCuda *cuda, uint32_t index);
 
+/* Whether a GPU of the second architecture can run code, or PTX, that was made for the first. */
+bool rxn__cuda_runs(uint32_t made_for, bool is_ptx, uint32_t architecture);
+
 /* A kernel loaded on all devices of a RxnCuda. */
 typedef struct RxnCudaProgram RxnCudaProgram;
 
@@ -51,11 +54,12 @@ typedef struct RxnCudaProgramInfo {
     char note[200]; /* what the user should know of it, such as why it is PTX; or "" */
 } RxnCudaProgramInfo;
 
-/* Takes the kernel's binary for each device, else its cache entry, else compiles its source; where NVRTC
- * makes no machine code for the device (it is older), its PTX, which the driver compiles; without a source
- * or NVRTC, a binary that the device can take otherwise. cache: a directory, or NULL. The kernel and the
- * RxnCuda have to outlive the program. RXN_REFUSED: no NVRTC, one too old, not enough shared memory or
- * registers on the device; RXN_BROKEN: the text does not compile, and error begins with NVRTC's log. */
+/* Takes for each device the kernel's binary for it, else machine code for an older GPU of the same major number,
+ * else PTX for an older one; only where there is nothing of that, or the driver takes none of it, the source: its cache
+ * entry, or compiled, where NVRTC makes no machine code for the device (it is older) to PTX. cache: a directory,
+ * or NULL. The kernel and the RxnCuda have to outlive the program. RXN_REFUSED: no NVRTC, one too old, not enough
+ * shared memory or registers on the device; RXN_BROKEN: the text does not compile, and error begins with NVRTC's
+ * log. */
 RxnOutcome rxn__cuda_load(RxnCuda *cuda, const RxnCudaKernel *kernel, const char *cache,
                           RxnCudaProgram **ret_program, char *error, size_t error_size);
 

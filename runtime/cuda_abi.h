@@ -73,8 +73,9 @@ typedef struct RxnCudaKernel {
     const char *name;   /* for messages */
     const char *source; /* CUDA C, ended by a zero byte; NULL: binaries only */
     uint64_t source_length;
-    const RxnCudaBinary *binaries;
-    uint32_t binary_count;
+    const RxnCudaBinary
+        *binaries; /* made ahead of time, by the NVRTC of this version (12090: 12.9) */
+    uint32_t binary_count, binary_nvrtc;
     RxnCudaShape shape;
     uint32_t block_threads;   /* threads of a block of rxn_kernel */
     uint32_t uniform_threads; /* of the one block of rxn_uniform */

@@ -1,192 +1,17 @@
-/* cuda_load.c: from a kernel to what the GPUs can launch.
- *
- * Machine code comes from where it is to be had soonest: the kernel's own binaries, the cache, NVRTC. What
- * was found is an image; GPUs of one architecture share it. An image from the cache that the driver does not
- * take is compiled again.
- *
- * The key of a cache entry is the architecture, NVRTC's version and options, our version and the source.
+/* cuda_load.c: from a kernel to what the GPUs can launch. GPUs of one architecture share the code (cuda_image.h). Code from
+ * the cache that the driver does not take is compiled again; where it does not take what the kernel itself brings, the
+ * next best is tried.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/cache.h"
-#include "runtime/cuda_private.h"
-#include "runtime/nvrtc.h"
-#include "runtime/version.h"
-
-/* Raised whenever the way in which a source is compiled changes for the same options. */
-enum { LOADING_VERSION = 1 };
-
-typedef struct Image {
-    uint32_t architecture; /* of the GPU that it is for */
-    uint32_t made_for;     /* of the code: older, with PTX */
-    const void *code;
-    void *owned; /* to be freed: the code, unless it is the kernel's */
-    size_t size;
-    bool is_ptx, from_cache;
-    double seconds;
-} Image;
-
-typedef struct Loader {
-    RxnCuda *cuda;
-    const RxnCudaKernel *kernel;
-    const char *cache;
-    RxnNvrtc *nvrtc;
-    char *key; /* of the entry that is looked for or made */
-    size_t key_length;
-    char *error;
-    size_t error_size;
-} Loader;
-
-/* ---- images ------------------------------------------------------------------------------------ */
-
-static const RxnCudaBinary *
-exact_binary(const RxnCudaKernel *kernel, uint32_t architecture)
-{
-    for (uint32_t k = 0; k < kernel->binary_count; k++)
-        if (!kernel->binaries[k].is_ptx && kernel->binaries[k].architecture == architecture)
-            return &kernel->binaries[k];
-    return NULL;
-}
-
-/* Machine code runs on later GPUs of the same major number; PTX on all later ones. */
-static const RxnCudaBinary *
-compatible_binary(const RxnCudaKernel *kernel, uint32_t architecture)
-{
-    const RxnCudaBinary *best = NULL;
-    for (uint32_t k = 0; k < kernel->binary_count; k++) {
-        const RxnCudaBinary *binary = &kernel->binaries[k];
-        if (binary->architecture > architecture ||
-            (!binary->is_ptx && binary->architecture / 10 != architecture / 10))
-            continue;
-        if (!best || best->is_ptx > binary->is_ptx ||
-            (best->is_ptx == binary->is_ptx && binary->architecture > best->architecture))
-            best = binary;
-    }
-    return best;
-}
-
-static void
-take_binary(Image *image, const RxnCudaBinary *binary)
-{
-    image->code = binary->code;
-    image->size = binary->size;
-    image->is_ptx = binary->is_ptx;
-    image->made_for = binary->architecture;
-}
-
-static bool
-make_key(Loader *loader, const Image *image)
-{
-    char nvrtc[256];
-    rxn__nvrtc_describe(loader->nvrtc, loader->kernel->fast_math, nvrtc, sizeof nvrtc);
-    size_t source = loader->kernel->source_length, room = sizeof nvrtc + 128;
-    free(loader->key);
-    loader->key = malloc(room + source);
-    if (!loader->key)
-        return false;
-    int length =
-        snprintf(loader->key, room, "rxn %s cuda %d\n%s_%u\n%s\n", RXN_VERSION_TEXT,
-                 LOADING_VERSION, image->is_ptx ? "compute" : "sm", image->made_for, nvrtc);
-    memcpy(loader->key + length, loader->kernel->source, source);
-    loader->key_length = (size_t)length + source;
-    return true;
-}
-
-static RxnOutcome
-compile(Loader *loader, Image *image)
-{
-    const RxnCudaKernel *kernel = loader->kernel;
-    RxnNvrtcOutput output;
-    char why[300];
-    RxnOutcome outcome =
-        rxn__nvrtc_compile(loader->nvrtc, kernel->source, kernel->name, image->made_for,
-                           image->is_ptx, kernel->fast_math, false, &output, why, sizeof why);
-    if (outcome == RXN_DONE) {
-        image->code = image->owned = output.code;
-        image->size = output.size;
-        image->seconds += output.seconds;
-        image->from_cache = false;
-        if (loader->cache)
-            rxn__cache_store(loader->cache, loader->key, loader->key_length, output.code,
-                             output.size);
-    } else {
-        size_t end = output.log ? strlen(output.log) : 0;
-        bool broken = end > 0 && output.log[end - 1] != '\n';
-        snprintf(loader->error, loader->error_size, "%s%s%s", output.log ? output.log : "",
-                 broken ? "\n" : "", why);
-    }
-    free(output.log);
-    return outcome;
-}
-
-/* From the cache, or compiled. */
-static RxnOutcome
-image_of_source(Loader *loader, Image *image)
-{
-    const RxnNvrtc *nvrtc = loader->nvrtc;
-    image->made_for = rxn__nvrtc_nearest(nvrtc, image->architecture);
-    if (image->made_for == 0) {
-        snprintf(
-            loader->error, loader->error_size,
-            "NVRTC %u.%u no longer makes code for a GPU as old as this one (sm_%u): install an "
-            "older NVRTC (Python: pip install nvidia-cuda-nvrtc-cu12) and set RXN_NVRTC to its "
-            "folder",
-            rxn__nvrtc_version(nvrtc) / 1000, rxn__nvrtc_version(nvrtc) / 10 % 100,
-            image->architecture);
-        return RXN_REFUSED;
-    }
-    image->is_ptx = image->made_for != image->architecture;
-    if (!make_key(loader, image)) {
-        snprintf(loader->error, loader->error_size, "out of memory");
-        return RXN_NO_MEMORY;
-    }
-    if (loader->cache && rxn__cache_find(loader->cache, loader->key, loader->key_length,
-                                         &image->owned, &image->size)) {
-        image->code = image->owned;
-        image->from_cache = true;
-        return RXN_DONE;
-    }
-    return compile(loader, image);
-}
-
-static RxnOutcome
-find_image(Loader *loader, Image *image)
-{
-    const RxnCudaKernel *kernel = loader->kernel;
-    const RxnCudaBinary *binary = exact_binary(kernel, image->architecture);
-    if (binary) {
-        take_binary(image, binary);
-        return RXN_DONE;
-    }
-    RxnOutcome outcome = RXN_REFUSED;
-    if (kernel->source) {
-        outcome = loader->nvrtc ? RXN_DONE
-                                : rxn__nvrtc_open_for(loader->cuda->driver.version, &loader->nvrtc,
-                                                      loader->error, loader->error_size);
-        if (outcome == RXN_DONE)
-            outcome = image_of_source(loader, image);
-        if (outcome != RXN_REFUSED)
-            return outcome;
-    }
-    binary = compatible_binary(kernel, image->architecture);
-    if (binary) {
-        take_binary(image, binary);
-        return RXN_DONE;
-    }
-    if (!kernel->source)
-        snprintf(loader->error, loader->error_size,
-                 "'%s' holds no code that a GPU of architecture sm_%u can run: build it anew for "
-                 "this one, or run it on the CPU",
-                 kernel->name, image->architecture);
-    return outcome;
-}
+#include "runtime/cuda_image.h"
 
 /* ---- loading ----------------------------------------------------------------------------------- */
 
 static RxnOutcome
-explain_refusal(Loader *loader, const CudaGpu *gpu, const Image *image, CudaResult result,
+explain_refusal(CudaLoader *loader, const CudaGpu *gpu, const CudaImage *image, CudaResult result,
                 const char *log)
 {
     const CudaDriver *driver = &loader->cuda->driver;
@@ -195,8 +20,17 @@ explain_refusal(Loader *loader, const CudaGpu *gpu, const Image *image, CudaResu
                                  loader->error_size);
     char why[200], advice[200] = "";
     rxn__cuda_driver_explain(driver, result, why, sizeof why);
-    uint32_t version = loader->nvrtc ? rxn__nvrtc_version(loader->nvrtc) : 0;
-    if (version > driver->version)
+    bool own = image->way != CUDA_WAY_SOURCE;
+    uint32_t version = own             ? loader->kernel->binary_nvrtc
+                       : loader->nvrtc ? rxn__nvrtc_version(loader->nvrtc)
+                                       : 0;
+    if (version > driver->version && own)
+        snprintf(advice, sizeof advice,
+                 "; it was built with NVRTC %u.%u, which is newer than the driver (made for CUDA "
+                 "%u.%u): update the driver, or build the program with an older NVRTC",
+                 version / 1000, version / 10 % 100, driver->version / 1000,
+                 driver->version / 10 % 100);
+    else if (version > driver->version)
         snprintf(advice, sizeof advice,
                  "; NVRTC %u.%u is newer than the driver, which is made for CUDA %u.%u: update the "
                  "driver, or set RXN_NVRTC to an NVRTC of that release",
@@ -211,7 +45,7 @@ explain_refusal(Loader *loader, const CudaGpu *gpu, const Image *image, CudaResu
 }
 
 static CudaResult
-load_module(const CudaDriver *driver, const Image *image, CudaModule **ret_module, char *log,
+load_module(const CudaDriver *driver, const CudaImage *image, CudaModule **ret_module, char *log,
             size_t log_size)
 {
     int options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
@@ -222,15 +56,14 @@ load_module(const CudaDriver *driver, const Image *image, CudaModule **ret_modul
 }
 
 static RxnOutcome
-load_image(Loader *loader, const CudaGpu *gpu, Image *image, CudaModule **ret_module)
+load_image(CudaLoader *loader, const CudaGpu *gpu, CudaImage *image, CudaModule **ret_module)
 {
     char log[2048];
     const CudaDriver *driver = &loader->cuda->driver;
     CudaResult result = load_module(driver, image, ret_module, log, sizeof log);
-    if (result != CUDA_SUCCESS && result != CUDA_ERROR_OUT_OF_MEMORY && image->from_cache) {
-        free(image->owned);
-        image->code = image->owned = NULL;
-        RxnOutcome outcome = make_key(loader, image) ? compile(loader, image) : RXN_NO_MEMORY;
+    bool refused = result != CUDA_SUCCESS && result != CUDA_ERROR_OUT_OF_MEMORY;
+    if (refused && image->from_cache) {
+        RxnOutcome outcome = rxn__cuda_image_renew(loader, image);
         if (outcome != RXN_DONE)
             return outcome;
         result = load_module(driver, image, ret_module, log, sizeof log);
@@ -238,11 +71,18 @@ load_image(Loader *loader, const CudaGpu *gpu, Image *image, CudaModule **ret_mo
     if (result == CUDA_SUCCESS)
         return RXN_DONE;
     *ret_module = NULL;
+    if (refused && image->way != CUDA_WAY_SOURCE) {
+        CudaImage next = {0};
+        if (rxn__cuda_image_find(loader, gpu, image->way + 1, &next) == RXN_DONE) {
+            *image = next;
+            return load_image(loader, gpu, image, ret_module);
+        }
+    }
     return explain_refusal(loader, gpu, image, result, log);
 }
 
 static RxnOutcome
-find_function(Loader *loader, CudaLoaded *loaded, const char *name, CudaFunction **ret_function)
+find_function(CudaLoader *loader, CudaLoaded *loaded, const char *name, CudaFunction **ret_function)
 {
     CudaResult result = loader->cuda->driver.module_function(ret_function, loaded->module, name);
     if (result == CUDA_SUCCESS)
@@ -255,7 +95,7 @@ find_function(Loader *loader, CudaLoaded *loaded, const char *name, CudaFunction
 }
 
 static RxnOutcome
-find_constants(Loader *loader, CudaLoaded *loaded)
+find_constants(CudaLoader *loader, CudaLoaded *loaded)
 {
     size_t size = 0;
     CudaResult result = loader->cuda->driver.module_global(&loaded->constants, &size,
@@ -290,7 +130,7 @@ function_needs(const CudaDriver *driver, CudaFunction *function, Needs *needs)
 }
 
 static RxnOutcome
-refuse_threads(Loader *loader, const CudaGpu *gpu, const char *function, const Needs *needs,
+refuse_threads(CudaLoader *loader, const CudaGpu *gpu, const char *function, const Needs *needs,
                uint32_t threads)
 {
     snprintf(
@@ -304,7 +144,7 @@ refuse_threads(Loader *loader, const CudaGpu *gpu, const char *function, const N
 
 /* How many blocks fill the GPU; refuses a kernel of which not even one fits. */
 static RxnOutcome
-measure(Loader *loader, const CudaGpu *gpu, CudaLoaded *loaded, RxnCudaProgramInfo *info)
+measure(CudaLoader *loader, const CudaGpu *gpu, CudaLoaded *loaded, RxnCudaProgramInfo *info)
 {
     const CudaDriver *driver = &loader->cuda->driver;
     const RxnCudaKernel *kernel = loader->kernel;
@@ -360,15 +200,22 @@ measure(Loader *loader, const CudaGpu *gpu, CudaLoaded *loaded, RxnCudaProgramIn
 }
 
 static void
-note_image(const Loader *loader, const CudaGpu *gpu, const Image *image, RxnCudaProgramInfo *info)
+note_image(const CudaLoader *loader, const CudaGpu *gpu, const CudaImage *image,
+           RxnCudaProgramInfo *info)
 {
     info->seconds_compile = image->seconds;
     info->from_cache = image->from_cache;
     info->from_ptx = image->is_ptx;
+    uint32_t version = loader->nvrtc ? rxn__nvrtc_version(loader->nvrtc) : 0;
+    if (image->way == CUDA_WAY_SOURCE && loader->kernel->binary_count > 0)
+        snprintf(info->note, sizeof info->note,
+                 "this program holds no code for GPU %u (%.60s, sm_%u), so NVRTC compiles it; "
+                 "'rxn build --cuda sm_%u' puts it in",
+                 gpu->device.number, gpu->device.name, gpu->device.architecture,
+                 gpu->device.architecture);
     if (!image->is_ptx)
         return;
-    uint32_t version = loader->nvrtc ? rxn__nvrtc_version(loader->nvrtc) : 0;
-    if (version && image->owned)
+    if (image->way == CUDA_WAY_SOURCE)
         snprintf(
             info->note, sizeof info->note,
             "NVRTC %u.%u is too old for GPU %u (%.60s, sm_%u): it makes PTX for sm_%u, which the "
@@ -383,7 +230,7 @@ note_image(const Loader *loader, const CudaGpu *gpu, const Image *image, RxnCuda
 }
 
 static RxnOutcome
-load_gpu(Loader *loader, RxnCudaProgram *program, uint32_t index, Image *image)
+load_gpu(CudaLoader *loader, RxnCudaProgram *program, uint32_t index, CudaImage *image)
 {
     const CudaGpu *gpu = &loader->cuda->gpus[index];
     CudaLoaded *loaded = &program->loaded[index];
@@ -410,8 +257,8 @@ load_gpu(Loader *loader, RxnCudaProgram *program, uint32_t index, Image *image)
 }
 
 /* The image of a GPU: that of the first one of its architecture. */
-static Image *
-image_for(const RxnCuda *cuda, Image *images, uint32_t index)
+static CudaImage *
+image_for(const RxnCuda *cuda, CudaImage *images, uint32_t index)
 {
     uint32_t first = 0;
     while (cuda->gpus[first].device.architecture != cuda->gpus[index].device.architecture)
@@ -425,7 +272,7 @@ rxn__cuda_load(RxnCuda *cuda, const RxnCudaKernel *kernel, const char *cache,
 {
     *ret_program = NULL;
     RxnCudaProgram *program = calloc(1, sizeof *program);
-    Image *images = calloc(cuda->count, sizeof *images);
+    CudaImage *images = calloc(cuda->count, sizeof *images);
     CudaLoaded *loaded = calloc(cuda->count, sizeof *loaded);
     if (!program || !images || !loaded) {
         free(program);
@@ -435,14 +282,13 @@ rxn__cuda_load(RxnCuda *cuda, const RxnCudaKernel *kernel, const char *cache,
         return RXN_NO_MEMORY;
     }
     *program = (RxnCudaProgram){.cuda = cuda, .kernel = kernel, .loaded = loaded};
-    Loader loader = {
+    CudaLoader loader = {
         .cuda = cuda, .kernel = kernel, .cache = cache, .error = error, .error_size = error_size};
     RxnOutcome outcome = RXN_DONE;
     for (uint32_t k = 0; k < cuda->count && outcome == RXN_DONE; k++) {
-        Image *image = image_for(cuda, images, k);
-        image->architecture = cuda->gpus[k].device.architecture;
+        CudaImage *image = image_for(cuda, images, k);
         if (!image->code)
-            outcome = find_image(&loader, image);
+            outcome = rxn__cuda_image_find(&loader, &cuda->gpus[k], CUDA_WAY_EXACT, image);
     }
     if (outcome == RXN_DONE)
         outcome = rxn__cuda_ready(cuda, error, error_size);

@@ -14,8 +14,8 @@
  * (2012) 127, eq. 3.3, with theta = 1).
  *
  * Multi-start: from each of several points (the caller's own first, the others drawn between the bounds on the
- * parameter's scale) a tenth of the steps, at least 10; the one with the least mean loss over the last fifth of these goes
- * on, with all steps.
+ * parameter's scale) a tenth of the steps, at least 10; the one with the least mean loss over the last fifth of these
+ * goes on, with all steps.
  */
 #ifndef RXN_RUNTIME_FIT_LOOP_H
 #define RXN_RUNTIME_FIT_LOOP_H

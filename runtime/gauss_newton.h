@@ -7,11 +7,12 @@
  *            damping follows the ratio of the decrease to that which was predicted (H. B. Nielsen, "Damping
  *            parameter in Marquardt's method", IMM-REP-1999-05, eq. 2.4).
  *   noisy    Every evaluation has random numbers of its own. Far from the minimum a step counts unless the loss
- *            rose by more than its noise explains. Once the loss no longer falls visibly, the Newton decrement gᵀH⁻¹g is
- *            no more than what noise makes of it, and a step has gone too far, steps are d = -k^-power H⁻¹ g, k = 1, 2, … (stochastic approximation:
- *            H. Robbins, S. Monro, Ann. Math. Stat. 22 (1951) 400), and the point is the mean of all
- *            points since, later ones weighing more (O. Shamir, T. Zhang, ICML 2013, section 4): its variance is 4/3 of the
- *            least that there is, however the gain falls (B. T. Polyak, A. B. Juditsky, SIAM J. Control Optim. 30 (1992) 838, theorem 1).
+ *            rose by more than its noise explains. Once the loss no longer falls visibly, the Newton decrement gᵀH⁻¹g
+ *            is no more than what noise makes of it, and a step has gone too far, steps are d = -k^-power H⁻¹ g, k = 1,
+ *            2, … (stochastic approximation: H. Robbins, S. Monro, Ann. Math. Stat. 22 (1951) 400), and the point is
+ *            the mean of all points since, later ones weighing more (O. Shamir, T. Zhang, ICML 2013, section 4): its
+ *            variance is 4/3 of the least that there is, however the gain falls (B. T. Polyak, A. B. Juditsky, SIAM J.
+ *            Control Optim. 30 (1992) 838, theorem 1).
  *
  * It asks and is told, and is saved, as the optimizers of optimizer.h.
  */

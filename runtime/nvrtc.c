@@ -310,6 +310,13 @@ rxn__nvrtc_knows(const RxnNvrtc *nvrtc, uint32_t architecture)
 }
 
 uint32_t
+rxn__nvrtc_architectures(const RxnNvrtc *nvrtc, const int **ret_architectures)
+{
+    *ret_architectures = nvrtc->architectures;
+    return (uint32_t)nvrtc->architecture_count;
+}
+
+uint32_t
 rxn__nvrtc_nearest(const RxnNvrtc *nvrtc, uint32_t architecture)
 {
     uint32_t nearest = 0;

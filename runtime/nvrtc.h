@@ -30,6 +30,9 @@ const char *rxn__nvrtc_path(const RxnNvrtc *nvrtc);
 /* Whether it makes machine code for an architecture; 90: sm_90. */
 bool rxn__nvrtc_knows(const RxnNvrtc *nvrtc, uint32_t architecture);
 
+/* All of them, in its order; they live as long as it does. */
+uint32_t rxn__nvrtc_architectures(const RxnNvrtc *nvrtc, const int **ret_architectures);
+
 /* The newest architecture whose PTX a device of this one can take; 0: none. */
 uint32_t rxn__nvrtc_nearest(const RxnNvrtc *nvrtc, uint32_t architecture);
 

@@ -73,6 +73,12 @@ void rxn__json_number(FILE *file, double value);
 
 /* ---- tables on the terminal (table.c) ---------------------------------------------------------- */
 
+/* cells[row * columns + column], UTF-8 or NULL, in columns as wide as the widest of them: the first `names` to the left, the
+ * others to the right. A column that is empty throughout takes no room. */
+enum { RXN_TABLE_COLUMNS = 16 }; /* at most */
+void rxn__table_columns(FILE *file, uint32_t rows, uint32_t columns, uint32_t names,
+                        const char *const *cells);
+
 /* At most some 20 rows and 8 columns, then a line on the run itself. */
 void rxn__table_run(FILE *file, const RxnReport *report);
 

@@ -40,6 +40,9 @@ struct RxnSampleGradient {
     uint32_t run_count;
 
     uint64_t units, repeats, taken, not_finite;
+    uint64_t wished_groups, groups;
+    double *group_sums; /* [groups][wanted_count] */
+    uint64_t group_room;
     double *values;
     uint64_t value_room;
 
@@ -205,6 +208,7 @@ rxn__sample_gradient_free(RxnSampleGradient *g)
     free(g->means);
     free(g->diagnostics);
     free(g->gradient);
+    free(g->group_sums);
     free(g);
 }
 
@@ -215,18 +219,33 @@ clear(double *numbers, size_t count)
         memset(numbers, 0, count * sizeof *numbers);
 }
 
+void
+rxn__sample_gradient_group(RxnSampleGradient *g, uint64_t groups)
+{
+    g->wished_groups = groups;
+}
+
+/* Room for so many numbers, whose old ones are lost. */
+static bool
+make_room(double **numbers, uint64_t *room, uint64_t count)
+{
+    if (count <= *room)
+        return true;
+    free(*numbers);
+    *numbers = malloc((count + 1) * sizeof **numbers);
+    *room = *numbers ? count : 0;
+    return *numbers != NULL;
+}
+
 bool
 rxn__sample_gradient_begin(RxnSampleGradient *g, uint64_t units, uint64_t repeats)
 {
     const RxnGradientLayout *layout = &g->spec.layout;
     uint64_t cells = units * layout->functionals;
-    if (cells > g->value_room) {
-        free(g->values);
-        g->values = malloc((cells + 1) * sizeof *g->values);
-        g->value_room = g->values ? cells : 0;
-        if (!g->values)
-            return false;
-    }
+    g->groups = !g->differentiates ? 0 : g->wished_groups < units ? g->wished_groups : units;
+    if (!make_room(&g->values, &g->value_room, cells) ||
+        !make_room(&g->group_sums, &g->group_room, g->groups * g->spec.wanted_count))
+        return false;
     g->units = units;
     g->repeats = repeats;
     g->taken = g->done = g->part_units = g->parts = g->batch_filled = 0;
@@ -264,6 +283,13 @@ place_product(RxnSampleGradient *g, const Product *product)
                         product->sum[(size_t)b * elements + e];
 }
 
+/* What the squares are taken of. */
+static bool
+parts_are_units(const RxnSampleGradient *g)
+{
+    return g->exact && g->groups == 0;
+}
+
 /* The part's gradient goes to the total. */
 static void
 end_part(RxnSampleGradient *g)
@@ -283,8 +309,10 @@ end_part(RxnSampleGradient *g)
         double sum = g->part[spec->wanted[k]];
         square += sum * sum;
         g->total[spec->wanted[k]] += sum;
+        if (g->groups)
+            g->group_sums[g->parts * spec->wanted_count + k] = sum;
     }
-    if (!g->exact) {
+    if (!parts_are_units(g)) {
         g->squares += square / (double)g->part_units;
         g->parts++;
     }
@@ -309,11 +337,18 @@ flush_block(RxnSampleGradient *g)
     g->block_units = 0;
 }
 
+uint64_t
+rxn__sample_group_end(uint64_t units, uint64_t groups, uint64_t group)
+{
+    return units / groups * (group + 1) + units % groups * (group + 1) / groups;
+}
+
 static uint64_t
 part_end(const RxnSampleGradient *g, uint64_t part)
 {
-    uint64_t parts = g->exact ? 1 : g->units < RXN_SAMPLE_PARTS ? g->units : RXN_SAMPLE_PARTS;
-    return g->units / parts * (part + 1) + g->units % parts * (part + 1) / parts;
+    uint64_t parts = g->units < RXN_SAMPLE_PARTS ? g->units : RXN_SAMPLE_PARTS;
+    parts = g->groups ? g->groups : g->exact ? 1 : parts;
+    return rxn__sample_group_end(g->units, parts, part);
 }
 
 /* ---- units ------------------------------------------------------------------------------------- */
@@ -383,14 +418,14 @@ end_unit(RxnSampleGradient *g, const double *unit, const double *inputs)
         spec->others(spec->context, inputs, unit, g->part);
     if (!isfinite(square) && g->not_finite == UINT64_MAX)
         g->not_finite = g->done * g->repeats;
-    if (g->exact) {
+    if (parts_are_units(g)) {
         g->squares += square;
         g->parts++;
     }
     g->done++;
     g->part_units++;
     g->block_units++;
-    bool ends = g->done == part_end(g, g->exact ? 0 : g->parts);
+    bool ends = g->done == part_end(g, parts_are_units(g) ? 0 : g->parts);
     if (ends || g->block_units == SAMPLE_BLOCK)
         flush_block(g);
     if (ends)
@@ -534,6 +569,8 @@ rxn__sample_gradient_finish(RxnSampleGradient *g)
         .norm2_noise = g->parts < 2 ? NAN
                        : spread < 0 ? 0
                                     : spread,
+        .groups = g->groups,
+        .group_sums = g->group_sums,
         .diagnostics = g->diagnostics,
         .not_finite = g->not_finite,
     };

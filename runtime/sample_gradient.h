@@ -18,7 +18,8 @@
  *
  * over S sub-batches of neighbouring units, which is unbiased for independent units. Where each parameter is behind one
  * leaf or one outer product, sub-batches are single units (S = n), since |c uᵀ|² = |c|² |u|²; else there are
- * RXN_SAMPLE_PARTS of them.
+ * RXN_SAMPLE_PARTS of them. Who wants to know how gradients differ from row to row asks for groups: sub-batches are then
+ * these, and their sums are kept.
  *
  * Rows come in order and blocks are of fixed places, so that the bits do not depend on threads, and not on the processor's
  * vectors either: no product is fused with a sum.
@@ -66,6 +67,8 @@ typedef struct RxnSampleGradientResult {
     const double *values;      /* [units][functionals]: means over the unit's trajectories */
     const double *gradient;    /* [wanted_count]; NULL where there is none */
     double norm2_noise;        /* NaN with fewer than two sub-batches */
+    uint64_t groups;           /* 0: none were asked for */
+    const double *group_sums;  /* [groups][wanted_count]: of the gradients of the group's units */
     const double *diagnostics; /* of all trajectories */
     uint64_t
         not_finite; /* the first trajectory with a value or a derivative that is not finite; UINT64_MAX: none */
@@ -75,6 +78,12 @@ typedef struct RxnSampleGradient RxnSampleGradient;
 
 /* What the spec points at has to outlive it. NULL: out of memory. */
 RxnSampleGradient *rxn__sample_gradient_new(const RxnSampleSpec *spec);
+
+/* Where a group of so many ends among the units: at the first of the next. */
+uint64_t rxn__sample_group_end(uint64_t units, uint64_t groups, uint64_t group);
+
+/* From the next beginning on: so many groups of neighbouring units, at most as many as there are; 0: none. */
+void rxn__sample_gradient_group(RxnSampleGradient *gradient, uint64_t groups);
 
 /* Begins anew: `units` times `repeats` trajectories will come. False: out of memory. */
 bool rxn__sample_gradient_begin(RxnSampleGradient *gradient, uint64_t units, uint64_t repeats);

@@ -1,6 +1,7 @@
 /* table.c: a run at a glance, for the terminal: some rows, some columns, and what the run was. */
 #include "runtime/report.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,26 +25,57 @@ static int
 width_of(const char *text)
 {
     int width = 0;
-    for (; *text; text++)
+    for (; text && *text; text++)
         width += ((unsigned char)*text & 0xC0) != 0x80;
     return width;
+}
+
+static int
+widest_of(uint32_t rows, uint32_t columns, const char *const *cells, uint32_t column)
+{
+    int widest = 0;
+    for (uint32_t row = 0; row < rows; row++) {
+        int width = width_of(cells[(size_t)row * columns + column]);
+        widest = width > widest ? width : widest;
+    }
+    return widest;
+}
+
+void
+rxn__table_columns(FILE *file, uint32_t rows, uint32_t columns, uint32_t names,
+                   const char *const *cells)
+{
+    int widths[RXN_TABLE_COLUMNS];
+    assert(columns <= RXN_TABLE_COLUMNS);
+    for (uint32_t column = 0; column < columns; column++)
+        widths[column] = widest_of(rows, columns, cells, column);
+    for (uint32_t row = 0; row < rows; row++) {
+        int pending = 0; /* spaces before the next text: none at the end of a line */
+        for (uint32_t column = 0; column < columns; column++) {
+            const char *text = cells[(size_t)row * columns + column];
+            int missing = widths[column] - width_of(text);
+            if (widths[column] == 0)
+                continue;
+            pending += column == 0 ? 0 : 2;
+            if (!text) {
+                pending += widths[column];
+                continue;
+            }
+            bool left = column < names;
+            fprintf(file, "%*s%s", pending + (left ? 0 : missing), "", text);
+            pending = left ? missing : 0;
+        }
+        fputc('\n', file);
+    }
 }
 
 static void
 print_cells(const Table *table)
 {
-    for (uint32_t row = 0; row <= table->rows; row++) {
-        for (uint32_t column = 0; column < table->columns; column++) {
-            int widest = 0;
-            for (uint32_t r = 0; r <= table->rows; r++) {
-                int width = width_of(cell(table, r, column));
-                widest = width > widest ? width : widest;
-            }
-            const char *text = cell(table, row, column);
-            fprintf(table->file, "%s%*s%s", column ? "  " : "", widest - width_of(text), "", text);
-        }
-        fputc('\n', table->file);
-    }
+    const char *cells[(MOST_ROWS + 1) * (MOST_COLUMNS + 2)];
+    for (uint32_t k = 0; k < (table->rows + 1) * table->columns; k++)
+        cells[k] = table->cells[k];
+    rxn__table_columns(table->file, table->rows + 1, table->columns, 0, cells);
 }
 
 /* Which of `count` rows to show as number k of `shown`: evenly spread, first and last included. */

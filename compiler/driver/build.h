@@ -1,5 +1,5 @@
 /* build.h: what the files of `rxn build` share: cmd_build.c reads the command line and goes the way of a build;
- * build_kernels.c collects kernels, build_source.c writes them and the model as C, build_link.c calls the C compiler,
+ * build_cuda.c asks NVRTC for which GPUs it can be; build_kernels.c collects kernels, build_source.c writes them and the model as C, build_link.c calls the C compiler,
  * build_program.c and build_library.c say what for; build_emit.c shows single stages.
  */
 #ifndef RXN_DRIVER_BUILD_H
@@ -11,8 +11,8 @@
 
 typedef struct BuildOptions {
     GradOptions grad; /* what to differentiate, and how; csv: the file to write */
-    const char *emit, *march, *method, *precision;
-    const char *tape; /* bytes of one trajectory's */
+    const char *emit, *march, *cuda, *method, *precision;
+    const char *tape, *cuda_tape; /* bytes of one trajectory's */
     bool link_statically, quiet;
 } BuildOptions;
 
@@ -30,8 +30,12 @@ typedef struct Build {
     const char *name;   /* the model's */
     SourceLoader files; /* that of rxn; the driver's own notes down what was loaded */
     VEC(UsedFile) used;
+    const char *device; /* whose kernels are collected: "cpu", "cuda" */
     Ahead ahead;
 } Build;
+
+/* build_cuda.c: where GPUs are wanted, opens NVRTC and reads --cuda. */
+RxnStatus rxn__build_open_cuda(Build *build);
 
 /* build_kernels.c: those of `run`, of `grad` for the objective that was given, and of the fit block. */
 RxnStatus rxn__build_kernels(Build *build);
@@ -85,6 +89,7 @@ RxnStatus rxn__build_library(Build *build);
 
 /* build_emit.c: one stage, to the file or to standard output. */
 bool rxn__build_emits(const char *form);
+bool rxn__build_emits_for_gpus(const char *form); /* by NVRTC */
 extern const char rxn__build_forms[];
 RxnStatus rxn__build_emit(Build *build);
 

@@ -3,7 +3,7 @@
 
 #include "compiler/driver/build.h"
 
-typedef enum EmitStage { EMIT_NETWORK, EMIT_KERNEL, EMIT_TARGET } EmitStage;
+typedef enum EmitStage { EMIT_NETWORK, EMIT_KERNEL, EMIT_TARGET, EMIT_NVRTC } EmitStage;
 
 static const struct {
     const char *name, *target;
@@ -16,9 +16,11 @@ static const struct {
     {"asm", "llvm", EMIT_TARGET, TARGET_ASSEMBLY},
     {"obj", "llvm", EMIT_TARGET, TARGET_OBJECT},
     {"cuda", "cuda", EMIT_TARGET, TARGET_IR},
+    {"ptx", "cuda", EMIT_NVRTC, TARGET_ASSEMBLY},
+    {"cubin", "cuda", EMIT_NVRTC, TARGET_OBJECT},
 };
 
-const char rxn__build_forms[] = "network, kir, llvm, asm, obj, cuda";
+const char rxn__build_forms[] = "network, kir, llvm, asm, obj, cuda, ptx, cubin";
 
 static int
 find_form(const char *name)
@@ -35,11 +37,40 @@ rxn__build_emits(const char *form)
     return find_form(form) >= 0;
 }
 
+bool
+rxn__build_emits_for_gpus(const char *form)
+{
+    int k = find_form(form);
+    return k >= 0 && forms[k].stage == EMIT_NVRTC;
+}
+
 typedef struct Emission {
     Build *build;
     int form;
     Text text;
 } Emission;
+
+/* PTX is text, so without the zero byte that ends it in memory. */
+static RxnStatus
+compile_for_gpu(Emission *emission, const KirKernel *kernel, const TargetOptions *options,
+                Arena *scratch, const char **ret_error)
+{
+    Ahead *ahead = &emission->build->ahead;
+    bool is_ptx = forms[emission->form].form == TARGET_ASSEMBLY;
+    CompiledKernel rendered;
+    AheadCudaCode code;
+    RxnStatus status =
+        rxn__target_find("cuda")->compile(kernel, options, scratch, &rendered, ret_error);
+    if (status == RXN_OK)
+        status = rxn__ahead_cuda_code(ahead, rendered.cuda, ahead->architectures[0], is_ptx, &code,
+                                      ret_error);
+    if (status != RXN_OK)
+        return status;
+    while (is_ptx && code.size > 0 && ((const char *)code.bytes)[code.size - 1] == '\0')
+        code.size--;
+    rxn__text_append(&emission->text, code.bytes, code.size);
+    return RXN_OK;
+}
 
 static RxnStatus
 emit_kernel(Emission *emission, const Pipeline *pipeline)
@@ -58,8 +89,11 @@ emit_kernel(Emission *emission, const Pipeline *pipeline)
     const char *error = NULL;
     Arena scratch;
     rxn__arena_init(&scratch, &driver->engine.session.memory);
-    RxnStatus status = target->emit(pipeline->kernel.kernel, &options, forms[form].form, &scratch,
-                                    &emission->text, &error);
+    const KirKernel *kernel = pipeline->kernel.kernel;
+    RxnStatus status =
+        forms[form].stage == EMIT_NVRTC
+            ? compile_for_gpu(emission, kernel, &options, &scratch, &error)
+            : target->emit(kernel, &options, forms[form].form, &scratch, &emission->text, &error);
     if (status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE)
         rxn__driver_error(driver, "%s", error ? error : "no message");
     else if (status == RXN_ERROR_INTERNAL)
@@ -87,6 +121,8 @@ make_text(Emission *emission)
     bool whole = forms[emission->form].stage != EMIT_NETWORK;
     KirType precision = strcmp(o->precision, "f32") == 0 ? KIR_F32 : KIR_F64;
     Grad grad = {.engine = &driver->engine, .options = o->grad, .file = build->file};
+    const char *target = forms[emission->form].target;
+    build->device = target && strcmp(target, "cuda") == 0 ? "cuda" : "cpu";
     grad.stages = rxn__build_stages(build, precision);
     RxnStatus status;
     if (o->grad.of.count > 0 && whole) {

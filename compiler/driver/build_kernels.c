@@ -16,7 +16,7 @@ rxn__build_stages(Build *build, KirType precision)
         .loader = &build->driver->engine.loader,
         .goal = PIPELINE_COMPILED,
         .method = build->options.method,
-        .device = "cpu",
+        .device = build->device,
         .precision = precision,
         .target = {.lanes = (u32)build->options.grad.ensemble.lanes},
     };
@@ -31,6 +31,13 @@ drop_warnings(Driver *driver)
         diagnostics->list.count = 0;
 }
 
+/* The kernels of GPUs come second. */
+static bool
+is_again(const Build *build)
+{
+    return strcmp(build->device, "cuda") == 0;
+}
+
 /* ---- run --------------------------------------------------------------------------------------- */
 
 static RxnStatus
@@ -40,13 +47,15 @@ collect_run(Build *build, KirType precision, bool *ret_has_fit)
     Pipeline pipeline;
     PipelineRequest request = rxn__build_stages(build, precision);
     build->ahead.what = precision == KIR_F32 ? "run --precision f32" : "run";
+    build->ahead.for_one = true;
     RxnStatus status = rxn__pipeline_run(&driver->engine.session, &request, &pipeline);
+    build->ahead.for_one = false;
     driver->engine.internal_error = pipeline.internal_error;
     if (status == RXN_OK) {
         const char *name = pipeline.network->name ? pipeline.network->name->text : "model";
         build->name = rxn__arena_copy_text(&driver->engine.session.arena, name, strlen(name));
         *ret_has_fit = pipeline.network->fit.count > 0;
-        if (precision != KIR_F64)
+        if (precision != KIR_F64 || is_again(build))
             drop_warnings(driver);
     }
     rxn__driver_close(driver, &pipeline);
@@ -155,11 +164,16 @@ collect_fit(Build *build)
     fit.options.rate = NAN;
     fit.options.ensemble.seed = FIT_NOT_GIVEN;
     rxn__check_ensemble(&driver->engine, &fit.options.ensemble);
-    fit.options.ensemble.device = "cpu";
+    fit.options.ensemble.device = build->device;
     build->ahead.what = "fit";
     RxnStatus status = rxn__session_guard(&driver->engine.session, prepare_fit, &fit);
     drop_warnings(driver);
-    if (status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE) {
+    bool lacks = status == RXN_ERROR_INPUT || status == RXN_ERROR_USAGE;
+    if (lacks && is_again(build)) {
+        driver->engine.session.diagnostics.list.count =
+            driver->engine.session.diagnostics.error_count = 0;
+        status = RXN_OK;
+    } else if (lacks) {
         rxn__diagnostics_soften(&driver->engine.session.diagnostics, 0);
         rxn__driver_note(driver,
                          "so the program has no kernels for 'fit', which it will interpret");
@@ -169,8 +183,8 @@ collect_fit(Build *build)
     return status;
 }
 
-RxnStatus
-rxn__build_kernels(Build *build)
+static RxnStatus
+collect(Build *build)
 {
     bool has_fit = false;
     RxnStatus status = collect_run(build, KIR_F64, &has_fit);
@@ -181,4 +195,16 @@ rxn__build_kernels(Build *build)
     if (status == RXN_OK && has_fit)
         status = collect_fit(build);
     return status;
+}
+
+/* A kernel with a tape is another one on a GPU, whose tapes are shorter; so both go the whole way. */
+RxnStatus
+rxn__build_kernels(Build *build)
+{
+    build->device = "cpu";
+    RxnStatus status = collect(build);
+    if (status != RXN_OK || build->ahead.architecture_count == 0)
+        return status;
+    build->device = "cuda";
+    return collect(build);
 }

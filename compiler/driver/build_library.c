@@ -146,6 +146,9 @@ static const char types[] =
     "    const double *times;      /* [time_count], ascending, from 0 on */\n"
     "    uint32_t time_count;\n"
     "    uint32_t threads;         /* 0: one per processor. Results do not depend on it */\n"
+    "    const volatile int *cancel; /* NULL; or what another thread sets to 1 for the call to end "
+    "soon "
+    "*/\n"
     "} @_request;\n"
     "\n"
     "/* NULL, with a message in error[0 … size - 1], where it cannot be had. f32: counts and rates "
@@ -154,8 +157,8 @@ static const char types[] =
     "void @_close(@_model *model);\n"
     "\n"
     "/* The functions below return 0, or 1: the run is at fault, 2: the request is, 3: a bug of "
-    "rxn, 4: no memory. This is\n"
-    " * then the message, until the next call. */\n"
+    "rxn, 4: no memory, 5: it was\n"
+    " * cancelled. This is then the message, until the next call. */\n"
     "const char *@_error(const @_model *model);\n"
     "\n"
     "/* The values that the model gives its parameters, [@_PARAMS]; NaN where it gives none. */\n"
@@ -196,7 +199,7 @@ static const char source[] =
     "{\n"
     "    RxnLibraryRequest request = {r->parameters, r->inputs, r->seed, r->first, "
     "r->trajectories,\n"
-    "                                 r->times, r->time_count, r->threads};\n"
+    "                                 r->times, r->time_count, r->threads, r->cancel};\n"
     "    return request;\n"
     "}\n"
     "int @_run(@_model *model, const @_request *request, double *mean, double *sd)\n"
@@ -329,15 +332,26 @@ link_shared(Link *link, const char *to, const char *exports)
     return rxn__link_run(link);
 }
 
-/* One object, in which all names but the header's are its own. */
+/* One object, in which all names but the header's are its own. What those functions do not reach is left out: it is a lot,
+ * and what is of the system's archives may not be fit for a shared library, which somebody may make of this. */
 static bool
 link_static(Link *link, const char *to, const char *object, const char *prefix)
 {
+    static const char *const functions[] = {"open", "close",        "error",   "parameters",
+                                            "run",  "trajectories", "gradient"};
+    u32 count = COUNT_OF(functions) - (link->build->options.grad.of.count == 0);
     Text names;
     rxn__text_init(&names, &link->build->driver->engine.session.arena);
     rxn__text_printf(&names, "--keep-global-symbol=%s_*", prefix);
     rxn__link_compiler(link);
-    rxn__link_arguments(link, "-r -nostdlib -o");
+    rxn__link_arguments(link, "-r -nostdlib -Wl,--gc-sections");
+    for (u32 k = 0; k < count; k++) {
+        Text root;
+        rxn__text_init(&root, &link->build->driver->engine.session.arena);
+        rxn__text_printf(&root, "-Wl,-u,%s_%s", prefix, functions[k]);
+        rxn__link_argument(link, root.data);
+    }
+    rxn__link_arguments(link, "-o");
     rxn__link_argument(link, object);
     rxn__link_everything(link);
     if (!rxn__link_run(link))

@@ -74,7 +74,7 @@ save_inputs(Link *link, const Text *source)
     Build *build = link->build;
     bool good = save(link, "program.c", source->data, source->length);
     for (u32 k = 0; k < build->ahead.kernels.count && good; k++)
-        for (u32 m = 0; m < build->ahead.march_count && good; m++) {
+        for (u32 m = 0; m < build->ahead.kernels.items[k].code_count && good; m++) {
             const AheadCode *code = &build->ahead.kernels.items[k].codes[m];
             char name[64];
             snprintf(name, sizeof name, "kernel_%u_%u.o", k, m);

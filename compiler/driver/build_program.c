@@ -49,8 +49,12 @@ rxn__build_program(Build *build)
     if (!build->options.quiet && stat(path, &status) == 0) {
         char bytes[32];
         rxn__format_grouped(bytes, sizeof bytes, (u64)status.st_size);
-        printf("%s: %s, %u kernels for %s; %s bytes\n", path, build->name,
-               build->ahead.kernels.count, build->options.march, bytes);
+        const char *gpus = build->options.cuda;
+        printf("%s: %s, %u kernels for %s", path, build->name, build->ahead.kernels.count,
+               build->options.march);
+        if (gpus)
+            printf(" and %u for %s", build->ahead.cuda_kernels.count, gpus);
+        printf("; %s bytes\n", bytes);
     }
     return RXN_OK;
 }

@@ -77,16 +77,25 @@ write_files(const Build *build, Text *out)
 }
 
 static void
+write_key(Text *out, const u8 key[KERNEL_KEY_BYTES])
+{
+    rxn__text_append(out, "{", 1);
+    for (u32 b = 0; b < KERNEL_KEY_BYTES; b++)
+        rxn__text_printf(out, "%u,", key[b]);
+    rxn__text_append(out, "}", 1);
+}
+
+static void
 write_kernels(const Build *build, Text *out)
 {
     const Ahead *ahead = &build->ahead;
     for (u32 k = 0; k < ahead->kernels.count; k++)
-        for (u32 m = 0; m < ahead->march_count; m++)
+        for (u32 m = 0; m < ahead->kernels.items[k].code_count; m++)
             rxn__text_printf(out, "void %s(const struct RxnLaunch *launch);\n",
                              ahead->kernels.items[k].codes[m].symbol);
     for (u32 k = 0; k < ahead->kernels.count; k++) {
         rxn__text_printf(out, "static const RxnProgramCode codes_%u[] = {\n", k);
-        for (u32 m = 0; m < ahead->march_count; m++) {
+        for (u32 m = 0; m < ahead->kernels.items[k].code_count; m++) {
             const AheadCode *code = &ahead->kernels.items[k].codes[m];
             rxn__text_printf(out, "    {%s, \"%s\", \"%s\", \"%s\", %u, %zuu},\n", code->symbol,
                              code->march->name, code->needs, code->facts.isa, code->facts.lanes,
@@ -96,11 +105,43 @@ write_kernels(const Build *build, Text *out)
     }
     rxn__text_printf(out, "static const RxnProgramKernel kernels[] = {\n");
     for (u32 k = 0; k < ahead->kernels.count; k++) {
-        rxn__text_printf(out, "    {{");
-        for (u32 b = 0; b < KERNEL_KEY_BYTES; b++)
-            rxn__text_printf(out, "%u,", ahead->kernels.items[k].key[b]);
-        rxn__text_printf(out, "}, \"%s\", codes_%u, %u},\n", ahead->kernels.items[k].what, k,
-                         ahead->march_count);
+        rxn__text_printf(out, "    {");
+        write_key(out, ahead->kernels.items[k].key);
+        rxn__text_printf(out, ", \"%s\", codes_%u, %u},\n", ahead->kernels.items[k].what, k,
+                         ahead->kernels.items[k].code_count);
+    }
+    rxn__text_printf(out, "};\n");
+}
+
+/* Aligned as what the driver is given usually is, which reads headers in it. */
+static void
+write_cuda_kernels(const Build *build, Text *out)
+{
+    const Ahead *ahead = &build->ahead;
+    if (ahead->cuda_kernels.count == 0)
+        return;
+    u32 count = ahead->architecture_count + 1;
+    for (u32 k = 0; k < ahead->cuda_kernels.count; k++) {
+        const AheadCudaKernel *kernel = &ahead->cuda_kernels.items[k];
+        for (u32 c = 0; c < count; c++) {
+            rxn__text_printf(out, "static const char cuda_%u_%u[] __attribute__((aligned(16))) =\n",
+                             k, c);
+            rxn__build_literal(out, kernel->codes[c].bytes, kernel->codes[c].size);
+            rxn__text_append(out, ";\n", 2);
+        }
+        rxn__text_printf(out, "static const RxnProgramCudaCode cuda_codes_%u[] = {\n", k);
+        for (u32 c = 0; c < count; c++)
+            rxn__text_printf(out, "    {%u, %d, cuda_%u_%u, %zuu},\n",
+                             kernel->codes[c].architecture, kernel->codes[c].is_ptx, k, c,
+                             kernel->codes[c].size);
+        rxn__text_printf(out, "};\n");
+    }
+    rxn__text_printf(out, "static const RxnProgramCudaKernel cuda_kernels[] = {\n");
+    for (u32 k = 0; k < ahead->cuda_kernels.count; k++) {
+        rxn__text_printf(out, "    {");
+        write_key(out, ahead->cuda_kernels.items[k].key);
+        rxn__text_printf(out, ", \"%s\", cuda_codes_%u, %u},\n", ahead->cuda_kernels.items[k].what,
+                         k, count);
     }
     rxn__text_printf(out, "};\n");
 }
@@ -123,6 +164,7 @@ rxn__build_source(const Build *build, Text *out)
     rxn__text_printf(out, "/* Written by rxn %s. */\n%s\n", rxn_version(), abi_text);
     write_files(build, out);
     write_kernels(build, out);
+    write_cuda_kernels(build, out);
     write_texts(out, "of", &grad->of);
     write_texts(out, "wrt", &grad->wrt);
     rxn__text_printf(out, "static const double at[] = {");
@@ -137,6 +179,12 @@ rxn__build_source(const Build *build, Text *out)
     rxn__text_printf(out, ".kernels = kernels, .kernel_count = %u, .tape_bytes = %lluu,\n",
                      build->ahead.kernels.count,
                      (unsigned long long)build->driver->engine.tape_bytes);
+    if (build->ahead.cuda_kernels.count > 0)
+        rxn__text_printf(out,
+                         ".cuda_kernels = cuda_kernels, .cuda_kernel_count = %u, .nvrtc = %u, "
+                         ".cuda_tape_bytes = %lluu,\n",
+                         build->ahead.cuda_kernels.count, rxn__nvrtc_version(build->ahead.nvrtc),
+                         (unsigned long long)build->driver->engine.cuda_tape_bytes);
     rxn__text_printf(out,
                      ".of = of, .of_count = %u, .wrt = wrt, .wrt_count = %u, .at = at, "
                      ".at_count = %u,\n.estimators = ",

@@ -3,15 +3,16 @@
 
 #include "compiler/driver/build.h"
 
-enum {
-    TAPE_BYTES =
-        16 << 20 /* of one trajectory. Not of this machine's memory: it may run on another */
-};
+/* Of one trajectory. Not of this machine's memory: it may run on another. A GPU has some 100,000 trajectories in flight,
+ * whose tapes of 64 KiB are 6 GiB. That is 3,000 events or so in one go, and millions that are computed twice
+ * (method/grad_tape.h). */
+enum { TAPE_BYTES = 16 << 20, CUDA_TAPE_BYTES = 64 << 10 };
 
 #define AT(field) offsetof(BuildOptions, field)
 static const Option options[] = {
     {"-o", "FILE", OPTION_TEXT, AT(grad.ensemble.csv), "the file to write"},
     {"--march", "NAMES", OPTION_TEXT, AT(march), "for which processors, the best first; see below"},
+    {"--cuda", "NAMES", OPTION_TEXT, AT(cuda), "for which GPUs, as sm_80,sm_90; see below"},
     {"--static", NULL, OPTION_FLAG, AT(link_statically), "link the C library into it too"},
     {"--emit", "FORM", OPTION_TEXT, AT(emit), "exe (default), or a stage of the way; see below"},
     {"--method", "NAME", OPTION_TEXT, AT(method),
@@ -31,6 +32,7 @@ static const Option options[] = {
     {"--degree", "D", OPTION_COUNT, AT(grad.degree), "the same"},
     {"--tape", "BYTES", OPTION_TEXT, AT(tape),
      "for the tape of one trajectory, as 500K or 16M (default 16M)"},
+    {"--cuda-tape", "BYTES", OPTION_TEXT, AT(cuda_tape), "the same on a GPU (default 64K)"},
     {"--quiet", NULL, OPTION_FLAG, AT(quiet), "say nothing of what was built"},
     {"--lanes", "W", OPTION_COUNT, AT(grad.ensemble.lanes), NULL},
     {"--form", "NAME", OPTION_TEXT, AT(grad.form), NULL},
@@ -59,13 +61,20 @@ print_help(const Driver *driver)
     rxn__options_help(driver, &rxn__usage_build, stdout);
     printf("\n--march: of %s, with commas between; default %s.\n", rxn__march_names,
            rxn__march_default);
+    fputs("--cuda (which needs NVRTC here): machine code for each of these architectures, and PTX "
+          "of\n"
+          "the oldest, of which the driver makes code for all that are newer. Such a program runs "
+          "on a\n"
+          "GPU with NVIDIA's driver alone; one without --cuda needs NVRTC there too.\n",
+          stdout);
     printf("--emit: exe, lib (FILE.h, libFILE.a, libFILE.so), header, %s.\n", rxn__build_forms);
-    fputs(
-        "A stage is that of the kernel that simulates, or with --of of the one that\n"
-        "differentiates, for the first of the processors; without -o it goes to standard output.\n"
-        "Exit status: 0 done, 1 the model failed or the program could not be linked, 2 wrong\n"
-        "options, 3 a bug in rxn.\n",
-        stdout);
+    fputs("A stage is that of the kernel that simulates, or with --of of the one that\n"
+          "differentiates, for the first of the processors, ptx and cubin for the GPU of --cuda "
+          "(default\n"
+          "sm_80); without -o it goes to standard output.\n"
+          "Exit status: 0 done, 1 the model failed or the program could not be linked, 2 wrong\n"
+          "options, 3 a bug in rxn.\n",
+          stdout);
 }
 
 /* ---- options ----------------------------------------------------------------------------------- */
@@ -92,6 +101,30 @@ check_marches(Build *build)
     } while (*list);
 }
 
+static void
+check_bytes(Driver *driver, const char *option, const char *text, u64 *bytes)
+{
+    if (text && !rxn__grad_parse_bytes(text, bytes))
+        rxn__driver_error(driver, "%s takes a number of bytes as 500K or 16M, not '%s'", option,
+                          rxn__shown(&driver->engine.session.arena, text, strlen(text)));
+}
+
+/* What --cuda goes with; which GPUs there are is NVRTC's to say (build_cuda.c). */
+static void
+check_cuda(Build *build, bool is_exe)
+{
+    Driver *driver = build->driver;
+    const BuildOptions *o = &build->options;
+    bool emits = rxn__build_emits(o->emit) && rxn__build_emits_for_gpus(o->emit);
+    if (o->cuda && !is_exe && !emits)
+        rxn__driver_error(driver, "--cuda goes with programs, and with --emit ptx and cubin");
+    if (o->cuda_tape && !o->cuda && !emits)
+        rxn__driver_error(driver, "--cuda-tape goes with --cuda");
+    if (o->cuda && o->link_statically)
+        rxn__driver_error(driver, "--cuda does not go with --static: what is linked without shared "
+                                  "libraries cannot open the driver");
+}
+
 static bool
 check_options(Build *build)
 {
@@ -103,14 +136,15 @@ check_options(Build *build)
     rxn__check_lanes(&driver->engine, o->grad.ensemble.lanes);
     check_marches(build);
     driver->engine.tape_bytes = TAPE_BYTES;
-    if (o->tape && !rxn__grad_parse_bytes(o->tape, &driver->engine.tape_bytes))
-        rxn__driver_error(driver, "--tape takes a number of bytes as 500K or 16M, not '%s'",
-                          rxn__shown(&driver->engine.session.arena, o->tape, strlen(o->tape)));
+    driver->engine.cuda_tape_bytes = CUDA_TAPE_BYTES;
+    check_bytes(driver, "--tape", o->tape, &driver->engine.tape_bytes);
+    check_bytes(driver, "--cuda-tape", o->cuda_tape, &driver->engine.cuda_tape_bytes);
     if (!is_program && strcmp(o->emit, "header") != 0 && !rxn__build_emits(o->emit)) {
         rxn__driver_error(driver, "--emit takes no '%s'",
                           rxn__shown(&driver->engine.session.arena, o->emit, strlen(o->emit)));
         rxn__driver_note(driver, "it takes exe, lib, header, %s", rxn__build_forms);
     }
+    check_cuda(build, strcmp(o->emit, "exe") == 0);
     if (is_program && !o->grad.ensemble.csv)
         rxn__driver_error(driver, "no file is given: -o FILE");
     if (is_program && o->grad.ensemble.csv && strcmp(o->grad.ensemble.csv, "-") == 0)
@@ -177,6 +211,7 @@ rxn__cmd_build(Driver *driver, int argc, char **argv)
                     .march = rxn__march_default,
                     .method = "auto",
                     .precision = "f64"},
+        .device = "cpu",
         .files = driver->engine.loader,
         .ahead = {.arena = &driver->engine.session.arena, .compiler = rxn__target_find("llvm")},
     };
@@ -195,10 +230,14 @@ rxn__cmd_build(Driver *driver, int argc, char **argv)
         rxn__driver_error(driver, "this rxn was built without LLVM, so it cannot compile ahead");
         return RXN_ERROR_USAGE;
     }
+    RxnStatus status = rxn__build_open_cuda(&build);
+    if (status != RXN_OK)
+        return status;
     driver->engine.is_ahead = true;
     driver->engine.loader = (SourceLoader){&build, load_and_keep};
     driver->engine.session.host = &rxn__target_ahead;
-    driver->engine.session.host_context = &build.ahead;
+    driver->engine.session.gpu = &rxn__target_ahead_cuda;
+    driver->engine.session.target_context = &build.ahead;
     if (!rxn__load_model(&driver->engine, model, &build.file))
         return RXN_ERROR_INPUT;
     return rxn__session_guard(&driver->engine.session, build_model, &build);

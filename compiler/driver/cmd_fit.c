@@ -13,6 +13,10 @@ static const Option options[] = {
     {"--estimator", "NAME", OPTION_TEXT, AT(estimator), "of derivatives: as for 'rxn grad'"},
     {"--optimizer", "NAME", OPTION_TEXT, AT(optimizer), "gauss_newton, adam, adamw, sgd or lbfgs"},
     {"--rate", "X", OPTION_NUMBER, AT(rate), "the optimizer's rate"},
+    {"--schedule", "NAME", OPTION_TEXT, AT(schedule),
+     "of the rate: constant, cosine, exponential or step"},
+    {"--starts", "N", OPTION_COUNT, AT(starts),
+     "from so many points between the bounds, the model's own first"},
     {"-o", "FILE.json", OPTION_TEXT, AT(ensemble.json),
      "write the result, for --params ('-': standard output)"},
     {"--json", "FILE", OPTION_TEXT, AT(ensemble.json), "the same"},
@@ -145,6 +149,7 @@ rxn__cmd_fit(Driver *driver, int argc, char **argv)
         .fit = {.engine = engine,
                 .options = {.ensemble = rxn__ensemble_defaults(),
                             .steps = FIT_NOT_GIVEN,
+                            .starts = FIT_NOT_GIVEN,
                             .rate = NAN}},
     };
     FitOptions *o = &command.fit.options;

@@ -13,7 +13,7 @@ const OptionTable rxn__usage_info = {
     .synopsis = "rxn info",
     .summary = "Tells what is in this program: the model with its parameters and species, which "
                "kernels it\n"
-               "has code for, and for which processors.",
+               "has code for, and for which processors and GPUs.",
     .operand = "MODEL",
 };
 
@@ -71,13 +71,38 @@ print_kernels(const RxnProgram *built)
     printf("\nkernels (%u)\n", built->kernel_count);
     for (u32 k = 0; k < built->kernel_count; k++) {
         const RxnProgramKernel *kernel = &built->kernels[k];
-        const RxnProgramCode *used = rxn__program_code(kernel, NULL);
+        const RxnProgramCode *used = rxn__program_code(kernel, 0, NULL);
+        const RxnProgramCode *narrow = rxn__program_code(kernel, 1, NULL);
         printf("  %s\n", kernel->what);
         for (u32 c = 0; c < kernel->code_count; c++)
-            printf("    %-12s %2u lanes, %s%s\n", kernel->codes[c].march, kernel->codes[c].lanes,
-                   kernel->codes[c].isa, &kernel->codes[c] == used ? "  (used here)" : "");
+            printf("    %-12s %2u lane%s, %s%s\n", kernel->codes[c].march, kernel->codes[c].lanes,
+                   kernel->codes[c].lanes == 1 ? "" : "s", kernel->codes[c].isa,
+                   &kernel->codes[c] == used     ? "  (used here)"
+                   : &kernel->codes[c] == narrow ? "  (used here for one trajectory)"
+                                                 : "");
         if (!used)
             printf("    none of them runs on this processor\n");
+    }
+}
+
+static void
+print_cuda_kernels(const RxnProgram *built)
+{
+    if (built->cuda_kernel_count == 0)
+        return;
+    printf("\nkernels for GPUs (%u), compiled by NVRTC %u.%u\n", built->cuda_kernel_count,
+           built->nvrtc / 1000, built->nvrtc / 10 % 100);
+    for (u32 k = 0; k < built->cuda_kernel_count; k++) {
+        const RxnProgramCudaKernel *kernel = &built->cuda_kernels[k];
+        printf("  %s\n", kernel->what);
+        for (u32 c = 0; c < kernel->code_count; c++) {
+            const RxnProgramCudaCode *code = &kernel->codes[c];
+            char name[40], bytes[32];
+            snprintf(name, sizeof name, code->is_ptx ? "PTX, sm_%u or newer" : "sm_%u",
+                     code->architecture);
+            rxn__format_grouped(bytes, sizeof bytes, code->size);
+            printf("    %-20s %s bytes\n", name, bytes);
+        }
     }
 }
 
@@ -120,6 +145,7 @@ tell(void *context)
            built->version);
     print_params(&info->pipeline, &values, &info->pipeline.arena);
     print_kernels(built);
+    print_cuda_kernels(built);
     print_objective(built);
     return RXN_OK;
 }

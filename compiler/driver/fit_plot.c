@@ -21,10 +21,13 @@ rxn__fit_draw(FitRun *fit)
         validation[steps++] = record->validation;
     }
     RxnFitCurve *curves = NEW_ARRAY(arena, RxnFitCurve, (size_t)fit->series.count + 1);
+    u32 count = 0;
     for (u32 k = 0; k < fit->series.count; k++) {
         const FitSeriesFigures *figures = &fit->series.items[k];
         const FitSeries *series = &figures->part->spec.series.items[figures->series];
-        curves[k] = (RxnFitCurve){
+        if (series->aside)
+            continue;
+        curves[count++] = (RxnFitCurve){
             .experiment = figures->part->name,
             .model = series->model,
             .data = series->data,
@@ -37,7 +40,7 @@ rxn__fit_draw(FitRun *fit)
             .modelled = figures->model,
         };
     }
-    RxnFitPicture picture = {fit->model, steps, loss, se, validation, fit->series.count, curves};
+    RxnFitPicture picture = {fit->model, steps, loss, se, validation, count, curves};
     char message[512];
     if (!rxn__plot_fit(&picture, fit->options.plot, message, sizeof message)) {
         rxn__engine_error(fit->engine, "the plot '%s' could not be made: %s", fit->options.plot,

@@ -133,36 +133,14 @@ put_value(char *cell, size_t size, double value, double error)
 
 enum { CELL = 64, COLUMNS = 5 };
 
-/* By characters, of which a cell may have some of several bytes. */
-static int
-width_of(const char *text)
-{
-    int width = 0;
-    for (; *text; text++)
-        width += ((unsigned char)*text & 0xC0) != 0x80;
-    return width;
-}
-
 static void
 print_rows(FILE *file, u32 rows, char (*cells)[COLUMNS][CELL], const bool *shown)
 {
-    int widths[COLUMNS] = {0};
+    const char *texts[(MOST_PARAMETERS + 1) * COLUMNS];
     for (u32 r = 0; r < rows; r++)
         for (u32 c = 0; c < COLUMNS; c++)
-            if (width_of(cells[r][c]) > widths[c])
-                widths[c] = width_of(cells[r][c]);
-    for (u32 r = 0; r < rows; r++) {
-        for (u32 c = 0; c < COLUMNS; c++) {
-            if (!shown[c])
-                continue;
-            int pad = widths[c] - width_of(cells[r][c]);
-            if (c == 0)
-                fprintf(file, "%s%*s", cells[r][c], pad, "");
-            else
-                fprintf(file, "  %*s%s", pad, "", cells[r][c]);
-        }
-        fputc('\n', file);
-    }
+            texts[r * COLUMNS + c] = shown[c] ? cells[r][c] : NULL;
+    rxn__table_columns(file, rows, COLUMNS, 1, texts);
 }
 
 static bool
@@ -236,6 +214,8 @@ print_loss(FILE *file, const FitRun *fit)
     for (u32 k = 0; k < fit->series.count && k < 16; k++) {
         const FitSeriesFigures *figures = &fit->series.items[k];
         const FitSeries *series = &figures->part->spec.series.items[figures->series];
+        if (series->aside)
+            continue;
         fprintf(file, "%s%s%s against %s: ", figures->part->name,
                 figures->part->name[0] ? ": " : "", series->model, series->data);
         if (isfinite(figures->r2))

@@ -376,46 +376,6 @@ all_parameter_rows(Table *table, u32 output)
     return shown;
 }
 
-/* Characters on the terminal, not bytes. */
-static int
-width_of(const char *text)
-{
-    int width = 0;
-    for (; text && *text; text++)
-        width += ((unsigned char)*text & 0xC0) != 0x80;
-    return width;
-}
-
-/* Names to the left, numbers to the right; a column that is empty throughout takes no room. */
-static void
-print_rows(FILE *file, const Table *table)
-{
-    int widths[COLUMNS] = {0};
-    for (u32 r = 0; r < table->rows.count; r++)
-        for (u32 c = 0; c < COLUMNS; c++) {
-            int width = width_of(table->rows.items[r].cells[c]);
-            widths[c] = width > widths[c] ? width : widths[c];
-        }
-    for (u32 r = 0; r < table->rows.count; r++) {
-        int pending = 0; /* spaces before the next text: none at the end of a line */
-        for (u32 c = 0; c < COLUMNS; c++) {
-            const char *text = table->rows.items[r].cells[c];
-            int missing = widths[c] - width_of(text);
-            if (widths[c] == 0)
-                continue;
-            pending += c == 0 ? 0 : 2;
-            if (!text) {
-                pending += widths[c];
-                continue;
-            }
-            bool left = c < 2;
-            fprintf(file, "%*s%s", pending + (left ? 0 : missing), "", text);
-            pending = left ? missing : 0;
-        }
-        fputc('\n', file);
-    }
-}
-
 static void
 print_output(FILE *file, const Grad *grad, u32 k)
 {
@@ -428,7 +388,9 @@ print_output(FILE *file, const Grad *grad, u32 k)
                            : cell_text(&table, "%s at %.10g", output->label, output->time));
     value_rows(&table, k);
     bool complete = all_parameter_rows(&table, k) == grad->request.wrt_count;
-    print_rows(file, &table);
+    /* A row is its cells. */
+    _Static_assert(sizeof(Row) == COLUMNS * sizeof(char *), "a row has something else");
+    rxn__table_columns(file, table.rows.count, COLUMNS, 2, table.rows.items->cells);
     if (!complete) {
         char all[32];
         rxn__format_grouped(all, sizeof all, grad->request.wrt_count);

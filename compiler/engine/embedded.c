@@ -30,8 +30,10 @@ rxn__embedded_init(Engine *engine, const RxnProgram *built)
     engine->built = built;
     engine->loader = (SourceLoader){.context = engine, .load = load_embedded};
     engine->session.host = &rxn__target_frozen;
-    engine->session.host_context = (void *)(uintptr_t)built; /* it is only read */
+    engine->session.gpu = &rxn__target_frozen_cuda;
+    engine->session.target_context = (void *)(uintptr_t)built; /* it is only read */
     engine->tape_bytes = built->tape_bytes;
+    engine->cuda_tape_bytes = built->cuda_tape_bytes;
 }
 
 void

@@ -38,7 +38,9 @@ typedef struct Engine {
     const char *cuda_cache; /* where their kernels are kept, or NULL */
     bool is_out_of_memory;  /* that is what the errors are about */
     bool is_ahead;          /* kernels are made for a program, and nothing is run */
-    u64 tape_bytes; /* of one trajectory, where kernels are or were made ahead; 0: by the memory there is */
+    bool is_library;        /* of one model: who calls ends a run, not Ctrl-C */
+    /* Of one trajectory, on the processor and on GPUs, where kernels are or were made ahead; 0: by the memory there is. */
+    u64 tape_bytes, cuda_tape_bytes;
 } Engine;
 
 /* ---- engine.c ---------------------------------------------------------------------------------- */

@@ -256,9 +256,13 @@ report_tape_full(Fault *fault)
     rxn__text_printf(&fault->what, "the memory for the backward pass is full");
     report_at(fault, (Span){0, 0});
     note_state(fault);
+    bool built = fault->engine->built, cuda = fault->context->pipeline->compiled.cuda;
     note(fault,
-         "--tape-memory SIZE gives it more (twice the memory is good for four times the events); "
-         "path-forward, score and martingale need none");
+         "%s SIZE gives it more (twice the memory is good for four times the events); "
+         "path-forward, score and martingale need none",
+         !built ? "--tape-memory"
+         : cuda ? "'rxn build --cuda' with --cuda-tape"
+                : "'rxn build' with --tape");
 }
 
 static void

@@ -87,9 +87,13 @@ resume(FitRun *fit)
 bool
 rxn__fit_is_biased(const FitRun *fit)
 {
-    for (u32 k = 0; k < fit->trained_count; k++)
-        if (fit->parts[k]->runner.bindings && !fit->parts[k]->runner.kept.gradient.unbiased)
+    for (u32 k = 0; k < fit->trained_count; k++) {
+        const FitPart *part = fit->parts[k];
+        if (part->runner.bindings && !part->runner.kept.gradient.unbiased)
             return true;
+        if (part->sample_run && !rxn__sample_run_is_unbiased(part->sample_run))
+            return true;
+    }
     return false;
 }
 

@@ -1,6 +1,6 @@
 /* fit.h: fits. fit.c goes the way of one; the others are
  * its steps: fit_setup.c makes the experiments, fit_settings.c says how it is done, fit_evaluate.c answers the loop of
- * runtime/fit_loop.h, fit_errors.c looks at the result, fit_json.c writes it.
+ * runtime/fit_loop.h, fit_errors.c (of samples: fit_sandwich.c) looks at the result, fit_json.c writes it.
  *
  * An experiment is a network of its own (network/fit.h), with a kernel that is compiled once and run at many values of
  * the parameters.
@@ -15,9 +15,9 @@
 
 typedef struct FitOptions {
     EnsembleOptions ensemble; /* json: the result; csv: the history */
-    u64 steps, checkpoint_steps;
+    u64 steps, starts, checkpoint_steps;
     double rate;
-    const char *data, *estimator, *optimizer, *plot, *checkpoint, *resume, *tape_memory;
+    const char *data, *estimator, *optimizer, *schedule, *plot, *checkpoint, *resume, *tape_memory;
 } FitOptions;
 
 #define FIT_NOT_GIVEN UINT64_MAX /* of counts on the command line */
@@ -55,7 +55,9 @@ typedef struct FitPart {
     const double *se;               /* [wrt_count], of the loss; NULL: not known one by one */
     double noise2;
     double *se_room;
-    double *weights; /* [points]: their curvature; NaN: not to be had */
+    double *weights;          /* [points]: their curvature; NaN: not to be had */
+    u64 groups;               /* of samples, where they were asked for (samples.h) */
+    const double *group_sums; /* [groups][wrt_count] */
     u64 trajectories, events;
     u64 not_finite; /* trajectory; UINT64_MAX: none */
 } FitPart;
@@ -68,6 +70,7 @@ typedef struct FitErrors {
     double *gradient, *gradient_se; /* by the parameters, of the mean over the replicates */
     double *simulation; /* standard errors that stem from simulated trajectories; NaN: not known */
     double *data;       /* and from the data; NaN: not known */
+    double *data_error; /* how well that is known; NaN: not said */
     double *away;       /* H⁻¹ gradient: how far the minimum is, and its error; NaN: not known */
     double *away_se;
     bool *no_influence;
@@ -163,11 +166,19 @@ RxnFitAnswer rxn__fit_refresh(void *fit, const RxnFitQuery *query);
 RxnFitAnswer rxn__fit_validate(void *fit, const RxnFitQuery *query, double *ret_loss);
 /* One experiment; all_rows: of samples, not a batch. Its values are then in the part. */
 RxnStatus rxn__fit_part_evaluate(FitPart *part, const RxnFitQuery *query, bool all_rows);
+/* The same of one with samples, of these rows of the data. */
+RxnStatus rxn__fit_part_rows(FitPart *part, const RxnFitQuery *query, const u64 *rows, u64 count);
 /* Penalty and its derivatives, added to the loss and to what is not NULL. */
 double rxn__fit_penalty(FitRun *fit, const double *parameters, double *gradient, double *curvature);
 
 /* fit_errors.c */
 RxnStatus rxn__fit_examine(FitRun *fit);
+
+/* fit_sandwich.c: loss, gradient and standard errors of a fit of samples, where it has no more parameters than that, and
+ * no experiment without samples. */
+enum { FIT_SANDWICH_MOST = 64 };
+bool rxn__fit_has_sandwich(const FitRun *fit);
+RxnStatus rxn__fit_sandwich(FitRun *fit);
 
 /* fit_json.c */
 void rxn__fit_json(FILE *file, FitRun *fit);

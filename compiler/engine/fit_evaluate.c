@@ -1,10 +1,11 @@
 /* fit_evaluate.c: loss, gradient and Gauss–Newton matrix at a point: those of all experiments, and of the penalty.
  *
- * With c_k the second derivative of an experiment's loss by what the model says at point k of its data (m_k), the matrix is
- * Σ_k c_k ∇m_k ∇m_kᵀ: for gaussian losses with known sd the Fisher information (R. A. Fisher's scoring; J. Nocedal,
- * S. J. Wright, "Numerical Optimization", 2nd ed., section 10.3). For Gauss–Newton both ∇m_k and the gradient are made of derivatives that count by what is
- * known of them above their noise (`attenuated`, runtime/gradient.h): noise would count as steepness otherwise, most of all
- * where derivatives have a heavy tail, and steps would be too short.
+ * With c_k the second derivative of an experiment's loss by what the model says at point k of its data (m_k), the
+ * matrix is Σ_k c_k ∇m_k ∇m_kᵀ: for gaussian losses with known sd the Fisher information (R. A. Fisher's scoring; J.
+ * Nocedal, S. J. Wright, "Numerical Optimization", 2nd ed., section 10.3). For Gauss–Newton both ∇m_k and the gradient
+ * are made of derivatives that count by what is known of them above their noise (`attenuated`, runtime/gradient.h):
+ * noise would count as steepness otherwise, most of all where derivatives have a heavy tail, and steps would be too
+ * short.
  */
 #include <math.h>
 #include <string.h>
@@ -266,18 +267,11 @@ evaluate_ensemble(FitPart *part, const RxnFitQuery *query, u64 seed)
 }
 
 static RxnStatus
-evaluate_samples(FitPart *part, const RxnFitQuery *query, u64 seed, bool all_rows)
+evaluate_rows(FitPart *part, const RxnFitQuery *query, u64 seed, const u64 *rows, u64 count)
 {
     SampleResult result;
-    u64 rows = rxn__samples_rows(part->samples), count = all_rows ? rows : part->batch;
-    if (all_rows)
-        for (u64 k = 0; k < rows; k++)
-            part->rows[k] = k;
-    else
-        rxn__fit_batch(part->fit->loop_options.seed, rows, query->step, count, part->order,
-                       &part->epoch, part->rows);
-    RxnStatus status = rxn__sample_run_evaluate(part->sample_run, seed, part->rows, count,
-                                                query->trajectories, &result);
+    RxnStatus status =
+        rxn__sample_run_evaluate(part->sample_run, seed, rows, count, query->trajectories, &result);
     if (status != RXN_OK)
         return status;
     part->value = result.value;
@@ -286,9 +280,24 @@ evaluate_samples(FitPart *part, const RxnFitQuery *query, u64 seed, bool all_row
     part->se = NULL;
     part->noise2 = result.gradient_norm2_noise;
     part->not_finite = result.not_finite;
+    part->groups = result.groups;
+    part->group_sums = result.group_sums;
     part->trajectories = result.trajectories;
     part->events = result.events;
     return RXN_OK;
+}
+
+static RxnStatus
+evaluate_samples(FitPart *part, const RxnFitQuery *query, u64 seed, bool all_rows)
+{
+    u64 rows = rxn__samples_rows(part->samples), count = all_rows ? rows : part->batch;
+    if (all_rows)
+        for (u64 k = 0; k < rows; k++)
+            part->rows[k] = k;
+    else
+        rxn__fit_batch(part->fit->loop_options.seed, rows, query->step, count, part->order,
+                       &part->epoch, part->rows);
+    return evaluate_rows(part, query, seed, part->rows, count);
 }
 
 /* Second derivatives of the loss by what the model says at the points, at the expectations that were just found. */
@@ -306,12 +315,26 @@ weigh_points(FitPart *part)
     }
 }
 
+/* Puts the part where the query is; the seed of its trajectories. */
+static u64
+go_to(FitPart *part, const RxnFitQuery *query)
+{
+    part->not_finite = UINT64_MAX;
+    set_parameters(part, query->parameters);
+    return rxn__fit_seed(query->seed, RXN_FIT_EXPERIMENT, part->number);
+}
+
+RxnStatus
+rxn__fit_part_rows(FitPart *part, const RxnFitQuery *query, const u64 *rows, u64 count)
+{
+    u64 seed = go_to(part, query);
+    return evaluate_rows(part, query, seed, rows, count);
+}
+
 RxnStatus
 rxn__fit_part_evaluate(FitPart *part, const RxnFitQuery *query, bool all_rows)
 {
-    u64 seed = rxn__fit_seed(query->seed, RXN_FIT_EXPERIMENT, part->number);
-    part->not_finite = UINT64_MAX;
-    set_parameters(part, query->parameters);
+    u64 seed = go_to(part, query);
     if (part->sampled)
         return evaluate_samples(part, query, seed, all_rows);
     RxnStatus status = part->exact ? evaluate_exactly(part) : evaluate_ensemble(part, query, seed);

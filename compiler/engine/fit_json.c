@@ -77,6 +77,8 @@ put_parameters(FILE *file, const FitRun *fit)
             values(file, ", \"se_simulation\": ", is_array, e->simulation + at, count);
         if (are_known(e->data + at, count))
             values(file, ", \"se_data\": ", is_array, e->data + at, count);
+        if (are_known(e->data_error + at, count))
+            values(file, ", \"se_data_error\": ", is_array, e->data_error + at, count);
         if (e->known) {
             values(file, ", \"gradient\": ", is_array, e->gradient + at, count);
             values(file, ", \"gradient_se\": ", is_array, e->gradient_se + at, count);
@@ -233,8 +235,7 @@ rxn__fit_json(FILE *file, FitRun *fit)
     text(file, ",\n  \"estimator\": ", fit->parts[0]->estimator_name);
     if (fit->parts[0]->grad.choice)
         text(file, ",\n  \"estimator_why\": ", fit->parts[0]->grad.choice);
-    if (!fit->has_samples)
-        fprintf(file, ",\n  \"unbiased\": %s", rxn__fit_is_biased(fit) ? "false" : "true");
+    fprintf(file, ",\n  \"unbiased\": %s", rxn__fit_is_biased(fit) ? "false" : "true");
     text(file, ",\n  \"optimizer\": ", fit->optimizer);
     if (fit->why_optimizer)
         text(file, ",\n  \"optimizer_why\": ", fit->why_optimizer);

@@ -23,20 +23,33 @@ enum {
 static const double refresh_distance = 0.05;
 
 static const char *const optimizers[] = {"adam", "adamw", "sgd", "lbfgs", "gauss_newton"};
+static const char *const schedules[] = {"constant", "cosine", "exponential", "step"};
+
+/* The name that an option gives has to be among them. */
+static void
+check_name(Engine *engine, const char *what, const char *name, const char *const *names, u32 count)
+{
+    Text all;
+    rxn__text_init(&all, &engine->session.arena);
+    for (u32 k = 0; k < count; k++) {
+        if (!name || strcmp(name, names[k]) == 0)
+            return;
+        rxn__text_printf(&all, "%s%s", k ? ", " : "", names[k]);
+    }
+    rxn__engine_error(engine, "there is no %s '%s'", what,
+                      rxn__shown(&engine->session.arena, name, strlen(name)));
+    rxn__engine_note(engine, "%ss: %s", what, all.data);
+}
 
 bool
 rxn__fit_check_options(Engine *engine, const FitOptions *options)
 {
     u32 errors = engine->session.diagnostics.error_count;
-    const char *estimator = options->estimator, *optimizer = options->optimizer;
-    bool known = !optimizer;
-    for (u32 k = 0; k < COUNT_OF(optimizers) && !known; k++)
-        known = strcmp(optimizer, optimizers[k]) == 0;
-    if (!known) {
-        rxn__engine_error(engine, "there is no optimizer '%s'",
-                          rxn__shown(&engine->session.arena, optimizer, strlen(optimizer)));
-        rxn__engine_note(engine, "optimizers: adam, adamw, sgd, lbfgs, gauss_newton");
-    }
+    const char *estimator = options->estimator;
+    check_name(engine, "optimizer", options->optimizer, optimizers, COUNT_OF(optimizers));
+    check_name(engine, "schedule", options->schedule, schedules, COUNT_OF(schedules));
+    if (options->starts == 0)
+        rxn__engine_error(engine, "--starts takes 1 or more");
     if (estimator && (strchr(estimator, ',') || strcmp(estimator, "all") == 0))
         rxn__engine_error(engine, "a fit takes one estimator, not '%s'", estimator);
     else if (estimator)
@@ -245,10 +258,18 @@ static bool
 read_schedule(FitRun *fit, const Fit *spec)
 {
     RxnOptimizerOptions *o = &fit->loop_options.optimizer;
-    Choice choice = {&spec->schedule, 0};
-    fit->schedule = spec->schedule.name ? spec->schedule.name : "constant";
+    const char *own = fit->options.schedule;
+    fit->schedule = own ? own : spec->schedule.name ? spec->schedule.name : "constant";
+    bool same = spec->schedule.name && strcmp(fit->schedule, spec->schedule.name) == 0;
+    Choice choice = {same ? &spec->schedule : NULL, 0};
     bool other = fit->loop_options.newton || o->kind == RXN_LBFGS;
     if (other && strcmp(fit->schedule, "constant") != 0) {
+        if (own) {
+            rxn__engine_error(fit->engine,
+                              "the optimizer '%s' finds its steps by itself and takes no schedule",
+                              fit->optimizer);
+            return false;
+        }
         if (!fit->options.optimizer) {
             rxn__error(&fit->engine->session.diagnostics, spec->schedule.span,
                        "the optimizer '%s' finds its steps by itself and takes no schedule",
@@ -340,7 +361,9 @@ read_numbers(FitRun *fit, const double *numbers)
     loop->window = patience ? patience : DEFAULT_WINDOW;
     loop->patience = loop->tolerance > 0 && !validates ? 0 : patience;
     /* To look at the start is not to look for others. */
-    loop->starts = loop->steps > 0 ? count_of(numbers[FIT_STARTS], 1) : 1;
+    u64 starts = fit->options.starts != FIT_NOT_GIVEN ? fit->options.starts
+                                                      : count_of(numbers[FIT_STARTS], 1);
+    loop->starts = loop->steps > 0 ? starts : 1;
     loop->average = count_of(numbers[FIT_AVERAGE], 0);
     loop->refresh_distance = refresh_distance;
 }
@@ -388,6 +411,8 @@ rxn__fit_settings(FitRun *fit)
     if (why)
         rxn__engine_error(fit->engine, "this fit cannot be done with '%s': %s", fit->optimizer,
                           why);
+    if (why && loop->optimizer.schedule == RXN_SCHEDULE_STEP && loop->optimizer.every == 0)
+        rxn__engine_note(fit->engine, "in the block, as in 'schedule step(every = 50)'");
     return why == NULL;
 }
 

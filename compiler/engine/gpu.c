@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 
 #include "compiler/engine/engine.h"
+#include "compiler/target/frozen.h"
+#include "runtime/nvrtc.h"
 
 enum {
     MESSAGE_SIZE = 512,
@@ -79,6 +81,22 @@ has_host_target(const Engine *engine)
     return rxn__session_host(&engine->session) != NULL;
 }
 
+/* What the driver alone does not give: code for these GPUs, in this program, or from NVRTC. */
+static RxnOutcome
+find_code(const Engine *engine, char *message, size_t size)
+{
+    const RxnProgram *built = engine->built;
+    u32 held = 0, count = rxn__cuda_device_count(engine->cuda);
+    for (u32 k = 0; built && k < count; k++)
+        held += rxn__program_has_gpu(built, rxn__cuda_device(engine->cuda, k)->architecture);
+    if (built && held == count)
+        return RXN_DONE;
+    RxnNvrtc *nvrtc = NULL;
+    RxnOutcome outcome = rxn__nvrtc_open(&nvrtc, message, size);
+    rxn__nvrtc_close(nvrtc);
+    return outcome;
+}
+
 RxnStatus
 rxn__device_open(Engine *engine, EnsembleOptions *options)
 {
@@ -99,6 +117,13 @@ rxn__device_open(Engine *engine, EnsembleOptions *options)
         return RXN_OK;
     }
     RxnOutcome outcome = rxn__cuda_open(numbers, &engine->cuda, message, sizeof message);
+    if (outcome == RXN_DONE && is_open) {
+        outcome = find_code(engine, message, sizeof message);
+        if (outcome != RXN_DONE) {
+            rxn__cuda_close(engine->cuda);
+            engine->cuda = NULL;
+        }
+    }
     if (outcome == RXN_DONE) {
         const char *cache = options->cache ? options->cache : cache_of_user(&engine->session.arena);
         engine->cuda_cache = cache && strcmp(cache, "none") != 0 ? cache : NULL;
@@ -124,6 +149,33 @@ unload(void *program)
     rxn__cuda_unload(program);
 }
 
+/* Where a program has no code for a kernel, and there is no NVRTC to make it: how to build one that has it. */
+static void
+note_program(Engine *engine, const RxnCudaKernel *kernel)
+{
+    const RxnProgram *built = engine->built;
+    char message[MESSAGE_SIZE];
+    RxnNvrtc *nvrtc;
+    if (!built || kernel->binary_count > 0)
+        return;
+    if (rxn__nvrtc_open(&nvrtc, message, sizeof message) == RXN_DONE) {
+        rxn__nvrtc_close(nvrtc);
+        return;
+    }
+    u32 architecture = rxn__cuda_device(engine->cuda, 0)->architecture;
+    if (built->cuda_kernel_count > 0)
+        rxn__engine_note(engine,
+                         "the program holds code for GPUs, but not for this: 'rxn build MODEL -o "
+                         "FILE --cuda sm_%u' with the --of, --at, --wrt, --estimator, --method of "
+                         "this call puts it in",
+                         architecture);
+    else
+        rxn__engine_note(engine,
+                         "a program needs no NVRTC if it is built with 'rxn build MODEL -o FILE "
+                         "--cuda sm_%u'",
+                         architecture);
+}
+
 RxnStatus
 rxn__load_on_gpus(Engine *engine, Pipeline *pipeline, RxnCudaProgram **ret_program)
 {
@@ -136,6 +188,8 @@ rxn__load_on_gpus(Engine *engine, Pipeline *pipeline, RxnCudaProgram **ret_progr
     }
     if (outcome != RXN_DONE) {
         rxn__engine_error(engine, "%s", message);
+        if (outcome == RXN_REFUSED)
+            note_program(engine, pipeline->compiled.cuda);
         return RXN_ERROR_INPUT;
     }
     rxn__arena_on_release(&pipeline->arena, unload, *ret_program);

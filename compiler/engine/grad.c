@@ -47,7 +47,8 @@ rxn__grad_tape_memory(Grad *grad)
     if (o->tape_memory && grad->engine->built) {
         rxn__engine_error(grad->engine,
                           "the tapes of this program were given their size when it was "
-                          "built: 'rxn build --tape BYTES'");
+                          "built: 'rxn build --tape BYTES'%s",
+                          grad->engine->cuda_tape_bytes ? ", on GPUs '--cuda-tape BYTES'" : "");
         return false;
     }
     grad->tape_memory = memory_of_machine() / 4;

@@ -7,48 +7,30 @@
 
 /* ---- outputs ----------------------------------------------------------------------------------- */
 
-typedef struct Reads {
-    const Network *network;
-    bool *functional; /* [functionals] */
-} Reads;
-
-static void
-see_quantity(void *context, Expr expr)
-{
-    Reads *reads = context;
-    const ExprNode *node = expr_node(reads->network, expr);
-    if (node->op == EXPR_QUANTITY)
-        reads->functional[node->object] = true;
-}
-
 typedef VEC(Expr) Exprs;
 typedef VEC(u32) Numbers;
 typedef VEC(RxnPair) Pairs;
 
 /* Derivatives of `expr` by every functional's expectation that it reads, without those that are 0. */
 static void
-differentiate(Network *network, Arena *arena, Expr expr, u32 functionals, Numbers *which,
-              Exprs *derivatives)
+differentiate(Network *network, Arena *arena, Expr expr, Numbers *which, Exprs *derivatives)
 {
-    Reads reads = {network, NEW_ARRAY(arena, bool, functionals + 1)};
-    rxn__expr_walk(network, expr, arena, see_quantity, &reads);
-    for (u32 i = 0; i < functionals; i++) {
-        if (!reads.functional[i])
+    QuantityDerivatives all = {0};
+    rxn__expr_by_quantities(network, expr, arena, &all);
+    for (u32 k = 0; k < all.count; k++) {
+        if (rxn__expr_is_zero(network, all.items[k].derivative))
             continue;
-        Expr derivative = rxn__expr_derivative(network, expr, EXPR_QUANTITY, i);
-        if (rxn__expr_is_zero(network, derivative))
-            continue;
-        vec_push(arena, which, i);
-        vec_push(arena, derivatives, derivative);
+        vec_push(arena, which, all.items[k].quantity);
+        vec_push(arena, derivatives, all.items[k].derivative);
     }
 }
 
 static void
-differentiate_twice(Network *network, Arena *arena, u32 functionals, u32 number, Expr derivative,
-                    Pairs *pairs, Exprs *derivatives)
+differentiate_twice(Network *network, Arena *arena, u32 number, Expr derivative, Pairs *pairs,
+                    Exprs *derivatives)
 {
     Numbers which = {0};
-    differentiate(network, arena, derivative, functionals, &which, derivatives);
+    differentiate(network, arena, derivative, &which, derivatives);
     for (u32 k = 0; k < which.count; k++) {
         RxnPair pair = {number, which.items[k]};
         vec_push(arena, pairs, pair);
@@ -60,21 +42,19 @@ prepare_output(Grad *grad, Expr value, RxnOutput *ret_output, OutputDerivatives 
 {
     Network *network = grad->pipeline.network;
     Arena *arena = &grad->pipeline.arena;
-    u32 functionals = network->objective->functionals.count;
     Numbers first = {0}, direct = {0};
     Pairs second = {0}, mixed = {0};
     Exprs by_first = {0}, by_second = {0}, by_direct = {0}, by_mixed = {0};
-    differentiate(network, arena, value, functionals, &first, &by_first);
+    differentiate(network, arena, value, &first, &by_first);
     for (u32 k = 0; k < first.count; k++)
-        differentiate_twice(network, arena, functionals, first.items[k], by_first.items[k], &second,
-                            &by_second);
+        differentiate_twice(network, arena, first.items[k], by_first.items[k], &second, &by_second);
     for (u32 p = 0; rxn__expr_uses(network, value).params && p < grad->request.wrt_count; p++) {
         Expr derivative = rxn__expr_derivative(network, value, EXPR_PARAM, grad->request.wrt[p]);
         if (rxn__expr_is_zero(network, derivative))
             continue;
         vec_push(arena, &direct, p);
         vec_push(arena, &by_direct, derivative);
-        differentiate_twice(network, arena, functionals, p, derivative, &mixed, &by_mixed);
+        differentiate_twice(network, arena, p, derivative, &mixed, &by_mixed);
     }
     *ret_output = (RxnOutput){.first_count = first.count,
                               .second_count = second.count,

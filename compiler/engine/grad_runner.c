@@ -175,6 +175,8 @@ u64
 rxn__grad_tape_bytes(const Grad *grad, u32 lanes)
 {
     const GradOptions *o = &grad->options;
+    if (is_on_gpus(grad) && grad->engine->cuda_tape_bytes)
+        return grad->engine->cuda_tape_bytes;
     if (is_on_gpus(grad))
         return tape_bytes_on_gpus(grad);
     if (grad->engine->tape_bytes)

@@ -127,9 +127,11 @@ rxn__launch_outcome(Engine *engine, const Launch *launch, RxnOutcome outcome,
                                                   .pair = launch->pair});
         return RXN_ERROR_INPUT;
     case RXN_STOPPED:
-        rxn__engine_error(
-            engine, "interrupted after %llu of %llu trajectories; nothing was written",
-            (unsigned long long)result->trajectories, (unsigned long long)trajectories);
+        rxn__engine_error(engine, "%s after %llu of %llu trajectories%s",
+                          engine->is_library ? "cancelled" : "interrupted",
+                          (unsigned long long)result->trajectories,
+                          (unsigned long long)trajectories,
+                          engine->is_library ? "" : "; nothing was written");
         return RXN_CANCELLED;
     case RXN_NO_MEMORY:
         engine->is_out_of_memory = true;

@@ -21,6 +21,7 @@ struct RxnLibrary {
     bool has_gradient; /* the runner is open */
     Grad grad;
     GradRunner runner;
+    const volatile int *cancel; /* of the call that runs, or NULL */
     char *error;
 };
 
@@ -101,6 +102,15 @@ load(void *context)
     return rxn__describe_kernel(engine, &library->pipeline, &library->kernel);
 }
 
+/* Nobody looks on; the caller may end it. */
+static const volatile int *
+begin_watch(void *context, bool counted, bool quiet)
+{
+    (void)counted;
+    (void)quiet;
+    return ((struct RxnLibrary *)context)->cancel;
+}
+
 struct RxnLibrary *
 rxn__library_open(const RxnProgram *program, int single_precision, char *error,
                   unsigned long long size)
@@ -110,6 +120,8 @@ rxn__library_open(const RxnProgram *program, int single_precision, char *error,
     if (library) {
         library->precision = single_precision ? KIR_F32 : KIR_F64;
         status = rxn__engine_open(&library->engine, 0);
+        library->engine.watch = (Watch){.begin = begin_watch, .context = library};
+        library->engine.is_library = true;
     }
     if (status == RXN_OK) {
         rxn__embedded_init(&library->engine, program);
@@ -240,7 +252,8 @@ run(void *context)
                             .threads = request->threads,
                             .statistics = call->mean || call->sd,
                             .rows = call->samples ? take_rows : NULL,
-                            .rows_context = call};
+                            .rows_context = call,
+                            .cancel = request->cancel};
     RxnEnsembleResult result;
     RxnOutcome outcome = rxn__ensemble_run(&ensemble, &result);
     status =
@@ -370,5 +383,8 @@ rxn__library_gradient(struct RxnLibrary *library, const RxnLibraryRequest *reque
                  .value_se = value_se,
                  .gradient = gradient,
                  .se = se};
-    return finish(library, rxn__session_guard(&library->engine.session, differentiate, &call));
+    library->cancel = request->cancel;
+    RxnStatus status = rxn__session_guard(&library->engine.session, differentiate, &call);
+    library->cancel = NULL;
+    return finish(library, status);
 }

@@ -29,6 +29,10 @@ typedef struct SampleResult {
     const double *gradient;      /* of output 0, [wrt_count]; NULL without an estimator */
     double gradient_norm2_noise; /* estimate of E|gradient - its expectation|²: summed variances
                                   * (runtime/sample_gradient.h); NaN for a single trajectory */
+    u64 groups;                  /* 0: none were asked for */
+    const double *
+        group_sums; /* [groups][wrt_count]: gradients of single rows, added up over a group of neighbours (less
+                               * what the loss has of parameters themselves, the same for all) */
     u64 not_finite; /* the first trajectory with a value or a derivative that is not finite; UINT64_MAX: none */
     u32 diagnostic_count;
     const RowDiagnostic *diagnostics;
@@ -42,6 +46,12 @@ typedef struct SampleRun SampleRun;
 RxnStatus rxn__sample_run_new(Grad *grad, const Estimator *estimator, const Samples *samples,
                               SampleRun **ret_run);
 void rxn__sample_run_free(SampleRun *run); /* may be NULL */
+
+/* Whether its derivatives are proved to have no bias. */
+bool rxn__sample_run_is_unbiased(const SampleRun *run);
+
+/* The evaluations after this also give the gradients of so many groups of neighbouring rows; 0: not. */
+void rxn__sample_run_group(SampleRun *run, u64 groups);
 
 /* grad->values.params are the parameters; its inputs those that the data do not give. The result lives until the next
  * evaluation. The gradient's bits do not depend on threads. RXN_CANCELLED, without a message, after Ctrl-C; where a

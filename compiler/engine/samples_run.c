@@ -566,6 +566,8 @@ finish(SampleRun *run, SampleResult *ret)
         run->gradient_values[grad->outputs[0].direct[k]] += run->linear.direct[k];
     ret->gradient = run->gradient_values;
     ret->gradient_norm2_noise = result->norm2_noise;
+    ret->groups = result->groups;
+    ret->group_sums = result->group_sums;
 }
 
 static void
@@ -578,6 +580,18 @@ set_weights(SampleRun *run)
     for (u32 k = 0; k < run->terms.terms.count; k++)
         run->weights[run->terms.terms.items[k].functional] =
             rxn__expr_evaluate(grad->pipeline.network, run->terms.terms.items[k].coefficient, &at);
+}
+
+bool
+rxn__sample_run_is_unbiased(const SampleRun *run)
+{
+    return run->gradient.unbiased;
+}
+
+void
+rxn__sample_run_group(SampleRun *run, u64 groups)
+{
+    rxn__sample_gradient_group(run->reducer, groups);
 }
 
 RxnStatus

@@ -1,17 +1,14 @@
 /* methods.c: the table of methods, and the choice of `--method auto`. */
-#include "compiler/method/method.h"
+#include "compiler/method/ssa.h"
 
 #include <string.h>
 
 extern const Method rxn__method_ssa_direct, rxn__method_ssa_unrolled, rxn__method_ssa_table,
-    rxn__method_ssa_table_full;
+    rxn__method_ssa_table_full, rxn__method_ssa_rejection;
 
 const Method *const rxn__methods[] = {
-    &rxn__method_ssa_direct,
-    &rxn__method_ssa_unrolled,
-    &rxn__method_ssa_table,
-    &rxn__method_ssa_table_full,
-    NULL,
+    &rxn__method_ssa_direct,     &rxn__method_ssa_unrolled,  &rxn__method_ssa_table,
+    &rxn__method_ssa_table_full, &rxn__method_ssa_rejection, NULL,
 };
 
 const Method *
@@ -26,6 +23,10 @@ rxn__method_find(const char *name)
 const Method *
 rxn__method_choose(const Network *network, Text *ret_why)
 {
+    const Method *large = &rxn__method_ssa_rejection;
+    if (!rxn__ssa_is_small(network) && large->applies(network, ret_why) &&
+        rxn__ssa_rejection_suits(network, ret_why))
+        return large;
     for (u32 k = 0; rxn__methods[k]; k++) {
         if (!rxn__methods[k]->applies(network, ret_why))
             continue;

@@ -108,6 +108,11 @@ struct SsaFrame {
 
     const SsaExtension *extension; /* or NULL */
     struct SsaTable *table;        /* of the table form, from rxn__ssa_table_begin on */
+    const bool
+        *rates_shared; /* reaction families whose constants are checked by the table; or NULL */
+    struct SsaShared *
+        starts; /* of the species of one member, in the array form, where there are many; or NULL */
+    u32 start_target;     /* buffer: their flat numbers */
     struct SsaSums *sums; /* of the table form: sums that are kept from step to step, or NULL */
     VEC(u32) kept_arrays; /* array locals that outlive a step, besides the counts */
     /* With a limit: whether a wait goes on, and what was drawn for it. */
@@ -211,7 +216,10 @@ void rxn__ssa_bind_reaction(SsaFrame *frame, const Reaction *reaction, KirValue 
 KirValue rxn__ssa_middle(SsaFrame *frame, KirValue now);
 
 /* Whether the network is small enough for registers: the unrolled form is then the faster one. */
-bool rxn__ssa_is_small(Network *network);
+bool rxn__ssa_is_small(const Network *network);
+
+/* Whether the rejection method is likely the fastest for a network that is not small, and why. */
+bool rxn__ssa_rejection_suits(const Network *network, Text *ret_why);
 
 /* Whether the table form takes the network; if not, why. */
 bool rxn__ssa_table_applies(const Network *network, Text *ret_reason);

@@ -63,7 +63,7 @@ visit_cost(void *context, Expr expr)
 
 /* Small enough for registers, sums over species included, which the unrolled form writes out. */
 bool
-rxn__ssa_is_small(Network *network)
+rxn__ssa_is_small(const Network *network)
 {
     if (network->species_count > UNROLL_SPECIES || network->reaction_count > UNROLL_COST)
         return false;

@@ -2,6 +2,7 @@
  * the draw, and the end of a step. The rare block and the events are in ssa_rare.c.
  */
 #include "compiler/method/ssa_private.h"
+#include "compiler/method/ssa_shared.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -87,6 +88,29 @@ declare_counts(SsaFrame *frame, bool unrolled)
         frame->lower.species_local[s] = rxn__kir_local(frame->builder, name, frame->real, 0);
         vec_push(kernel->arena, &kernel->witness, frame->lower.species_local[s]);
     }
+}
+
+/* Species of one member, where there are many: their initial values come by a table. */
+static void
+declare_starts(SsaFrame *frame)
+{
+    const Network *network = frame->network;
+    VEC(Expr) starts = {0};
+    VEC(i32) targets = {0};
+    for (u32 s = 0; s < network->species.count; s++) {
+        const Species *species = &network->species.items[s];
+        if (species->shape.rank > 0)
+            continue;
+        vec_push(frame->arena, &starts, species->initial);
+        vec_push(frame->arena, &targets, (i32)species->flat);
+    }
+    if (starts.count < SSA_SHARED_LEAST)
+        return;
+    frame->starts = NEW(frame->arena, SsaShared);
+    rxn__ssa_shared_begin(frame, "start", starts.items, starts.count, KIR_F64, false,
+                          frame->starts);
+    frame->start_target =
+        rxn__ssa_constants_i32(frame, "start_target", targets.items, targets.count);
 }
 
 static void
@@ -178,6 +202,8 @@ rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, 
     examine_reactions(frame);
     frame->t = f64_local(frame, "t");
     declare_counts(frame, unrolled);
+    if (!unrolled)
+        declare_starts(frame);
     frame->arrival = f64_local(frame, "arrival");
     frame->threshold = rxn__kir_local(frame->builder, "threshold", frame->real, 0);
     frame->next_time = f64_local(frame, "next_time");
@@ -416,8 +442,31 @@ start_species(SsaFrame *frame, void *context)
         rxn__kir_set(b, frame->lower.species_array, flat, value);
 }
 
-static double
-largest_rate(const SsaFrame *frame, const Reaction *reaction)
+/* One of many: by a table. */
+static bool
+is_shared_start(const SsaFrame *frame, const Species *species)
+{
+    return frame->starts && species->shape.rank == 0;
+}
+
+static void
+start_shared(SsaFrame *frame)
+{
+    KirBuilder *b = frame->builder;
+    rxn__ssa_shared_evaluate(frame, frame->starts);
+    KirValue item = rxn__kir_for(b, rxn__kir_const(b, KIR_I32, 0),
+                                 rxn__kir_const(b, KIR_I32, frame->starts->count));
+    KirValue flat = rxn__kir_load(b, frame->start_target, &item);
+    KirValue value = rxn__ssa_shared_get(frame, frame->starts, item);
+    rxn__kir_if(b, rxn__ssa_not_a_count(frame, value));
+    rxn__kir_trap(b, RXN_FAULT_INITIAL_VALUE, kir_cast(b, KIR_U32, flat));
+    rxn__kir_close(b);
+    rxn__kir_set(b, frame->lower.species_array, flat, kir_cast(b, frame->real, value));
+    rxn__kir_close(b);
+}
+
+double
+rxn__ssa_largest_rate(const SsaFrame *frame, const Reaction *reaction)
 {
     double order = 0;
     for (u32 k = 0; k < reaction->reactants.count; k++)
@@ -429,7 +478,7 @@ largest_rate(const SsaFrame *frame, const Reaction *reaction)
 bool
 rxn__ssa_sound_by_constants(const SsaFrame *frame, const Reaction *reaction)
 {
-    return reaction->mass_action && largest_rate(frame, reaction) > 1e12;
+    return reaction->mass_action && rxn__ssa_largest_rate(frame, reaction) > 1e12;
 }
 
 KirValue
@@ -467,7 +516,7 @@ check_rate(SsaFrame *frame, void *context)
     rxn__kir_close(b);
     if (!rxn__ssa_sound_by_constants(frame, &reaction))
         return;
-    rxn__kir_if(b, kir_gt(b, rate, rxn__ssa_real(frame, largest_rate(frame, &reaction))));
+    rxn__kir_if(b, kir_gt(b, rate, rxn__ssa_real(frame, rxn__ssa_largest_rate(frame, &reaction))));
     rxn__kir_trap(b, RXN_FAULT_INFINITE_PROPENSITY, flat);
     rxn__kir_close(b);
 }
@@ -487,15 +536,19 @@ rxn__ssa_init(SsaFrame *frame)
     rxn__kir_region(b, KIR_INIT);
     rxn__lower_forget(&frame->lower);
     copy_inputs(frame);
+    if (frame->starts)
+        start_shared(frame);
     for (u32 s = 0; s < network->species.count; s++) {
         Species species = network->species.items[s];
+        if (is_shared_start(frame, &species))
+            continue;
         MemberVisit visit = {start_species, &s};
         rxn__ssa_each_element(frame, &species.shape, species.variables, &visit);
         rxn__lower_forget(&frame->lower);
     }
     for (u32 r = 0; r < network->reactions.count; r++) {
         Reaction reaction = network->reactions.items[r];
-        if (!reaction.mass_action)
+        if (!reaction.mass_action || (frame->rates_shared && frame->rates_shared[r]))
             continue;
         i64 low[RXN_MAX_RANK], high[RXN_MAX_RANK];
         bool varies = rate_varies_in_family(network, &reaction);

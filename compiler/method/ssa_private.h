@@ -22,6 +22,9 @@ KirValue rxn__ssa_element(SsaFrame *frame, const Shape *shape, const u32 *variab
 
 KirValue rxn__ssa_not_a_count(SsaFrame *frame, KirValue value);
 
+/* The largest constant that no product with counts makes overflow. */
+double rxn__ssa_largest_rate(const SsaFrame *frame, const Reaction *reaction);
+
 /* ssa_rare.c: sets next_sample to the time of this row. */
 void rxn__ssa_next_sample(SsaFrame *frame, KirValue row);
 

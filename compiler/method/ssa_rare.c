@@ -2,6 +2,7 @@
  * that the common step pays one comparison for all of it.
  */
 #include "compiler/method/ssa_private.h"
+#include "compiler/method/ssa_shared.h"
 
 #include <math.h>
 
@@ -120,6 +121,64 @@ store_element(SsaFrame *frame, void *context)
     rxn__kir_store(frame->builder, frame->sample, index, value);
 }
 
+/* Observables that are long sums of counts, from a table; is_linear[k]: it is one of them. */
+static void
+store_linear(SsaFrame *frame, KirValue row, bool *is_linear)
+{
+    const Network *network = frame->network;
+    KirBuilder *b = frame->builder;
+    SsaSpeciesList species = {0};
+    SsaWeightList weights = {0};
+    VEC(i32) starts = {0}, columns = {0};
+    for (u32 k = 0; k < network->observables.count; k++) {
+        const Observable *observable = &network->observables.items[k];
+        u32 first = species.count;
+        is_linear[k] = observable->shape.rank == 0 &&
+                       rxn__ssa_linear(frame, observable->value, &species, &weights);
+        if (!is_linear[k])
+            continue;
+        vec_push(frame->arena, &starts, (i32)first);
+        vec_push(frame->arena, &columns, (i32)observable->flat);
+    }
+    if (columns.count == 0)
+        return;
+    vec_push(frame->arena, &starts, (i32)species.count);
+    u32 start = rxn__ssa_constants_i32(frame, "observed_start", starts.items, starts.count);
+    u32 column = rxn__ssa_constants_i32(frame, "observed_column", columns.items, columns.count);
+    u32 which = rxn__ssa_constants_i32(frame, "observed_species", species.items, species.count);
+    u32 weight = rxn__ssa_constants_f64(frame, "observed_weight", weights.items, weights.count);
+    u32 sum = rxn__kir_local(b, "observed", KIR_F64, 0);
+    KirValue k =
+        rxn__kir_for(b, rxn__kir_const(b, KIR_I32, 0), rxn__kir_const(b, KIR_I32, columns.count));
+    KirValue after = kir_add(b, k, rxn__kir_const(b, KIR_I32, 1));
+    rxn__kir_set(b, sum, 0, f64(frame, 0));
+    KirValue e = rxn__kir_for(b, rxn__kir_load(b, start, &k), rxn__kir_load(b, start, &after));
+    KirValue x = rxn__kir_get(b, frame->lower.species_array, rxn__kir_load(b, which, &e));
+    KirValue term = kir_mul(b, rxn__kir_load(b, weight, &e), kir_cast(b, KIR_F64, x));
+    rxn__kir_set(b, sum, 0, kir_add(b, rxn__kir_get(b, sum, 0), term));
+    rxn__kir_close(b);
+    KirValue index[2] = {row, rxn__kir_load(b, column, &k)};
+    rxn__kir_store(b, frame->sample, index, rxn__kir_get(b, sum, 0));
+    rxn__kir_close(b);
+}
+
+static void
+store_observables(SsaFrame *frame, KirValue row)
+{
+    const Network *network = frame->network;
+    bool *is_linear = NEW_ARRAY(frame->arena, bool, network->observables.count + 1);
+    if (!frame->lower.species_local)
+        store_linear(frame, row, is_linear);
+    for (u32 k = 0; k < network->observables.count; k++) {
+        if (is_linear[k])
+            continue;
+        Observable observable = network->observables.items[k];
+        StoreContext store = {k, row};
+        MemberVisit visit = {store_element, &store};
+        rxn__ssa_each_element(frame, &observable.shape, observable.variables, &visit);
+    }
+}
+
 /* On an even grid by multiplication: every lane asks for another row, and gathers are slow. */
 void
 rxn__ssa_next_sample(SsaFrame *frame, KirValue row)
@@ -150,12 +209,8 @@ record_samples(SsaFrame *frame, KirValue limit)
     frame->lower.time = time;
     if (frame->extension)
         frame->extension->record(frame, frame->extension->context, row, time);
-    for (u32 k = 0; !frame->extension && k < frame->network->observables.count; k++) {
-        Observable observable = frame->network->observables.items[k];
-        StoreContext store = {k, row};
-        MemberVisit visit = {store_element, &store};
-        rxn__ssa_each_element(frame, &observable.shape, observable.variables, &visit);
-    }
+    else
+        store_observables(frame, row);
     frame->lower.time = 0;
     rxn__lower_forget(&frame->lower);
     KirValue next = kir_add(b, row, rxn__kir_const(b, KIR_I32, 1));

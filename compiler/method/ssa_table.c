@@ -42,17 +42,23 @@ load1(Table *table, u32 buffer, KirValue index)
     return rxn__kir_load(table->frame->builder, buffer, &index);
 }
 
-static KirValue
-mass_action_value(Table *table, KirValue reaction)
+KirValue
+rxn__ssa_table_mass_action(Table *table, KirValue reaction)
 {
     SsaFrame *frame = table->frame;
     KirBuilder *b = frame->builder;
     KirValue value = rxn__kir_get(b, table->rate, reaction);
     for (u32 k = 0; k < table->order; k++) {
         KirValue slot = kir_add(b, kir_mul(b, reaction, i32v(table, table->order)), i32v(table, k));
+        KirValue species = load1(table, table->slot_species, slot);
+        KirValue last = i32v(table, frame->network->species_count - 1);
+        KirValue x = rxn__kir_get(b, frame->lower.species_array, kir_min(b, species, last));
+        if (table->multiplicity < 2) {
+            KirValue none = kir_gt(b, species, last);
+            value = kir_mul(b, value, kir_select(b, none, rxn__ssa_real(frame, 1), x));
+            continue;
+        }
         KirValue count = load1(table, table->slot_count, slot);
-        KirValue x =
-            rxn__kir_get(b, frame->lower.species_array, load1(table, table->slot_species, slot));
         for (u32 m = 0; m < table->multiplicity; m++) {
             KirValue factor = kir_sub(b, x, rxn__ssa_real(frame, m));
             value = kir_mul(
@@ -151,6 +157,26 @@ evaluate_laws(Table *table, KirValue reaction, KirValue law, LawSet set)
     }
 }
 
+KirValue
+rxn__ssa_table_law(Table *table, KirValue reaction, KirValue mass_action)
+{
+    KirBuilder *b = table->frame->builder;
+    if (!table->has_laws)
+        return mass_action;
+    KirValue law = load1(table, table->law, reaction);
+    rxn__kir_set(b, table->law_value, 0, mass_action);
+    evaluate_laws(table, reaction, law, LAWS_LISTED);
+    return rxn__kir_get(b, table->law_value, 0);
+}
+
+/* What time-dependent laws are thinned from. */
+static KirValue
+bound_of(Table *table, KirValue reaction)
+{
+    return table->rejection ? rxn__ssa_rejection_bound(table, reaction)
+                            : rxn__kir_get(table->frame->builder, table->propensity, reaction);
+}
+
 /* Sums a group anew. */
 static void
 sum_group(Table *table, KirValue group)
@@ -207,13 +233,8 @@ write_update(Table *table)
     /* With `all`, e is the reaction itself; the table is then read in range, and not used. */
     KirValue entry = kir_select(b, all, i32v(table, 0), e);
     KirValue reaction = kir_select(b, all, e, load1(table, table->update_target, entry));
-    KirValue value = mass_action_value(table, reaction);
-    if (table->has_laws) {
-        KirValue law = load1(table, table->law, reaction);
-        rxn__kir_set(b, table->law_value, 0, value);
-        evaluate_laws(table, reaction, law, LAWS_LISTED);
-        value = rxn__kir_get(b, table->law_value, 0);
-    }
+    KirValue value =
+        rxn__ssa_table_law(table, reaction, rxn__ssa_table_mass_action(table, reaction));
     rxn__kir_set(b, table->propensity, reaction, value);
     rxn__kir_close(b);
 
@@ -301,9 +322,8 @@ write_selection(Table *table)
     return rest;
 }
 
-/* Time-dependent laws: the proposal stands if what is left of the threshold is below the true value. */
-static void
-write_refusal(Table *table, KirValue total, KirValue rest)
+void
+rxn__ssa_table_refuse(Table *table, KirValue total, KirValue rest)
 {
     SsaFrame *frame = table->frame;
     KirBuilder *b = frame->builder;
@@ -318,7 +338,7 @@ write_refusal(Table *table, KirValue total, KirValue rest)
     evaluate_laws(table, reaction, load1(table, table->law, reaction), LAWS_TIMED);
     frame->lower.time = 0;
     KirValue value = rxn__kir_get(b, table->law_value, 0);
-    KirValue bound = rxn__kir_get(b, table->propensity, reaction);
+    KirValue bound = bound_of(table, reaction);
     rxn__kir_if(b, kir_and(b, kir_lt(b, value, infinite), rxn__ssa_exceeds(frame, value, bound)));
     rxn__kir_set(b, frame->t, 0,
                  rxn__kir_get(b, frame->arrival, 0)); /* the fault is at that time */
@@ -334,11 +354,13 @@ write_refusal(Table *table, KirValue total, KirValue rest)
 
 /* A bound that the user gave may be wrong, and one that is too low hides its own fault: the reaction is
  * proposed too rarely, or never. So these rates are compared with their bounds at every arrival. */
-static void
-check_given_bounds(Table *table)
+void
+rxn__ssa_table_check_bounds(Table *table)
 {
     SsaFrame *frame = table->frame;
     KirBuilder *b = frame->builder;
+    if (!table->guarded_count)
+        return;
     KirValue time = kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0));
     KirValue e = rxn__kir_for(b, i32v(table, 0), i32v(table, table->guarded_count));
     KirValue reaction = load1(table, table->guarded, e);
@@ -346,7 +368,7 @@ check_given_bounds(Table *table)
     frame->lower.time = time;
     evaluate_laws(table, reaction, load1(table, table->law, reaction), LAWS_TIMED);
     frame->lower.time = 0;
-    KirValue bound = rxn__kir_get(b, table->propensity, reaction);
+    KirValue bound = bound_of(table, reaction);
     KirValue exceeds = rxn__ssa_exceeds(frame, rxn__kir_get(b, table->law_value, 0), bound);
     rxn__kir_if(b, kir_and(b, exceeds, kir_not(b, rxn__kir_get(b, frame->ended, 0))));
     rxn__kir_set(b, frame->t, 0, time);
@@ -356,8 +378,8 @@ check_given_bounds(Table *table)
     rxn__lower_forget(&frame->lower);
 }
 
-static void
-write_apply(Table *table)
+void
+rxn__ssa_table_apply(Table *table, void (*changed)(Table *table, KirValue species, KirValue count))
 {
     SsaFrame *frame = table->frame;
     KirBuilder *b = frame->builder;
@@ -375,6 +397,8 @@ write_apply(Table *table)
         rxn__kir_trap(b, RXN_FAULT_NEGATIVE_COUNT, kir_cast(b, KIR_U32, species));
         rxn__kir_close(b);
     }
+    if (changed)
+        changed(table, species, x);
     rxn__kir_close(b);
     rxn__ssa_sums_settle(frame);
     rxn__lower_forget(&frame->lower);
@@ -382,8 +406,8 @@ write_apply(Table *table)
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
-static void
-explain_total(SsaFrame *frame, void *context)
+void
+rxn__ssa_table_explain(SsaFrame *frame, void *context)
 {
     /* Laws are tested where they are evaluated; what is left is a sum that overflows. */
     (void)context;
@@ -392,13 +416,16 @@ explain_total(SsaFrame *frame, void *context)
 }
 
 const char *
-rxn__ssa_table_begin(SsaFrame *frame)
+rxn__ssa_table_prepare(SsaFrame *frame, SsaRejection *rejection, void (*order_slots)(Table *table))
 {
     Network *network = frame->network;
     Table *table = NEW_ARRAY(frame->arena, Table, 1);
     u32 reactions = network->reaction_count;
-    *table = (Table){.frame = frame};
-    if (!rxn__network_dependencies(network, frame->arena, RXN_MAX_TABLE_EDGES, &table->graph))
+    *table = (Table){.frame = frame, .rejection = rejection};
+    /* Mass action is bounded, not kept, by the rejection method. */
+    DependencyFilter filter = rejection ? rxn__ssa_table_is_law : NULL;
+    if (!rxn__network_dependencies(network, frame->arena, RXN_MAX_TABLE_EDGES, filter,
+                                   &table->graph))
         return "the dependency graph is larger than the method's test allows";
     table->group_size = reactions <= 1024 ? 16 : 32;
     table->group_count = (reactions + table->group_size - 1) / table->group_size;
@@ -406,13 +433,24 @@ rxn__ssa_table_begin(SsaFrame *frame)
     frame->table = table;
 
     KirBuilder *b = frame->builder;
-    table->propensity =
-        rxn__kir_local(b, "propensity", frame->real, table->group_count * table->group_size);
-    table->group_sum = rxn__kir_local(b, "group_sum", frame->real, table->group_count);
     table->last = rxn__kir_local(b, "last", KIR_I32, 0);
     table->law_value = rxn__kir_local(b, "law_value", frame->real, 0);
     table->rate = rxn__kir_uniform_local(b, "rate", frame->real, reactions + !reactions);
-    rxn__ssa_table_build(table);
+    rxn__ssa_table_build(table, order_slots);
+    return NULL;
+}
+
+const char *
+rxn__ssa_table_begin(SsaFrame *frame)
+{
+    const char *broken = rxn__ssa_table_prepare(frame, NULL, NULL);
+    if (broken)
+        return broken;
+    Table *table = frame->table;
+    KirBuilder *b = frame->builder;
+    table->propensity =
+        rxn__kir_local(b, "propensity", frame->real, table->group_count * table->group_size);
+    table->group_sum = rxn__kir_local(b, "group_sum", frame->real, table->group_count);
     return NULL;
 }
 
@@ -422,6 +460,7 @@ rxn__ssa_table_init(SsaFrame *frame)
     Table *table = frame->table;
     rxn__ssa_init(frame);
     rxn__kir_set(frame->builder, table->last, 0, i32v(table, frame->network->reaction_count));
+    rxn__ssa_table_check_rates(table);
     rxn__ssa_table_rates(table);
 }
 
@@ -436,8 +475,7 @@ rxn__ssa_table_step(SsaFrame *frame)
     write_update(table);
     KirValue total = write_total(table);
     rxn__ssa_draw(frame, total, 0);
-    if (table->guarded_count)
-        check_given_bounds(table);
+    rxn__ssa_table_check_bounds(table);
     if (extension && extension->rates) {
         /* Both ends are at -inf once it has ended. */
         KirValue end =
@@ -449,16 +487,16 @@ rxn__ssa_table_step(SsaFrame *frame)
         rxn__lower_forget(&frame->lower);
     }
     KirValue most = rxn__ssa_real(frame, frame->real == KIR_F32 ? (double)FLT_MAX : DBL_MAX);
-    rxn__ssa_rare(frame, total, kir_le(b, total, most), explain_total, NULL);
+    rxn__ssa_rare(frame, total, kir_le(b, total, most), rxn__ssa_table_explain, NULL);
     KirValue rest = write_selection(table);
     if (table->timed)
-        write_refusal(table, total, rest);
+        rxn__ssa_table_refuse(table, total, rest);
     if (extension && extension->elapse) {
         rxn__lower_forget(&frame->lower);
         extension->elapse(frame, extension->context, NULL);
         rxn__lower_forget(&frame->lower);
     }
-    write_apply(table);
+    rxn__ssa_table_apply(table, NULL);
     rxn__ssa_close(frame);
 }
 

@@ -8,7 +8,7 @@
  */
 #include "compiler/method/ssa_table_private.h"
 
-#include <string.h>
+#include <math.h>
 
 /* A family of fewer members is as well updated one by one; and there are 31 bits. */
 enum { LEAST_WHOLE = 4, MOST_WHOLES = 31 };
@@ -23,19 +23,10 @@ i32v(Table *table, i64 value)
 
 /* ---- tables ------------------------------------------------------------------------------------ */
 
-typedef VEC(i32) IntList;
-
-static u32
-add_table(Table *table, const char *name, const IntList *list)
+u32
+rxn__ssa_table_add(Table *table, const char *name, const IntList *list)
 {
-    SsaFrame *frame = table->frame;
-    u32 extent = list->count + !list->count; /* no buffer of zero elements */
-    i32 *data = NEW_ARRAY(frame->arena, i32, extent);
-    if (list->count)
-        memcpy(data, list->items, list->count * sizeof *data);
-    MethodTable entry = {name, data, extent};
-    vec_push(frame->arena, &frame->output->tables, entry);
-    return rxn__kir_buffer(frame->builder, name, KIR_I32, KIR_PER_LAUNCH, false, 1, &extent);
+    return rxn__ssa_constants_i32(table->frame, name, list->items, list->count);
 }
 
 static bool
@@ -48,6 +39,12 @@ generic_mass_action(const Reaction *reaction)
             if (reaction->reactants.items[i].species == reaction->reactants.items[j].species)
                 return false; /* they may meet in some member: see rxn__lower_propensity */
     return true;
+}
+
+bool
+rxn__ssa_table_is_law(const Reaction *reaction)
+{
+    return !generic_mass_action(reaction);
 }
 
 /* Flat species of a term for given values of the reaction's variables. */
@@ -92,9 +89,9 @@ build_change_tables(Table *table)
     }
     for (u32 k = 0; k < 2; k++) /* the end of the last row, and an empty row for "no reaction" */
         vec_push(frame->arena, &start, (i32)species.count);
-    table->change_start = add_table(table, "change_start", &start);
-    table->change_species = add_table(table, "change_species", &species);
-    table->change_delta = add_table(table, "change_delta", &delta);
+    table->change_start = rxn__ssa_table_add(table, "change_start", &start);
+    table->change_species = rxn__ssa_table_add(table, "change_species", &species);
+    table->change_delta = rxn__ssa_table_add(table, "change_delta", &delta);
 }
 
 /* The first entry of a row, which is sorted, that is not below `least`. */
@@ -118,7 +115,6 @@ find_wholes(Table *table, u32 *bits)
 {
     const Network *network = table->frame->network;
     const DependencyGraph *graph = &table->graph;
-    table->law_whole = NEW_ARRAY(table->frame->arena, bool, table->laws);
     for (u32 l = 1; l < table->laws && table->wholes.count < MOST_WHOLES; l++) {
         const Reaction *family = &network->reactions.items[table->law_family[l]];
         u64 whole = 0, part = 0;
@@ -156,7 +152,9 @@ build_update_tables(Table *table)
     const DependencyGraph *graph = &table->graph;
     IntList start = {0}, target = {0}, group_start = {0}, group = {0}, whole = {0};
     u32 *bits = NEW_ARRAY(frame->arena, u32, graph->reaction_count + 1);
-    find_wholes(table, bits);
+    table->law_whole = NEW_ARRAY(frame->arena, bool, table->laws);
+    if (!table->rejection)
+        find_wholes(table, bits);
     for (u32 j = 0; j < graph->reaction_count; j++) {
         vec_push(frame->arena, &start, (i32)target.count);
         vec_push(frame->arena, &group_start, (i32)group.count);
@@ -178,12 +176,12 @@ build_update_tables(Table *table)
         vec_push(frame->arena, &start, (i32)target.count);
         vec_push(frame->arena, &group_start, (i32)group.count);
     }
-    table->update_start = add_table(table, "update_start", &start);
-    table->update_target = add_table(table, "update_target", &target);
-    table->group_start = add_table(table, "group_start", &group_start);
-    table->group_target = add_table(table, "group_target", &group);
+    table->update_start = rxn__ssa_table_add(table, "update_start", &start);
+    table->update_target = rxn__ssa_table_add(table, "update_target", &target);
+    table->group_start = rxn__ssa_table_add(table, "group_start", &group_start);
+    table->group_target = rxn__ssa_table_add(table, "group_target", &group);
     if (table->wholes.count)
-        table->whole = add_table(table, "whole", &whole);
+        table->whole = rxn__ssa_table_add(table, "whole", &whole);
 }
 
 void
@@ -204,8 +202,8 @@ rxn__ssa_table_list_dependents(Table *table)
     vec_push(frame->arena, &start, (i32)graph->start[graph->reaction_count]);
     for (u32 e = 0; e < graph->start[graph->reaction_count]; e++)
         vec_push(frame->arena, &target, (i32)graph->target[e]);
-    table->dependent_start = add_table(table, "dependent_start", &start);
-    table->dependent_target = add_table(table, "dependent_target", &target);
+    table->dependent_start = rxn__ssa_table_add(table, "dependent_start", &start);
+    table->dependent_target = rxn__ssa_table_add(table, "dependent_target", &target);
 }
 
 static void
@@ -228,8 +226,10 @@ build_law_tables(Table *table)
             if (reaction->reactants.items[k].coefficient > table->multiplicity)
                 table->multiplicity = reaction->reactants.items[k].coefficient;
     }
-    IntList law = {0}, species = {0}, count = {0}, guarded = {0};
-    u32 next_law = 1;
+    IntList law = {0}, guarded = {0};
+    u32 next_law = 1, at = 0;
+    table->slots =
+        NEW_ARRAY(frame->arena, TableSlot, (size_t)network->reaction_count * table->order + 1);
     for (u32 r = 0; r < network->reactions.count; r++) {
         const Reaction *reaction = &network->reactions.items[r];
         bool generic = generic_mass_action(reaction);
@@ -239,23 +239,23 @@ build_law_tables(Table *table)
             vec_push(frame->arena, &law, generic ? LAW_MASS_ACTION : (i32)next_law);
             if (reaction->bound && reaction->bound_span.end)
                 vec_push(frame->arena, &guarded, (i32)(reaction->flat + member));
-            for (u32 k = 0; k < table->order; k++) {
-                bool used = generic && k < reaction->reactants.count;
-                const Term *term = used ? &reaction->reactants.items[k] : NULL;
-                vec_push(frame->arena, &species,
-                         used ? (i32)term_species(network, reaction, term, values) : 0);
-                vec_push(frame->arena, &count, used ? (i32)term->coefficient : 0);
+            for (u32 k = 0; k < table->order; k++, at++) {
+                table->slots[at] = (TableSlot){(i32)network->species_count, 0};
+                if (!generic || k >= reaction->reactants.count)
+                    continue;
+                const Term *term = &reaction->reactants.items[k];
+                table->slots[at] = (TableSlot){(i32)term_species(network, reaction, term, values),
+                                               (i32)term->coefficient};
             }
         }
         next_law += !generic;
     }
     table->has_laws = table->laws > 1;
-    table->law = add_table(table, "law", &law);
-    table->slot_species = add_table(table, "slot_species", &species);
-    table->slot_count = add_table(table, "slot_count", &count);
+    table->law_of = law.items;
+    table->law = rxn__ssa_table_add(table, "law", &law);
     table->guarded_count = guarded.count;
     if (guarded.count)
-        table->guarded = add_table(table, "guarded", &guarded);
+        table->guarded = rxn__ssa_table_add(table, "guarded", &guarded);
 }
 
 /* ---- launch: the constants of mass action ------------------------------------------------------ */
@@ -281,18 +281,105 @@ rxn__ssa_reaction_flat(SsaFrame *frame, const Reaction *reaction)
     return kir_add(b, flat, i32v(table, reaction->flat));
 }
 
+static double
+divisor_of(const Reaction *reaction)
+{
+    double divisor = 1;
+    for (u32 k = 0; k < reaction->reactants.count; k++)
+        divisor *= rxn__factorial(reaction->reactants.items[k].coefficient);
+    return divisor;
+}
+
 static void
 store_rate(SsaFrame *frame, void *context)
 {
     RateContext *rate = context;
     Reaction reaction = frame->network->reactions.items[rate->family];
-    double divisor = 1;
-    for (u32 k = 0; k < reaction.reactants.count; k++)
-        divisor *= rxn__factorial(reaction.reactants.items[k].coefficient);
     KirValue value = rxn__lower(&frame->lower, reaction.rate);
-    value = kir_mul(frame->builder, value, rxn__ssa_real(frame, 1 / divisor));
+    value = kir_mul(frame->builder, value, rxn__ssa_real(frame, 1 / divisor_of(&reaction)));
     rxn__kir_set(frame->builder, rate->table->rate, rxn__ssa_reaction_flat(frame, &reaction),
                  value);
+}
+
+static bool
+has_shared_rate(const Table *table, u32 family)
+{
+    return table->frame->rates_shared && table->frame->rates_shared[family];
+}
+
+/* Which constants come by a table. */
+static void
+build_rate_tables(Table *table)
+{
+    SsaFrame *frame = table->frame;
+    const Network *network = frame->network;
+    VEC(Expr) rates = {0};
+    VEC(i32) targets = {0};
+    VEC(double) factors = {0}, limits = {0};
+    bool *shared = NEW_ARRAY(frame->arena, bool, network->reactions.count + 1);
+    for (u32 r = 0; r < network->reactions.count; r++) {
+        const Reaction *reaction = &network->reactions.items[r];
+        if (!generic_mass_action(reaction) || reaction->variable_count > 0)
+            continue;
+        bool sound = rxn__ssa_sound_by_constants(frame, reaction);
+        shared[r] = true;
+        vec_push(frame->arena, &rates, reaction->rate);
+        vec_push(frame->arena, &targets, (i32)reaction->flat);
+        vec_push(frame->arena, &factors, 1 / divisor_of(reaction));
+        vec_push(frame->arena, &limits, sound ? rxn__ssa_largest_rate(frame, reaction) : INFINITY);
+    }
+    if (rates.count < SSA_SHARED_LEAST)
+        return;
+    frame->rates_shared = shared;
+    rxn__ssa_shared_begin(frame, "rate", rates.items, rates.count, frame->real, true,
+                          &table->rates);
+    table->rate_target = rxn__ssa_constants_i32(frame, "rate_target", targets.items, targets.count);
+    table->rate_factor = rxn__ssa_constants_f64(frame, "rate_factor", factors.items, factors.count);
+    table->rate_limit = rxn__ssa_constants_f64(frame, "rate_limit", limits.items, limits.count);
+}
+
+static KirValue
+each_shared_rate(Table *table)
+{
+    return rxn__kir_for(table->frame->builder, i32v(table, 0), i32v(table, table->rates.count));
+}
+
+static void
+store_shared_rates(Table *table)
+{
+    SsaFrame *frame = table->frame;
+    KirBuilder *b = frame->builder;
+    rxn__ssa_shared_evaluate(frame, &table->rates);
+    KirValue item = each_shared_rate(table);
+    KirValue value = rxn__ssa_shared_get(frame, &table->rates, item);
+    KirValue factor = rxn__kir_load(b, table->rate_factor, &item);
+    rxn__kir_set(b, table->rate, rxn__kir_load(b, table->rate_target, &item),
+                 kir_mul(b, value, kir_cast(b, frame->real, factor)));
+    rxn__kir_close(b);
+}
+
+void
+rxn__ssa_table_check_rates(Table *table)
+{
+    SsaFrame *frame = table->frame;
+    KirBuilder *b = frame->builder;
+    if (!frame->rates_shared)
+        return;
+    KirValue item = each_shared_rate(table);
+    KirValue rate = rxn__ssa_shared_get(frame, &table->rates, item);
+    KirValue limit = kir_cast(b, frame->real, rxn__kir_load(b, table->rate_limit, &item));
+    KirValue sound = kir_and(b, kir_ge(b, rate, rxn__ssa_real(frame, 0)), kir_le(b, rate, limit));
+    rxn__kir_if(b, kir_not(b, sound));
+    KirValue detail = kir_cast(b, KIR_U32, rxn__kir_load(b, table->rate_target, &item));
+    rxn__kir_if(b, kir_ne(b, rate, rate));
+    rxn__kir_trap(b, RXN_FAULT_NAN_PROPENSITY, detail);
+    rxn__kir_close(b);
+    rxn__kir_if(b, kir_lt(b, rate, rxn__ssa_real(frame, 0)));
+    rxn__kir_trap(b, RXN_FAULT_NEGATIVE_PROPENSITY, detail);
+    rxn__kir_close(b);
+    rxn__kir_trap(b, RXN_FAULT_INFINITE_PROPENSITY, detail);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
 }
 
 void
@@ -301,9 +388,12 @@ rxn__ssa_table_rates(Table *table)
     SsaFrame *frame = table->frame;
     rxn__kir_region(frame->builder, KIR_LAUNCH);
     frame->lower.launching = true;
+    rxn__lower_forget(&frame->lower);
+    if (frame->rates_shared)
+        store_shared_rates(table);
     for (u32 r = 0; r < frame->network->reactions.count; r++) {
         Reaction reaction = frame->network->reactions.items[r];
-        if (!generic_mass_action(&reaction) || !reaction.count)
+        if (!generic_mass_action(&reaction) || !reaction.count || has_shared_rate(table, r))
             continue;
         i64 low[RXN_MAX_RANK], high[RXN_MAX_RANK];
         for (u32 k = 0; k < reaction.variable_count; k++) {
@@ -322,10 +412,27 @@ rxn__ssa_table_rates(Table *table)
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
+static void
+add_slots(Table *table)
+{
+    Arena *arena = table->frame->arena;
+    IntList species = {0}, count = {0};
+    for (u64 k = 0; k < (u64)table->frame->network->reaction_count * table->order; k++) {
+        vec_push(arena, &species, table->slots[k].species);
+        vec_push(arena, &count, table->slots[k].count);
+    }
+    table->slot_species = rxn__ssa_table_add(table, "slot_species", &species);
+    table->slot_count = rxn__ssa_table_add(table, "slot_count", &count);
+}
+
 void
-rxn__ssa_table_build(Table *table)
+rxn__ssa_table_build(Table *table, void (*order_slots)(Table *table))
 {
     build_change_tables(table);
     build_law_tables(table);
+    if (order_slots)
+        order_slots(table);
+    add_slots(table);
+    build_rate_tables(table);
     build_update_tables(table);
 }

@@ -12,7 +12,7 @@
 
 enum {
     MAX_COUNTED_REACTIONS = 100000, /* beyond, dependency edges are not counted */
-    MAX_COUNTED_EDGES = 1 << 22,
+    MAX_COUNTED_EDGES = 1 << 25,
     MAX_WIDTH_MEMBERS = 100000, /* of one family whose changes are looked at */
 };
 
@@ -96,11 +96,11 @@ widest_change(const Network *network, const Reaction *reaction)
 static u64
 count_edges(Network *network, Arena *arena)
 {
-    DependencyGraph graph;
-    if (network->reaction_count > MAX_COUNTED_REACTIONS ||
-        !rxn__network_dependencies(network, arena, MAX_COUNTED_EDGES, &graph))
-        return 0;
-    return graph.start[graph.reaction_count];
+    u64 count;
+    return network->reaction_count <= MAX_COUNTED_REACTIONS &&
+                   rxn__network_count_dependencies(network, arena, MAX_COUNTED_EDGES, &count)
+               ? count
+               : 0;
 }
 
 static bool

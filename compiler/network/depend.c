@@ -201,7 +201,7 @@ typedef struct Index {
 } Index;
 
 static bool
-index_readers(Network *network, Arena *arena, Index *ret_index)
+index_readers(Network *network, Arena *arena, DependencyFilter filter, Index *ret_index)
 {
     Reader reader = reader_new(network, arena);
     VEC(u32) species = {0};
@@ -209,9 +209,13 @@ index_readers(Network *network, Arena *arena, Index *ret_index)
     u32 *start = NEW_ARRAY(arena, u32, network->species_count + 2);
     for (u32 i = 0; i < network->reactions.count; i++) {
         const Reaction *reaction = &network->reactions.items[i];
-        start_reaction(&reader, reaction);
+        bool wanted = !filter || filter(reaction);
+        if (wanted)
+            start_reaction(&reader, reaction);
         for (u32 member = 0; member < reaction->count; member++) {
-            read_member(&reader, reaction, member);
+            reader.reads.count = 0;
+            if (wanted)
+                read_member(&reader, reaction, member);
             if (species.count + reader.reads.count > MAX_READS)
                 return false;
             for (u32 k = 0; k < reader.reads.count; k++) {
@@ -231,42 +235,102 @@ index_readers(Network *network, Arena *arena, Index *ret_index)
     return true;
 }
 
-bool
-rxn__network_dependencies(Network *network, Arena *arena, u64 limit, DependencyGraph *ret_graph)
-{
+/* Rows of the graph, one after another. */
+typedef struct Rows {
+    Network *network;
     Index index;
-    if (!index_readers(network, arena, &index))
+    u32 *seen; /* by target: the row in which it was met last, and one */
+    Change *changes;
+} Rows;
+
+static bool
+rows_begin(Network *network, Arena *arena, DependencyFilter filter, Rows *ret_rows)
+{
+    ret_rows->network = network;
+    if (!index_readers(network, arena, filter, &ret_rows->index))
+        return false;
+    ret_rows->seen = NEW_ARRAY(arena, u32, network->reaction_count + 1);
+    ret_rows->changes = NEW_ARRAY(arena, Change, network->species_count + 1);
+    return true;
+}
+
+/* Calls for each reaction of a row, once; ends early where that returns false. */
+static bool
+rows_visit(Rows *rows, const Reaction *reaction, u32 member, bool (*visit)(void *, u32),
+           void *context)
+{
+    const Index *index = &rows->index;
+    u32 flat = reaction->flat + member;
+    u32 count = rxn__reaction_changes(rows->network, reaction, member, rows->network->species_count,
+                                      rows->changes);
+    for (u32 c = 0; c < count; c++) {
+        u32 species = rows->changes[c].species;
+        for (u32 k = index->start[species]; k < index->start[species + 1]; k++) {
+            u32 target = index->reaction[k];
+            if (rows->seen[target] == flat + 1)
+                continue;
+            rows->seen[target] = flat + 1;
+            if (!visit(context, target))
+                return false;
+        }
+    }
+    return true;
+}
+
+typedef struct Edges {
+    Arena *arena; /* NULL: they are counted */
+    u64 count, limit;
+    VEC(u32) targets;
+} Edges;
+
+static bool
+add_edge(void *context, u32 target)
+{
+    Edges *edges = context;
+    if (edges->count >= edges->limit)
+        return false;
+    edges->count++;
+    if (edges->arena)
+        vec_push(edges->arena, &edges->targets, target);
+    return true;
+}
+
+bool
+rxn__network_dependencies(Network *network, Arena *arena, u64 limit, DependencyFilter filter,
+                          DependencyGraph *ret_graph)
+{
+    Rows rows;
+    Edges edges = {.arena = arena, .limit = limit < UINT32_MAX - 1 ? limit : UINT32_MAX - 1};
+    if (!rows_begin(network, arena, filter, &rows))
         return false;
     u32 *start = NEW_ARRAY(arena, u32, network->reaction_count + 1);
-    u32 *seen = NEW_ARRAY(arena, u32, network->reaction_count + 1);
-    Change *changes = NEW_ARRAY(arena, Change, network->species_count + 1);
-    VEC(u32) targets = {0};
-    if (limit > UINT32_MAX - 1)
-        limit = UINT32_MAX - 1;
     for (u32 i = 0; i < network->reactions.count; i++) {
         const Reaction *reaction = &network->reactions.items[i];
         for (u32 member = 0; member < reaction->count; member++) {
-            u32 flat = reaction->flat + member, first = targets.count;
-            u32 count =
-                rxn__reaction_changes(network, reaction, member, network->species_count, changes);
-            for (u32 c = 0; c < count; c++) {
-                u32 species = changes[c].species;
-                for (u32 k = index.start[species]; k < index.start[species + 1]; k++) {
-                    u32 target = index.reaction[k];
-                    if (seen[target] == flat + 1)
-                        continue;
-                    seen[target] = flat + 1;
-                    if (targets.count >= limit)
-                        return false;
-                    vec_push(arena, &targets, target);
-                }
-            }
-            if (targets.count > first)
-                sort_numbers(targets.items + first, targets.count - first);
-            start[flat + 1] = targets.count;
+            u32 first = edges.targets.count;
+            if (!rows_visit(&rows, reaction, member, add_edge, &edges))
+                return false;
+            if (edges.targets.count > first)
+                sort_numbers(edges.targets.items + first, edges.targets.count - first);
+            start[reaction->flat + member + 1] = edges.targets.count;
         }
     }
     *ret_graph = (DependencyGraph){
-        .reaction_count = network->reaction_count, .start = start, .target = targets.items};
+        .reaction_count = network->reaction_count, .start = start, .target = edges.targets.items};
+    return true;
+}
+
+bool
+rxn__network_count_dependencies(Network *network, Arena *arena, u64 limit, u64 *ret_count)
+{
+    Rows rows;
+    Edges edges = {.limit = limit};
+    if (!rows_begin(network, arena, NULL, &rows))
+        return false;
+    for (u32 i = 0; i < network->reactions.count; i++)
+        for (u32 member = 0; member < network->reactions.items[i].count; member++)
+            if (!rows_visit(&rows, &network->reactions.items[i], member, add_edge, &edges))
+                return false;
+    *ret_count = edges.count;
     return true;
 }

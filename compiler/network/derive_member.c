@@ -8,6 +8,8 @@
  * An index with one unknown is solved; where several are left (m[i+j]) the sum stays, with the comparison
  * of the index in it. What is hoisted is derived like the rest: its value stands where its leaf stood.
  */
+#include <stdlib.h>
+
 #include "compiler/network/derive.h"
 
 /* ---- By one member --------------------------------------------------------------------------- */
@@ -212,4 +214,39 @@ rxn__expr_derivative(Network *network, Expr expr, ExprOp op, u32 flat)
     Expr total = rxn__product_expr(network, member.total);
     rxn__arena_release(member.scratch);
     return total;
+}
+
+static int
+compare_leaves(const void *a, const void *b)
+{
+    Expr x = ((const QuantityDerivative *)a)->quantity,
+         y = ((const QuantityDerivative *)b)->quantity;
+    return (x > y) - (x < y);
+}
+
+void
+rxn__expr_by_quantities(Network *network, Expr expr, Arena *arena, QuantityDerivatives *out)
+{
+    Arena *scratch = &network->tables->derive;
+    LeafDerivatives entries = {0};
+    if (expr == 0)
+        return;
+    rxn__derive_sweep(network, expr, USES_QUANTITY, scratch, scratch, &entries);
+    const u32 count = entries.count, before = out->count;
+    bool has_bound = false;
+    for (u32 i = 0; i < count; i++) {
+        const LeafDerivative *entry = &entries.items[i];
+        Product product = rxn__product_times(network, product_one(), entry->derivative);
+        Expr value =
+            rxn__expr_apart(network, rxn__product_expr(network, product), 0, NULL, scratch);
+        has_bound = has_bound || entry->bound_count > 0;
+        vec_push(arena, out,
+                 ((QuantityDerivative){expr_node(network, entry->leaf)->object, value}));
+    }
+    rxn__arena_release(scratch);
+    for (u32 i = before; has_bound && i < out->count; i++)
+        out->items[i].derivative =
+            rxn__expr_derivative(network, expr, EXPR_QUANTITY, out->items[i].quantity);
+    if (count > 0)
+        qsort(out->items + before, count, sizeof *out->items, compare_leaves);
 }

@@ -40,6 +40,7 @@ typedef struct FitSample {
 
 typedef struct FitSeries {
     const char *model, *data; /* "mean(D)", "data.D" */
+    bool aside;               /* of use to find a minimum, but nothing to look at */
     const char
         *axis; /* what x is: "time", or the first column of data that the times are made of */
 } FitSeries;
@@ -49,6 +50,9 @@ typedef struct FitPoint {
     u32 series;
     double x, data, sd; /* sd: of the data's mean, where it is known; else NaN */
     double rows;        /* of the file that it stands for */
+    bool
+        cumulative; /* the data of its series are the distribution function of `rows` rows at rising x, and so not
+                         * independent of each other */
     Expr
         curvature; /* second derivative of the loss by the model's value, its expectation where the model is true
                      * (Gauss–Newton, Fisher scoring); of parameters, inputs and expectations. 0: not to be had */

@@ -364,6 +364,16 @@ void rxn__expr_derivatives(Network *network, Expr expr, Arena *arena, LeafDeriva
  * too) or QUANTITY (object). For expressions without free variables; sums are taken apart as needed. */
 Expr rxn__expr_derivative(Network *network, Expr expr, ExprOp op, u32 flat);
 
+typedef struct QuantityDerivative {
+    u32 quantity;
+    Expr derivative; /* may be the number 0 */
+} QuantityDerivative;
+
+typedef VEC(QuantityDerivative) QuantityDerivatives;
+
+/* All those by QUANTITY leaves at once, by rising numbers: one sweep, where rxn__expr_derivative takes one for each. */
+void rxn__expr_by_quantities(Network *network, Expr expr, Arena *arena, QuantityDerivatives *out);
+
 /* ---- Members and labels (member.c) ------------------------------------------------------------ */
 
 /* Values of the reaction's variables for its member (0 … count-1). */
@@ -453,8 +463,15 @@ typedef struct DependencyGraph {
     u32 *target; /* sorted in each row; includes j itself only if j depends on itself */
 } DependencyGraph;
 
-bool rxn__network_dependencies(Network *network, Arena *arena, u64 limit,
+/* Which families are wanted as dependents. */
+typedef bool (*DependencyFilter)(const Reaction *reaction);
+
+/* filter: NULL for all. */
+bool rxn__network_dependencies(Network *network, Arena *arena, u64 limit, DependencyFilter filter,
                                DependencyGraph *ret_graph);
+
+/* How many edges it has, without making it. */
+bool rxn__network_count_dependencies(Network *network, Arena *arena, u64 limit, u64 *ret_count);
 
 /* Flat species read by one member's propensity, sorted, distinct. */
 u32 rxn__reaction_reads(Network *network, const Reaction *reaction, u32 member, Arena *arena,

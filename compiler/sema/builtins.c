@@ -245,7 +245,8 @@ rxn__sema_call(Sema *sema, const Scope *scope, const AstNode *node)
     if (of_objective && !rxn__symbols_find(&sema->symbols, node->name)) {
         rxn__sema_error(sema, scope->module, node->span, "%s cannot depend on '%s'", scope->what,
                         rxn__sema_show(sema, node->name));
-        rxn__sema_note(sema, (Span){0}, "it must be known at compile time: numbers and consts");
+        rxn__sema_note(sema, (Span){0},
+                       "it must be known at compile time: numbers, consts, and lets made of these");
         return 0;
     }
     if (sema->loss && scope->place != PLACE_MODEL && !is_local(scope, node->name) &&

@@ -78,12 +78,11 @@ read_number(Comparison *comparison, const AstNode *node, Expr value, double *ret
     return true;
 }
 
-/* A number of the state compared with the state: which cannot be below 0. */
-static const AstNode *
-bare_count(Sema *sema, const Scope *scope, const AstNode *node)
+const AstNode *
+rxn__fit_bare_count(Sema *sema, const Scope *scope, const AstNode *node)
 {
-    if (node->kind == AST_CALL && node->kid_count == 1 && node->kids[0] &&
-        (strcmp(node->name->text, "mean") == 0 || strcmp(node->name->text, "at") == 0))
+    while (node->kind == AST_CALL && node->kid_count > 0 && node->kids[0] &&
+           (strcmp(node->name->text, "mean") == 0 || strcmp(node->name->text, "at") == 0))
         node = node->kids[0];
     if (node->kind != AST_REFERENCE)
         return NULL;
@@ -104,7 +103,7 @@ check_counts(Comparison *comparison)
         const AstNode *data = comparison->sides[k], *model = comparison->sides[1 - k];
         u32 column;
         if (data->kind != AST_REFERENCE || !rxn__sema_is_data(data->name) ||
-            !bare_count(sema, call->scope, model))
+            !rxn__fit_bare_count(sema, call->scope, model))
             continue;
         if (!rxn__fit_column(sema, call->scope, data, &column))
             return false;
@@ -253,25 +252,32 @@ place_of(const FitLoss *loss, const char *axis, u64 row)
     return column == FIT_NO_COLUMN ? (double)row : loss->table->values[column][row];
 }
 
+void
+rxn__fit_add_point(FitCall *call, Expr model, Expr curvature, const FitPoint *point)
+{
+    FitLoss *loss = call->loss;
+    if (!loss->wants_points || !rxn__expr_uses(call->sema->network, model).quantities)
+        return; /* as the initial state is known without a run */
+    vec_push(call->sema->arena, &loss->points,
+             ((FitLossPoint){.model = model, .curvature = curvature, .point = *point}));
+}
+
 static void
 add_point(Comparison *comparison, u32 series, Expr model, const Group *group, double data,
           double sd, Expr curvature)
 {
     FitCall *call = comparison->call;
-    FitLoss *loss = call->loss;
+    const FitLoss *loss = call->loss;
     if (!loss->wants_points)
         return;
     if (!call->of_ensemble)
         model = rxn__objective_expected(call->sema->objective, model);
-    if (!rxn__expr_uses(call->sema->network, model).quantities)
-        return; /* as the initial state is known without a run */
     const FitPoint point = {.series = series,
                             .x = place_of(loss, loss->fit->series.items[series].axis, group->row),
                             .data = data,
                             .sd = sd,
                             .rows = group->n};
-    vec_push(call->sema->arena, &loss->points,
-             ((FitLossPoint){.model = model, .curvature = curvature, .point = point}));
+    rxn__fit_add_point(call, model, curvature, &point);
 }
 
 static u32
@@ -312,8 +318,9 @@ squared_difference(FitCall *call, Expr model, double data)
     return expr_binary(network, EXPR_MUL, difference, difference);
 }
 
-Expr
-rxn__fit_mse(FitCall *call)
+/* The mean over the rows of (A - B)^2, or of |A - B|. */
+static Expr
+mean_difference(FitCall *call, bool squared)
 {
     Comparison comparison;
     if (!read_rows(&comparison, call))
@@ -327,35 +334,29 @@ rxn__fit_mse(FitCall *call)
     for (u32 i = 0; i < count; i++) {
         const Group *group = &comparison.groups.items[i];
         const double weight = group->n / rows;
-        spread += group->squares / rows;
-        terms[i] = expr_binary(network, EXPR_MUL, number(call, weight),
-                               squared_difference(call, group->model, group->mean));
-        add_point(&comparison, series, group->model, group, group->mean, sd_of_mean(group),
-                  number(call, 2 * weight));
+        Expr difference = squared ? squared_difference(call, group->model, group->mean)
+                                  : expr_unary(network, EXPR_ABS,
+                                               expr_binary(network, EXPR_SUB, group->model,
+                                                           number(call, group->mean)));
+        spread += squared ? group->squares / rows : 0;
+        terms[i] = expr_binary(network, EXPR_MUL, number(call, weight), difference);
+        add_point(&comparison, series, group->model, group, group->mean,
+                  squared ? sd_of_mean(group) : NAN, squared ? number(call, 2 * weight) : 0);
     }
     Expr sum = rxn__objective_sum(network, terms, count);
-    return expr_binary(network, EXPR_ADD, sum, number(call, spread));
+    return squared ? expr_binary(network, EXPR_ADD, sum, number(call, spread)) : sum;
+}
+
+Expr
+rxn__fit_mse(FitCall *call)
+{
+    return mean_difference(call, true);
 }
 
 Expr
 rxn__fit_mae(FitCall *call)
 {
-    Comparison comparison;
-    if (!read_rows(&comparison, call))
-        return 0;
-    Network *network = call->sema->network;
-    const double rows = (double)comparison.rows;
-    const u32 count = comparison.groups.count;
-    Expr *terms = NEW_ARRAY(call->sema->arena, Expr, count);
-    const u32 series = add_own_series(&comparison);
-    for (u32 i = 0; i < count; i++) {
-        const Group *group = &comparison.groups.items[i];
-        Expr difference = expr_binary(network, EXPR_SUB, group->model, number(call, group->mean));
-        terms[i] = expr_binary(network, EXPR_MUL, number(call, group->n / rows),
-                               expr_unary(network, EXPR_ABS, difference));
-        add_point(&comparison, series, group->model, group, group->mean, NAN, 0);
-    }
-    return rxn__objective_sum(network, terms, count);
+    return mean_difference(call, false);
 }
 
 /* The sample standard deviation of the rows of one comparison. */

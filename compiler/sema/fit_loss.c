@@ -1,4 +1,4 @@
-/* fit_loss: the functions of a loss: mse, mae, gaussian, cross_entropy, accuracy.
+/* fit_loss: the functions of a loss: mse, mae, gaussian, cramer, chi_square, cross_entropy, accuracy.
  *
  * A loss is an expression of numbers, parameters, expectations and calls of these functions. A call goes through the
  * rows of the data: in its arguments `data.NAME` is the number of the row, and the state is read at the row's
@@ -20,7 +20,8 @@ enum { MOST_CLASSES = 1000 };
 
 typedef struct LossFunction {
     const char *name;
-    bool of_classes; /* the first argument is 'v in set: logits' */
+    bool of_classes;      /* the first argument is 'v in set: logits' */
+    bool of_distribution; /* numbers may follow on the arguments, or the setting */
     const char *setting;
     const char *form;
     Expr (*value)(FitCall *call);
@@ -30,15 +31,25 @@ static Expr cross_entropy(FitCall *call);
 static Expr accuracy(FitCall *call);
 
 static const LossFunction functions[] = {
-    {"mse", false, NULL, "mse(A, B): the mean over the rows of (A - B)^2", rxn__fit_mse},
-    {"mae", false, NULL, "mae(A, B): the mean over the rows of |A - B|", rxn__fit_mae},
-    {"gaussian", false, "sd",
+    {"mse", false, false, NULL, "mse(A, B): the mean over the rows of (A - B)^2", rxn__fit_mse},
+    {"mae", false, false, NULL, "mae(A, B): the mean over the rows of |A - B|", rxn__fit_mae},
+    {"gaussian", false, false, "sd",
      "gaussian(A, B, sd = S): the sum over the rows of (A - B)^2 / (2 S^2) + log S",
      rxn__fit_gaussian},
-    {"cross_entropy", true, NULL,
+    {"cramer", false, true, "bins",
+     "cramer(A, data.A), with edges as in cramer(A, data.A, 10, 20) or bins = N: the distance "
+     "between "
+     "the distribution functions of A and of the data of each time",
+     rxn__fit_distribution},
+    {"chi_square", false, true, "bins",
+     "chi_square(A, data.A), with edges as in chi_square(A, data.A, 10, 20) or bins = N: the "
+     "distance between "
+     "the histograms of A and of the data of each time",
+     rxn__fit_distribution},
+    {"cross_entropy", true, false, NULL,
      "cross_entropy(v in set: LOGIT, LABEL): the mean over the rows of -log softmax at the label",
      cross_entropy},
-    {"accuracy", true, NULL,
+    {"accuracy", true, false, NULL,
      "accuracy(v in set: LOGIT, LABEL): how often the greatest logit is the label's", accuracy},
 };
 
@@ -49,6 +60,18 @@ find_function(Name name)
         if (strcmp(functions[i].name, name->text) == 0)
             return &functions[i];
     return NULL;
+}
+
+bool
+rxn__fit_has_distribution(const AstNode *node)
+{
+    if (!node)
+        return false;
+    const LossFunction *function = node->kind == AST_CALL ? find_function(node->name) : NULL;
+    bool found = function && function->of_distribution;
+    for (u32 i = 0; i < node->kid_count && !found; i++)
+        found = rxn__fit_has_distribution(node->kids[i]);
+    return found;
 }
 
 bool
@@ -394,7 +417,8 @@ check_arguments(Sema *sema, const Scope *scope, const AstNode *node, const LossF
             plain++;
     }
     const u32 wanted = function->of_classes ? 1 : 2;
-    if (plain == wanted && each == (u32)function->of_classes)
+    if (each == (u32)function->of_classes &&
+        (plain == wanted || (plain > wanted && function->of_distribution)))
         return true;
     if (each == 0 && !function->of_classes)
         rxn__sema_error(sema, scope->module, node->span, "'%s' takes 2 arguments, and %u %s given",
@@ -408,7 +432,7 @@ check_arguments(Sema *sema, const Scope *scope, const AstNode *node, const LossF
 
 /* Where the arguments of the call stand. False: reported. */
 static bool
-open_call(FitCall *call)
+open_call(FitCall *call, const LossFunction *function)
 {
     Sema *sema = call->sema;
     const Scope *scope = call->scope;
@@ -420,6 +444,16 @@ open_call(FitCall *call)
         return false;
     }
     call->of_ensemble = rxn__sema_has_expectation(call->node);
+    if (function->of_distribution && (call->of_ensemble || call->loss->sampled)) {
+        rxn__sema_error(sema, scope->module, call->node->span,
+                        call->of_ensemble
+                            ? "'%s' compares distributions, and this has an expectation in it"
+                            : "with samples a loss is of single trajectories, and '%s' compares "
+                              "distributions",
+                        call->name);
+        rxn__sema_note(sema, (Span){0}, "%s", function->form);
+        return false;
+    }
     if (call->of_ensemble && call->loss->sampled) {
         rxn__sema_error(sema, scope->module, call->node->span,
                         "with samples a loss is of single trajectories, and this compares "
@@ -453,7 +487,7 @@ rxn__sema_loss_call(Sema *sema, const Scope *scope, const AstNode *node)
     FitLoss *loss = sema->loss;
     FitCall call = {
         .sema = sema, .loss = loss, .scope = scope, .node = node, .name = function->name};
-    if (!check_arguments(sema, scope, node, function) || !open_call(&call))
+    if (!check_arguments(sema, scope, node, function) || !open_call(&call, function))
         return 0;
     const u32 first_point = loss->points.count;
     Expr value = function->value(&call);

@@ -169,6 +169,9 @@ open_data(Sema *sema, FitPlan *plan, const FitScene *scene, const FitRequest *re
         return false;
     }
     const AstNode *at = path ? path : column ? column : scene->loss;
+    loss->has_snapshots = rxn__fit_has_distribution(scene->loss);
+    for (u32 i = 0; i < scene->measures.count; i++)
+        loss->has_snapshots |= rxn__fit_has_distribution(scene->measures.items[i]);
     if (!rxn__fit_open_table(sema, plan->module, request, path, at->span, loss))
         return false;
     fit->data_path =

@@ -6,6 +6,7 @@
  *     fit_rows.c        the rows of a table, while a loss is written out over them
  *     fit_loss.c        the functions of a loss
  *     fit_compare.c     those that compare the model with the rows: mse, mae, gaussian
+ *     fit_distribution.c   those that compare distributions: cramer, chi_square
  *     fit_objective.c   the loss of one experiment as the network's objective
  *
  * Every model's block is checked, whatever it is elaborated for. There is no data then: a column is a number of
@@ -89,9 +90,11 @@ struct FitLoss {
     Span data_span;
     u32 time, trajectory; /* columns */
     bool unknown;         /* it is only checked: nothing is known of the data */
-    bool sampled;         /* every trajectory has a row of the samples as inputs */
-    bool in_row;          /* an expression is looked at for a row */
-    bool is_wrong_data;   /* a column is not what it must be, and that has been said */
+    bool
+        has_snapshots; /* distributions are compared: rows of one time are measurements of different things */
+    bool sampled;       /* every trajectory has a row of the samples as inputs */
+    bool in_row;        /* an expression is looked at for a row */
+    bool is_wrong_data; /* a column is not what it must be, and that has been said */
     bool wants_points;
     double end; /* of `simulate until`; NaN: none */
     u64 row;
@@ -131,7 +134,10 @@ typedef struct FitIndex {
 /* The entry of the key; true: it is new, and the last. */
 bool rxn__fit_index_add(Arena *arena, FitIndex *index, FitKey key, u32 *ret_entry);
 
-/* ---- Losses (fit_loss.c, fit_compare.c) -------------------------------------------------------- */
+/* ---- Losses (fit_loss.c, fit_compare.c, fit_distribution.c) -------------------------------------- */
+
+/* Whether a function that compares distributions is called in the tree. */
+bool rxn__fit_has_distribution(const AstNode *node);
 
 /* One call of a loss function. */
 typedef struct FitCall {
@@ -155,6 +161,14 @@ Expr rxn__fit_normal(FitCall *call, const AstNode *node, Expr value);
 Expr rxn__fit_mse(FitCall *call);
 Expr rxn__fit_mae(FitCall *call);
 Expr rxn__fit_gaussian(FitCall *call);
+Expr rxn__fit_distribution(FitCall *call);
+
+/* Adds a point, where points are wanted and the model's value, in the normal form of outputs, is no constant. */
+void rxn__fit_add_point(FitCall *call, Expr model, Expr curvature, const FitPoint *point);
+
+/* The reference of a species that the argument is (`X`, `mean(X)`, `at(X, 3)`): never negative, and whole but for
+ * means. NULL: it is something else. */
+const AstNode *rxn__fit_bare_count(Sema *sema, const Scope *scope, const AstNode *node);
 
 bool rxn__fit_is_numeric(const Sema *sema, Expr value, double *ret_number);
 

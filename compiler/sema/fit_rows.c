@@ -66,7 +66,7 @@ static bool
 check_times(Sema *sema, Module *module, Span span, const FitLoss *loss)
 {
     const RxnTable *table = loss->table;
-    const bool rising = loss->trajectory == FIT_NO_COLUMN;
+    const bool rising = loss->trajectory == FIT_NO_COLUMN && !loss->has_snapshots;
     if (loss->time == FIT_NO_COLUMN)
         return true;
     if (!check_column(sema, module, span, table, loss->time,
@@ -74,7 +74,7 @@ check_times(Sema *sema, Module *module, Span span, const FitLoss *loss)
         if (rising)
             rxn__sema_note(sema, (Span){0},
                            "times may repeat or fall where a column 'trajectory' tells the "
-                           "measurements apart");
+                           "measurements apart, or cramer or chi_square compares distributions");
         return false;
     }
     for (u64 row = 0; row < table->rows; row++)
@@ -182,9 +182,10 @@ rxn__sema_data(Sema *sema, const Scope *scope, const AstNode *node)
         rxn__sema_error(sema, scope->module, node->span,
                         "'%s' is one number for each row, and stands outside of a loss function",
                         name);
-        rxn__sema_note(
-            sema, (Span){0},
-            "the rows are gone through by mse, mae, gaussian, cross_entropy and accuracy");
+        rxn__sema_note(sema, (Span){0},
+                       "the rows are gone through by mse, mae, gaussian, cramer, chi_square, "
+                       "cross_entropy and "
+                       "accuracy");
         return 0;
     }
     Name column;

@@ -334,7 +334,7 @@ void rxn__sema_fit(Sema *sema, Module *module, const AstNode *node);
 /* Makes the network that of one experiment, with its loss as the objective. */
 void rxn__sema_fit_request(Sema *sema, Module *module, const FitRequest *request);
 
-/* mse, mae, gaussian, cross_entropy, accuracy: functions in the loss of a fit alone. */
+/* mse, mae, gaussian, cramer, chi_square, cross_entropy, accuracy: functions in the loss of a fit alone. */
 bool rxn__sema_is_loss_function(Name name);
 
 /* A call of one of them while a loss is looked at. */

@@ -12,7 +12,7 @@ static const char *
 allowed_text(u32 allowed)
 {
     switch (allowed) {
-    case 0: return "it must be known at compile time: numbers and consts";
+    case 0: return "it must be known at compile time: numbers, consts, and lets made of these";
     case ALLOW_VARIABLES: return "it may use numbers, consts and loop variables";
     case ALLOW_PARAMS: return "it may use numbers and parameters";
     case ALLOW_PARAMS | ALLOW_INPUTS: return "it may use numbers, parameters and inputs";

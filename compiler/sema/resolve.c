@@ -364,7 +364,8 @@ rxn__sema_unknown_name(Sema *sema, const Scope *scope, Name name, Span span, Wan
         else if (sema->loss && scope->place != PLACE_MODEL && wanted == WANT_FUNCTION && !head)
             rxn__sema_note(sema, (Span){0},
                            "beside the model's own and the builtin ones, a loss has: mse, mae, "
-                           "gaussian, cross_entropy, accuracy, mean, var, sd, cov, probability, "
+                           "gaussian, cramer, chi_square, cross_entropy, accuracy, mean, var, sd, "
+                           "cov, probability, "
                            "autocov, at, integral, average, total, passage");
         else if (scope->place != PLACE_MODEL && wanted == WANT_VALUE && !head)
             rxn__sema_note(sema, (Span){0}, "'--of' knows the names of the model's file");

@@ -47,17 +47,17 @@ needs_of(const char *features, Arena *arena)
     return text.data ? text.data : "";
 }
 
+/* One code more of the kernel that is being made. */
 static RxnStatus
 compile_for(const March *march, const KirKernel *kernel, const TargetOptions *wishes, Ahead *ahead,
-            Arena *scratch, AheadCode *ret_code, const char **ret_error)
+            Arena *scratch, AheadKernel *made, const char **ret_error)
 {
     TargetOptions options = *wishes;
+    AheadCode *ret_code = &made->codes[made->code_count];
     Text symbol, object;
     rxn__text_init(&symbol, ahead->arena);
     rxn__text_init(&object, scratch);
-    for (u32 k = 0; k < ahead->march_count; k++)
-        if (ahead->marches[k] == march)
-            rxn__text_printf(&symbol, "rxn_kernel_%u_%u", ahead->kernels.count, k);
+    rxn__text_printf(&symbol, "rxn_kernel_%u_%u", ahead->kernels.count, made->code_count);
     options.cpu = march->cpu;
     options.features = march->features;
     options.symbol = symbol.data;
@@ -75,6 +75,7 @@ compile_for(const March *march, const KirKernel *kernel, const TargetOptions *wi
     ret_code->facts.features = NULL;
     ret_code->object = rxn__arena_copy_text(ahead->arena, object.data, object.length);
     ret_code->size = object.length;
+    made->code_count++;
     return RXN_OK;
 }
 
@@ -95,9 +96,16 @@ compile(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
     for (u32 k = 0; k < ahead->kernels.count; k++)
         if (memcmp(ahead->kernels.items[k].key, made.key, sizeof made.key) == 0)
             return RXN_OK;
-    for (u32 k = 0; k < ahead->march_count && status == RXN_OK; k++)
-        status = compile_for(ahead->marches[k], kernel, options, ahead, arena, &made.codes[k],
-                             ret_error);
+    TargetOptions narrow = *options;
+    narrow.lanes = NARROW_LANES;
+    for (u32 k = 0; k < ahead->march_count && status == RXN_OK; k++) {
+        const March *march = ahead->marches[k];
+        status = compile_for(march, kernel, options, ahead, arena, &made, ret_error);
+        bool is_wide =
+            status == RXN_OK && made.codes[made.code_count - 1].facts.lanes > NARROW_LANES;
+        if (is_wide && ahead->for_one && options->lanes == 0 && kernel->lanes == 0)
+            status = compile_for(march, kernel, &narrow, ahead, arena, &made, ret_error);
+    }
     if (status == RXN_OK)
         vec_push(ahead->arena, &ahead->kernels, made);
     return status;

@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "compiler/target/kernel_key.h"
+#include "runtime/cuda.h"
+
+extern const Target rxn__target_cuda;
 
 /* ---- the processor ----------------------------------------------------------------------------- */
 
@@ -70,14 +73,26 @@ missing_feature(const char *needs, size_t *ret_length)
     return NULL;
 }
 
+/* Of codes for the same processors, of which `first` is the first, the one with the fewest lanes that are enough. */
+static const RxnProgramCode *
+with_lanes(const RxnProgramKernel *kernel, const RxnProgramCode *first, u32 lanes)
+{
+    const RxnProgramCode *best = first, *end = kernel->codes + kernel->code_count;
+    for (const RxnProgramCode *code = first; code < end; code++)
+        if (lanes > 0 && strcmp(code->march, first->march) == 0 && code->lanes >= lanes &&
+            (code->lanes < best->lanes || best->lanes < lanes))
+            best = code;
+    return best;
+}
+
 const RxnProgramCode *
-rxn__program_code(const RxnProgramKernel *kernel, const char **ret_missing)
+rxn__program_code(const RxnProgramKernel *kernel, u32 lanes, const char **ret_missing)
 {
     for (u32 k = 0; k < kernel->code_count; k++) {
         size_t length;
         const char *missing = missing_feature(kernel->codes[k].needs, &length);
         if (!missing)
-            return &kernel->codes[k];
+            return with_lanes(kernel, &kernel->codes[k], lanes);
         if (ret_missing)
             *ret_missing = missing;
     }
@@ -112,7 +127,7 @@ look_up(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
     if (!found)
         return RXN_OK;
     const char *missing = NULL;
-    const RxnProgramCode *code = rxn__program_code(found, &missing);
+    const RxnProgramCode *code = rxn__program_code(found, options->lanes, &missing);
     if (code) {
         *ret_error = NULL;
         *ret_kernel = (CompiledKernel){.run = code->run,
@@ -141,4 +156,61 @@ emit(const KirKernel *kernel, const TargetOptions *options, TargetForm form, Are
     return RXN_ERROR_USAGE;
 }
 
+/* ---- for GPUs ---------------------------------------------------------------------------------- */
+
+bool
+rxn__program_has_gpu(const RxnProgram *program, u32 architecture)
+{
+    const RxnProgramCudaKernel *any = program->cuda_kernels;
+    for (u32 k = 0; program->cuda_kernel_count > 0 && k < any->code_count; k++)
+        if (rxn__cuda_runs(any->codes[k].architecture, any->codes[k].is_ptx, architecture))
+            return true;
+    return false;
+}
+
+static const RxnProgramCudaKernel *
+find_cuda_kernel(const RxnProgram *program, const RxnCudaKernel *kernel, Arena *arena)
+{
+    u8 key[KERNEL_KEY_BYTES];
+    Arena scratch;
+    if (program->cuda_kernel_count == 0)
+        return NULL;
+    rxn__arena_init(&scratch, arena->memory);
+    rxn__cuda_kernel_key(kernel, &scratch, key);
+    rxn__arena_release(&scratch);
+    for (u32 k = 0; k < program->cuda_kernel_count; k++)
+        if (memcmp(program->cuda_kernels[k].key, key, sizeof key) == 0)
+            return &program->cuda_kernels[k];
+    return NULL;
+}
+
+/* The text as rxn would compile it, with the code that was made of it. */
+static RxnStatus
+look_up_cuda(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
+             CompiledKernel *ret_kernel, const char **ret_error)
+{
+    const RxnProgram *program = options->context;
+    RxnStatus status = rxn__target_cuda.compile(kernel, options, arena, ret_kernel, ret_error);
+    if (status != RXN_OK)
+        return status;
+    const RxnProgramCudaKernel *found = find_cuda_kernel(program, ret_kernel->cuda, arena);
+    if (!found)
+        return RXN_OK;
+    RxnCudaBinary *binaries = NEW_ARRAY(arena, RxnCudaBinary, found->code_count);
+    for (u32 k = 0; k < found->code_count; k++)
+        binaries[k] = (RxnCudaBinary){.architecture = found->codes[k].architecture,
+                                      .code = found->codes[k].bytes,
+                                      .size = found->codes[k].size,
+                                      .is_ptx = found->codes[k].is_ptx};
+    RxnCudaKernel *cuda = NEW(arena, RxnCudaKernel);
+    *cuda = *ret_kernel->cuda;
+    cuda->binaries = binaries;
+    cuda->binary_count = found->code_count;
+    cuda->binary_nvrtc = program->nvrtc;
+    ret_kernel->cuda = cuda;
+    return RXN_OK;
+}
+
+const Target rxn__target_frozen_cuda = {
+    .name = "frozen-cuda", .compile = look_up_cuda, .emit = emit};
 const Target rxn__target_frozen = {.name = "frozen", .compile = look_up, .emit = emit};

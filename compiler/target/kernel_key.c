@@ -91,3 +91,14 @@ rxn__kernel_key(const KirKernel *kernel, Arena *scratch, u8 ret_key[KERNEL_KEY_B
     rxn__kir_print(kernel, &text);
     rxn__sha256(text.data, text.length, ret_key);
 }
+
+void
+rxn__cuda_kernel_key(const RxnCudaKernel *kernel, Arena *scratch, u8 ret_key[KERNEL_KEY_BYTES])
+{
+    Text text;
+    rxn__text_init(&text, scratch);
+    rxn__text_printf(&text, "%s %u %u %u\n", kernel->fast_math ? "fast" : "exact", kernel->shape,
+                     kernel->block_threads, kernel->uniform_threads);
+    rxn__text_append(&text, kernel->source, kernel->source_length);
+    rxn__sha256(text.data, text.length, ret_key);
+}

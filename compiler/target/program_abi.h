@@ -14,6 +14,10 @@
  * Code of a kernel: for processors that have all of `needs` (names as LLVM has them, with commas between); the best
  * first. The other fields are those of CompiledKernel.
  *
+ * Code for GPUs: for this architecture (90: sm_90), or PTX for it and all newer ones, text with a zero byte behind it; made
+ * by the NVRTC of this version (12090: 12.9). Without it kernels are compiled where the program runs, by the NVRTC there.
+ * The bytes of one trajectory's tape on a GPU are then a matter of its memory, and cuda_tape_bytes is 0.
+ *
  * Of derivatives: what `grad` differentiates where nothing else is said.
  *
  * The functions are those of a library (library.c), which the one that is made of a model calls. */
@@ -34,13 +38,27 @@ RXN_PROGRAM_ABI(
         const RxnProgramCode *codes;
         unsigned code_count;
     } RxnProgramKernel;
+    typedef struct RxnProgramCudaCode {
+        unsigned architecture;
+        int is_ptx;
+        const void *bytes;
+        unsigned long long size;
+    } RxnProgramCudaCode;
+    typedef struct RxnProgramCudaKernel {
+        unsigned char key[32];
+        const char *what;
+        const RxnProgramCudaCode *codes;
+        unsigned code_count;
+    } RxnProgramCudaKernel;
     typedef struct RxnProgram {
         const char *version, *model;
         const RxnProgramFile *files;
         unsigned file_count;
         const RxnProgramKernel *kernels;
         unsigned kernel_count;
-        unsigned long long tape_bytes;
+        const RxnProgramCudaKernel *cuda_kernels;
+        unsigned cuda_kernel_count, nvrtc;
+        unsigned long long tape_bytes, cuda_tape_bytes;
         const char *const *of, *const *wrt;
         unsigned of_count, wrt_count;
         const double *at;
@@ -54,6 +72,7 @@ RXN_PROGRAM_ABI(
         unsigned long long seed, first, trajectories;
         const double *times;
         unsigned time_count, threads;
+        const volatile int *cancel;
     } RxnLibraryRequest;
     struct RxnLibrary;
     struct RxnLibrary * rxn__library_open(const RxnProgram *program, int single_precision,

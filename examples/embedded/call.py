@@ -22,6 +22,7 @@ class Request(ctypes.Structure):
         ("times", ctypes.c_void_p),
         ("time_count", ctypes.c_uint32),
         ("threads", ctypes.c_uint32),
+        ("cancel", ctypes.c_void_p),
     ]
 
 
@@ -45,7 +46,7 @@ samples = numpy.empty((1000, len(times), COLUMNS))
 for factor in (0.5, 1, 2):
     changed = parameters.copy()
     changed[KON] *= factor
-    request = Request(changed.ctypes.data, None, 1, 0, len(samples), times.ctypes.data, len(times), 0)
+    request = Request(changed.ctypes.data, None, 1, 0, len(samples), times.ctypes.data, len(times), 0, None)
     if library.dimerisation_trajectories(model, request, samples) != 0:
         sys.exit(library.dimerisation_error(model).decode())
     quantiles = numpy.quantile(samples[:, -1, D], (0.05, 0.5, 0.95))

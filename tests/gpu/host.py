@@ -450,6 +450,11 @@ def test_auto_falls_back(program):
     machine = Machine(program)
     command = ["run", model_path("sir"), "-n", 10, "--quiet", "-o", "-", "--json", program.file("run.json")]
     expected = machine.cpu(*command[:-2]).out
+    if not machine.slow:  # enough trajectories for a GPU, which is there, but not its compiler
+        many = ["run", model_path("sir"), "-n", 50000, "--at", "0.1", "--quiet", "-o", "-"]
+        run = machine.cuda(*many, device="auto", RXN_NVRTC=program.file("nowhere.so"))
+        check_equal((run.status, run.out), (0, machine.cpu(*many).out))
+        check_in("note: --device auto: the processor, for there is no GPU to be had: RXN_NVRTC is '", run.err)
     for more, device in (({"RXN_CUDA_DRIVER": program.file("nowhere.so")}, ("cpu", "interpreter")), ({}, ("cpu", "cuda", "interpreter"))):
         run = machine.cuda(*command, device="auto", **more)
         assert run.status == 0, str(run)

@@ -104,6 +104,22 @@ def test_processors(program):
             check_in(" %s " % name, Run([path, "info"]).out)
 
 
+def test_one_trajectory(program):
+    """A code with one lane, which changes nothing but the time."""
+    needs_a_target(program)
+    if os.uname().machine != "x86_64":
+        raise Skipped("vectors are short here")
+    path = build(program, "sir", "--march", "x86-64-v3", "--of", "I", "--at", "1", "--estimator", "score")
+    kernels = Run([path, "info"]).out.partition("\nkernels (3)\n")[2].splitlines()
+    check_equal(len([line for line in kernels if line.startswith("    x86-64-v3     1 lane, ")]), 2, "\n".join(kernels))
+    for n, lanes in ((1, 1), (2, 8), (4, 8), (5, 8)):
+        run = Run([path, "run", "-n", str(n), "--each", "-o", program.file("out.csv"), "--json", "-", "--quiet"])
+        check_equal(json.loads(run.out)["lanes"], lanes, "lanes with -n %d" % n)
+        check_equal(open(program.file("out.csv")).read(), program.good("run", "sir", "-n", n, "--each", "-o", "-").out)
+    run = Run([path, "run", "-n", "100", "--lanes", "1", "--json", "-", "--quiet"])
+    check_equal(json.loads(run.out)["lanes"], 1, "--lanes")
+
+
 def test_modules_and_networks(program):
     program.file("part.rxn", "species X = 5\nparam k = 1\nX -> 0 @ k\n")
     model = program.file("whole.rxn", 'model whole\nuse "part.rxn" as a (k = 2)\nuse "telegraph" as b\nspecies Y = 1\nY -> 0 @ 1\nsimulate until 3 every 1\n')
@@ -367,6 +383,90 @@ def test_libraries(program):
     check_in("1 %s:3:" % faulty, out[8])
 
 
+CANCELLER = r"""
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "small.h"
+
+static volatile int stop;
+
+static void *
+stop_soon(void *context)
+{
+    usleep(200000);
+    stop = 1;
+    return context;
+}
+
+int
+main(void)
+{
+    char error[200];
+    double mean, value, slope[small_WRT];
+    const double time = 2;
+    small_model *model = small_open(0, error, sizeof error);
+    small_request request = {.seed = 3, .times = &time, .time_count = 1, .cancel = &stop};
+    for (int turn = 0; turn < 4; turn++) { /* run, gradient; cancelled, not cancelled */
+        pthread_t thread;
+        stop = 0;
+        request.trajectories = turn % 2 ? 100 : 1000000000000;
+        if (turn % 2 == 0)
+            pthread_create(&thread, NULL, stop_soon, NULL);
+        int code = turn < 2 ? small_run(model, &request, &mean, NULL)
+                            : small_gradient(model, &request, &value, NULL, slope, NULL);
+        if (turn % 2 == 0)
+            pthread_join(thread, NULL);
+        printf("%d %s\n", code, small_error(model));
+    }
+    printf("%.17g %.17g\n", mean, value);
+    small_close(model);
+    return 0;
+}
+"""
+
+
+def test_cancelling(program):
+    needs_a_target(program)
+    if is_sanitized(program):
+        raise Skipped("sanitizers would have to be linked into the caller too")
+    model = program.file("small.rxn", SMALL)
+    program.good("build", model, "--emit", "lib", "-o", program.file("small"), "--quiet", "--of", "A", "--at", "2", "--estimator", "score")
+    program.file("caller.c", CANCELLER)
+    cc = os.environ.get("CC", "cc").split()
+    done = Run(cc + ["-std=gnu11", "caller.c", "libsmall.a", "-lm", "-ldl", "-pthread", "-o", "caller"], cwd=program.folder)
+    check_equal((done.status, done.err), (0, ""))
+    out = Run(["./caller"], cwd=program.folder).out.splitlines()
+    for line in (out[0], out[2]):
+        assert line.startswith("5 error: cancelled after ") and line.endswith(" of 1000000000000 trajectories"), line
+    check_equal([out[1], out[3]], ["0 "] * 2)
+    mean = program.table(model, "-n", 100, "--seed", 3, "--at", "2")[1][0][1]
+    check_equal(out[4].split()[0], mean)
+
+
+def test_static_libraries_go_anywhere(program):
+    """Into a shared library, and into a program without any."""
+    needs_a_target(program)
+    if is_sanitized(program):
+        raise Skipped("sanitizers would have to be linked into the caller too")
+    model = program.file("small.rxn", SMALL)
+    program.good("build", model, "--emit", "lib", "-o", program.file("small"), "--quiet")
+    program.file("part.c", '#include "small.h"\nint opens(void) { char e[9]; small_model *m = small_open(0, e, 9); small_close(m); return m != 0; }\n')
+    program.file("main.c", "#include <stdio.h>\nint opens(void);\nint main(void) { return printf(\"%d\\n\", opens()) < 0; }\n")
+    cc, libraries = os.environ.get("CC", "cc").split(), ["libsmall.a", "-lm", "-ldl", "-pthread"]
+    done = Run(cc + ["-shared", "-fPIC", "-Wl,-z,text", "-Wl,-z,defs", "part.c"] + libraries + ["-o", "libpart.so"], cwd=program.folder)
+    check_equal((done.status, done.err), (0, ""))
+    done = Run(cc + ["main.c", "-L.", "-lpart", "-Wl,-rpath,$ORIGIN", "-o", "main"], cwd=program.folder)
+    check_equal((done.status, done.err), (0, ""))
+    check_equal(Run(["./main"], cwd=program.folder).out, "1\n")
+    for how in ("-static", "-static-pie"):
+        done = Run(cc + [how, "-fPIE", "main.c", "part.c"] + libraries + ["-o", "main"], cwd=program.folder)
+        if done.status != 0 and ("-lc" in done.err or "rcrt1.o" in done.err):
+            raise Skipped("there is no static C library here")
+        check_equal(done.status, 0, str(done))
+        check_equal(Run(["./main"], cwd=program.folder).out, "1\n", how)
+
+
 def test_refusals(program):
     needs_a_target(program)
     model = program.file("small.rxn", SMALL)
@@ -375,7 +475,7 @@ def test_refusals(program):
         ([], 2, "error: no file is given: -o FILE\n"),
         (["-o", "-"], 2, "error: a program or a library does not go to standard output: -o FILE\n"),
         (["-o", out, "--at", "3"], 2, "error: --at, --wrt and --estimator belong to --of\n"),
-        (["-o", out, "--emit", "elf"], 2, "error: --emit takes no 'elf'\nnote: it takes exe, lib, header, network, kir, llvm, asm, obj, cuda\n"),
+        (["-o", out, "--emit", "elf"], 2, "error: --emit takes no 'elf'\nnote: it takes exe, lib, header, network, kir, llvm, asm, obj, cuda, ptx, cubin\n"),
         (["-o", out, "--tape", "lots"], 2, "error: --tape takes a number of bytes as 500K or 16M, not 'lots'\n"),
         (["-o", "/nowhere/x"], 1, "error: '/nowhere/x' cannot be written: No such file or directory\n"),
         (["-o", "/"], 1, "error: '/' cannot be written: it is a directory\n"),

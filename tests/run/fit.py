@@ -270,6 +270,28 @@ def test_multi_start_and_patience(program):
     assert result["steps"] == 12 and result["ended"] == "the loss no longer improves", result["ended"]
 
 
+def test_settings_on_the_command_line(program):
+    """They are what the block could say: the same bits; and they replace what it says."""
+    compiled(program)
+    birth_death_data(program)
+
+    def history(entries, *flags):
+        return fit(program, BIRTH_DEATH % ("  optimizer adam(rate = 0.2)\n" + entries), "--steps", "20", *flags)
+
+    said = history("  schedule cosine; starts 3\n")
+    given = history("", "--schedule", "cosine", "--starts", "3")
+    check_equal((given["schedule"], given["starts"]), ("cosine", 3), "settings")
+    check_equal(given["history"]["loss"], said["history"]["loss"], "losses")
+    check_equal(len(given["history"]["loss"]), 3 * 10 + 20, "evaluations")
+    # Settings of another schedule are none of this one's; of the same they stay.
+    replaced = history("  schedule exponential(floor = 0.3); starts 4\n", "--schedule", "cosine", "--starts", "3")
+    check_equal(replaced["history"]["loss"], said["history"]["loss"], "losses")
+    kept = history("  schedule exponential(floor = 0.3)\n", "--schedule", "exponential")
+    check_equal(kept["history"]["loss"], history("  schedule exponential(floor = 0.3)\n")["history"]["loss"], "losses")
+    assert kept["history"]["loss"] != said["history"]["loss"][-20:]
+    check_equal(history("  starts 5\n", "--starts", "1")["starts"], 1, "starts")
+
+
 def test_a_start_that_cannot_be_simulated(program):
     compiled(program)
     birth_death_data(program)
@@ -331,6 +353,111 @@ def test_experiments(program):
     check_equal([m["name"] for m in result["measures"]], ["last"] * 3, "measures")
     assert abs(result["measures"][0]["value"] - 25) < 1.5 and abs(result["measures"][1]["value"] - 50) < 2
     assert any(v is not None for v in result["history"]["validation"])
+
+
+SNAPSHOTS = """model snapshots
+species X = 0
+param k = 20 in 0.1 .. 2000 fit
+param g = 1 in 0.01 .. 10 fit
+0 -> X @ k
+X -> 0 @ g
+simulate until 4
+fit {
+  data "snapshots.csv"
+  loss %s
+}
+"""
+SNAPSHOT_TIMES = (0.5, 1, 2)
+
+
+def write_snapshots(program, count=300):
+    """Cells in no order: their counts are Poisson with the mean 20 (1 - exp(-t))."""
+    drawn = random.Random(3)
+    rows = []
+    for t in SNAPSHOT_TIMES:
+        for _ in range(count):
+            n, at = 0, drawn.expovariate(1)
+            while at < 20 * (1 - math.exp(-t)):
+                n, at = n + 1, at + drawn.expovariate(1)
+            rows.append((t, n))
+    drawn.shuffle(rows)
+    table(program, {"time": [r[0] for r in rows], "X": [r[1] for r in rows]}, "snapshots.csv")
+    return {t: [n for time, n in rows if time == t] for t in SNAPSHOT_TIMES}
+
+
+def poisson_below(k, g, t, edge):
+    mean, term, below = k / g * (1 - math.exp(-g * t)), 0, 0
+    for n in range(math.ceil(edge)):
+        term = math.exp(-mean) if n == 0 else term * mean / n
+        below += term
+    return below
+
+
+def slopes(function, k, g):
+    return [(function(k * 1.0001, g) - function(k * 0.9999, g)) / (k * 2e-4), (function(k, g * 1.0001) - function(k, g * 0.9999)) / (g * 2e-4)]
+
+
+def sandwich_of_two(h, b):
+    """sqrt(diag(H^-1 B H^-1)) of 2 x 2 matrices."""
+    d = h[0][0] * h[1][1] - h[0][1] * h[1][0]
+    inverse = [[h[1][1] / d, -h[0][1] / d], [-h[1][0] / d, h[0][0] / d]]
+    return [math.sqrt(sum(inverse[i][j] * b[j][l] * inverse[i][l] for j in range(2) for l in range(2))) for i in range(2)]
+
+
+def test_snapshots(program):
+    """Distributions of single counts: values and errors against sums that are written out here. Without noise."""
+    cells = write_snapshots(program)
+    late = (1, 2)  # edges of chi_square leave no bin of these times without data
+    table(program, {"time": [t for t in late for _ in cells[t]], "X": [n for t in late for n in cells[t]]}, "late.csv")
+    for name, edges, times in (("cramer", (2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 25), SNAPSHOT_TIMES), ("chi_square", (12, 14, 16), late)):
+        text = SNAPSHOTS % ("%s(X, data.X, %s)" % (name, ", ".join(map(str, edges))))
+        if times == late:
+            text = text.replace("snapshots.csv", "late.csv")
+        result = fit(program, text, "--estimator", "exact")
+        k, g = (p["value"] for p in result["parameters"])
+        total, value, h, b = sum(len(cells[t]) for t in times), 0, [[0, 0], [0, 0]], [[0, 0], [0, 0]]
+        for t in times:
+            n = len(cells[t])
+            below = [sum(x < e for x in cells[t]) / n for e in edges]
+            terms = []  # weight, model, datum, slopes
+            if name == "cramer":
+                for i, e in enumerate(edges):
+                    low, high = max(i - 1, 0), min(i + 1, len(edges) - 1)
+                    width = (edges[high] - edges[low]) / (high - low)
+                    terms.append((width * n / total, e, below[i]))
+                terms = [(w, poisson_below(k, g, t, e), f, slopes(lambda a, c: poisson_below(a, c, t, e), k, g)) for w, e, f in terms]
+                covariance = lambda i, j: (min(below[i], below[j]) - below[i] * below[j]) / n
+            else:
+                ends = (0,) + edges + (10000,)
+                parts = [sum(low <= x < high for x in cells[t]) / n for low, high in zip(ends, ends[1:])]
+                inside = lambda a, c, low, high: (1 if high == 10000 else poisson_below(a, c, t, high)) - poisson_below(a, c, t, low)
+                terms = [(n / q, inside(k, g, low, high), q, slopes(lambda a, c: inside(a, c, low, high), k, g))
+                         for q, low, high in zip(parts, ends, ends[1:])]
+                covariance = lambda i, j: ((parts[i] if i == j else 0) - parts[i] * parts[j]) / n
+            value += sum(w * (p - q) ** 2 for w, p, q, _ in terms)
+            for i, (w, _, _, s) in enumerate(terms):
+                for x in range(2):
+                    for y in range(2):
+                        h[x][y] += 2 * w * s[x] * s[y]
+                        b[x][y] += sum(4 * w * v * covariance(i, j) * s[x] * u[y] for j, (v, _, _, u) in enumerate(terms))
+        assert abs(result["loss"] / value - 1) < 1e-6, (name, result["loss"], value)
+        for p, truth, se in zip(result["parameters"], (20, 1), sandwich_of_two(h, b)):
+            assert abs(p["se_data"] / se - 1) < 1e-3, (name, p, se)
+            assert abs(p["value"] - truth) < 4.5 * se, (name, p, se)
+            assert se < 0.2 * truth, (name, p, se)
+
+
+def test_snapshots_from_afar(program):
+    """Started a decade off, with edges that the data give: simulated, and back."""
+    compiled(program)
+    write_snapshots(program)
+    for loss, flags in (("cramer(X, data.X)", ("--set", "k=400")), ("cramer(X, data.X)", ("--set", "k=2")),
+                        ("0.5*chi_square(X, data.X)", ("--set", "g=0.5"))):
+        result = fit(program, SNAPSHOTS % loss, "--steps", "60", "-n", "500", *flags)
+        check_equal(result["estimator"], "martingale", "estimator")
+        for p, truth in zip(result["parameters"], (20, 1)):
+            error = math.hypot(p["se_data"], p["se_simulation"])
+            assert abs(p["value"] - truth) < 4.5 * error < 0.4 * truth, (loss, flags, p)
 
 
 def write_classes(program):
@@ -677,6 +804,8 @@ def test_wrong_options(program):
         (["--optimizer", "adaam"], "error: there is no optimizer 'adaam'\nnote: optimizers: adam, adamw, sgd, lbfgs, gauss_newton\n"),
         (["--estimator", "path,score"], "error: a fit takes one estimator, not 'path,score'\n"),
         (["--estimator", "all"], "error: a fit takes one estimator, not 'all'\n"),
+        (["--schedule", "cosinus"], "error: there is no schedule 'cosinus'\nnote: schedules: constant, cosine, exponential, step\n"),
+        (["--starts", "0"], "error: --starts takes 1 or more\n"),
         (["--rate", "-1"], "error: --rate is -1; it has to be positive\n"),
         (["--plot", "x.pdf"], "error: --plot takes a file that ends with .svg or .png, not 'x.pdf'\n"),
         (["--every", "5"], "error: --every goes with --checkpoint FILE\n"),
@@ -685,6 +814,11 @@ def test_wrong_options(program):
         check_equal(program.bad(2, "fit", model, *flags).err, expected, " ".join(flags))
     run = program.bad(1, "fit", model, "--data", program.file("none.csv"))
     check_in("none.csv", run.err)
+    run = program.bad(1, "fit", model, "--schedule", "cosine")
+    check_equal(run.err, "error: the optimizer 'gauss_newton' finds its steps by itself and takes no schedule\n", "message")
+    run = program.bad(1, "fit", model, "--optimizer", "adam", "--schedule", "step")
+    check_equal(run.err, "error: this fit cannot be done with 'adam': a schedule in steps needs the number of steps between two "
+                "changes\nnote: in the block, as in 'schedule step(every = 50)'\n", "message")
     text = BIRTH_DEATH % "  optimizer lbfgs; schedule cosine(floor = 0.1)\n"
     run = program.bad(1, "fit", program.file("wrong.rxn", text))
     check_in("the optimizer 'lbfgs' finds its steps by itself and takes no schedule", run.err)

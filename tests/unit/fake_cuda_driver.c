@@ -396,7 +396,7 @@ cuModuleLoadDataEx(CudaModule **module, const void *image, unsigned count, int *
     if (sscanf(image, "FAKE %7[a-z]_%d", kind, &made_for) != 2)
         return 200; /* CUDA_ERROR_INVALID_IMAGE */
     bool ptx = strcmp(kind, "compute") == 0;
-    if (ptx ? made_for > real : made_for != real)
+    if (made_for > real || (!ptx && made_for / 10 != real / 10))
         return 209; /* CUDA_ERROR_NO_BINARY_FOR_GPU */
     if (__atomic_add_fetch(&state.loads, 1, __ATOMIC_RELAXED) <= setting("refuse", 0)) {
         for (unsigned k = 0; k + 1 < count; k++)

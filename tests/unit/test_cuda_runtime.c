@@ -841,12 +841,51 @@ test_binaries(void **state)
     RxnCudaKernel kernel = cuda_kernel(&usual);
     kernel.binaries = binaries;
     kernel.binary_count = 3;
-    /* Its own code is taken before any other; where it has none, the source. */
-    assert_int_equal(load("", &kernel, NULL).compilations, 0);
-    assert_int_equal(load("arch=80", &kernel, NULL).compilations, 0);
-    assert_int_equal(load("arch=100", &kernel, NULL).compilations, 1);
-    /* Without a source or NVRTC: PTX; machine code of the same major number is preferred, and this fake does
-     * not take it, which shows that it was. */
+    kernel.binary_nvrtc = 12090;
+    /* Its own code is taken, that of its major number, PTX; before it would be compiled. */
+    Loaded loaded = load("", &kernel, NULL);
+    assert_int_equal(loaded.compilations, 0);
+    assert_false(loaded.info.from_ptx);
+    assert_string_equal(loaded.info.note, "");
+    loaded = load("arch=86", &kernel, NULL);
+    assert_int_equal(loaded.compilations, 0);
+    assert_false(loaded.info.from_ptx);
+    loaded = load("arch=100", &kernel, NULL);
+    assert_int_equal(loaded.compilations, 0);
+    assert_true(loaded.info.from_ptx);
+    assert_string_equal(loaded.info.note, "there is no machine code for GPU 0 (Fake A, sm_100): "
+                                          "the driver compiles PTX for sm_75");
+    /* What the driver does not take is followed by the next best. */
+    loaded = load("arch=86 refuse=1", &kernel, NULL);
+    assert_int_equal(loaded.outcome, RXN_DONE);
+    assert_int_equal(loaded.compilations, 0);
+    assert_true(loaded.info.from_ptx);
+    loaded = load("arch=86 refuse=2", &kernel, NULL);
+    assert_int_equal(loaded.outcome, RXN_DONE);
+    assert_int_equal(loaded.compilations, 1);
+    assert_false(loaded.info.from_ptx);
+    assert_non_null(strstr(loaded.info.note, "so NVRTC compiles it"));
+    kernel.binaries = binaries + 1;
+    kernel.binary_count = 2;
+    loaded = load("arch=75", &kernel, NULL);
+    assert_int_equal(loaded.outcome, RXN_DONE);
+    assert_int_equal(loaded.compilations, 1);
+    assert_string_equal(loaded.info.note,
+                        "this program holds no code for GPU 0 (Fake A, sm_75), so "
+                        "NVRTC compiles it; 'rxn build --cuda sm_75' puts it in");
+    /* What is made for a newer GPU is not for this one, whatever its major number. */
+    const RxnCudaBinary newer[] = {{80, sm80, sizeof sm80, 0}, {90, ptx75, sizeof ptx75, 1}};
+    kernel.binaries = newer;
+    loaded = load("arch=75", &kernel, NULL);
+    assert_int_equal(loaded.compilations, 1);
+    const RxnCudaBinary minor[] = {{86, sm80, sizeof sm80, 0}};
+    kernel.binaries = minor;
+    kernel.binary_count = 1;
+    loaded = load("arch=80", &kernel, NULL);
+    assert_int_equal(loaded.compilations, 1);
+    kernel.binaries = binaries;
+    kernel.binary_count = 3;
+    /* Without a source or NVRTC. */
     char before[4096];
     snprintf(before, sizeof before, "%s", getenv("RXN_NVRTC"));
     for (int without = 0; without < 2; without++) {
@@ -854,18 +893,27 @@ test_binaries(void **state)
             setenv("RXN_NVRTC", "/nowhere", 1);
         else
             kernel.source = NULL;
-        Loaded loaded = load("arch=100", &kernel, NULL);
-        assert_int_equal(loaded.outcome, RXN_DONE);
-        assert_true(loaded.info.from_ptx);
-        print_message("# %s\n", loaded.info.note);
-        assert_non_null(strstr(loaded.info.note, "the driver compiles PTX for sm_75"));
-        loaded = load("arch=86", &kernel, NULL);
-        assert_non_null(strstr(loaded.error, "does not take the kernel's machine code for sm_80"));
+        assert_true(load("arch=100", &kernel, NULL).info.from_ptx);
         loaded = load("arch=70", &kernel, NULL);
         assert_int_equal(loaded.outcome, RXN_REFUSED);
-        assert_non_null(strstr(loaded.error, without ? "RXN_NVRTC is '/nowhere'"
-                                                     : "holds no code that a GPU of architecture "
-                                                       "sm_70 can run"));
+        static const char none[] =
+            "this program holds no code that GPU 0 (Fake A, sm_70) can run, only machine code for "
+            "sm_80, sm_90 and PTX for sm_75 and newer: build it with 'rxn build --cuda sm_70', or "
+            "run it on the processor";
+        assert_ptr_equal(strstr(loaded.error, none), loaded.error);
+        assert_string_equal(
+            loaded.error + sizeof none - 1,
+            without ? "; nor can it be compiled here: RXN_NVRTC is '/nowhere', which is not there: "
+                      "set it to libnvrtc.so or its folder, or unset it"
+                    : "");
+        /* The refusal that is told is that of the last. */
+        loaded = load("version=12020 refuse=2", &kernel, NULL);
+        assert_int_equal(loaded.outcome, RXN_REFUSED);
+        assert_non_null(strstr(loaded.error, "GPU 0 (Fake A, sm_90) does not take the kernel's PTX "
+                                             "for sm_75"));
+        assert_non_null(strstr(loaded.error,
+                               "it was built with NVRTC 12.9, which is newer than the "
+                               "driver (made for CUDA 12.2)"));
         kernel.source = cuda_kernel(&usual).source;
     }
     setenv("RXN_NVRTC", before, 1);

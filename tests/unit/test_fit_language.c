@@ -307,6 +307,202 @@ test_rows_of_one_time(void **state)
     end(c);
 }
 
+/* How much of what there is at a time is below an edge: of X, and of data. */
+static double
+x_below(double time, double edge)
+{
+    double sum = 0, species[5];
+    for (u32 path = 0; path < PATHS; path++) {
+        state_at(path, time, species);
+        sum += species[0] < edge;
+    }
+    return sum / PATHS;
+}
+
+static double
+data_below(const double *data, u32 count, double edge)
+{
+    double sum = 0;
+    for (u32 k = 0; k < count; k++)
+        sum += data[k] < edge;
+    return sum / count;
+}
+
+/* Single cells, in no order: four at time 1, three at 2, in any order. */
+static const char cells[] = "time,t,X\n2,2,3\n1,1,2\n1,1,4\n2,2,9\n1,1,4\n2,2,3\n1,1,1\n";
+static const double cells_1[] = {2, 4, 4, 1}, cells_2[] = {3, 9, 3};
+
+/* Edges that are given: half the distance between the neighbours, or all of it at the ends. */
+static void
+test_cramer(void **state)
+{
+    (void)state;
+    const double edges[] = {2, 4, 8}, widths[] = {2, 3, 4};
+    double sum = 0;
+    for (u32 k = 0; k < 3; k++) {
+        sum += widths[k] * 4 / 7 * pow(x_below(1, edges[k]) - data_below(cells_1, 4, edges[k]), 2);
+        sum += widths[k] * 3 / 7 * pow(x_below(2, edges[k]) - data_below(cells_2, 3, edges[k]), 2);
+    }
+    assert_true(sum > 0.1);
+    const char *const blocks[] = {
+        "fit { data \"d.csv\"; loss cramer(X, data.X, 2, 4, 2^3) }",
+        "fit { data \"d.csv\"; loss cramer(at(X, data.t), data.X, 2, 4, 8) }",
+        "fit { data \"d.csv\"; loss cramer(0.5*X, 0.5*data.X, 1, 2, 4) * 2 }",
+    };
+    for (u32 i = 0; i < COUNT_OF(blocks); i++) {
+        Case *c = begin(blocks[i], (Wanted){0}, cells);
+        assert_near(output(c, 0), sum);
+        /* A probability for each edge and time, and nothing else. */
+        assert_int_equal(c->network->objective->functionals.count, 6);
+        assert_int_equal(c->network->objective->atoms.count, i == 1 ? 2 : 6);
+        assert_int_equal(c->fit.points.count, 6);
+        assert_int_equal(c->fit.series.count, 2);
+        for (u32 p = 0; p < 6; p++) { /* time 2 is met first */
+            const FitPoint *point = &c->fit.points.items[p];
+            double scale = i == 2 ? 0.5 : 1, time = p < 3 ? 2 : 1;
+            double f =
+                p < 3 ? data_below(cells_2, 3, edges[p]) : data_below(cells_1, 4, edges[p - 3]);
+            assert_near(point->x, edges[p % 3] * scale);
+            assert_near(point->data, f);
+            assert_near(point->rows, p < 3 ? 3 : 4);
+            assert_near(point->sd, sqrt(f * (1 - f) / point->rows));
+            assert_true(point->cumulative);
+            assert_near(output(c, 1 + p), x_below(time, edges[p % 3]));
+            assert_near(evaluate(c, point->curvature), 2 * widths[p % 3] * point->rows / 7);
+        }
+        end(c);
+    }
+    /* It is what its definition is, written out. */
+    Case *c = begin("fit { data \"d.csv\"; loss cramer(at(X, 1), data.X, 3) }", (Wanted){0}, cells);
+    Case *same = begin("fit { data \"d.csv\"; loss (probability(at(X, 1) < 3) - 2/7)^2 }",
+                       (Wanted){0}, courses);
+    assert_near(output(c, 0), output(same, 0));
+    assert_string_equal(c->fit.series.items[0].model, "P(at(X, 1) < x)");
+    assert_int_equal(c->network->objective->functionals.count, 1);
+    assert_int_equal(same->network->objective->functionals.count, 1);
+    end(c);
+    end(same);
+    c = begin("fit { data \"d.csv\"; loss cramer(X, data.X, 2, 4, 8) }", (Wanted){0}, cells);
+    assert_string_equal(c->fit.series.items[0].model, "P(X < x) at 2");
+    assert_string_equal(c->fit.series.items[0].axis, "X");
+    end(c);
+}
+
+/* Edges that the data give. */
+static void
+test_edges_of_data(void **state)
+{
+    (void)state;
+    /* Every count, and how far the model is beyond them. */
+    static const double every[] = {1, 2, 3, 4, 5};
+    Case *c = begin("fit { data \"d.csv\"; loss cramer(X, data.X) }", (Wanted){0},
+                    "time,X\n1,1\n1,4\n1,2\n1,4\n");
+    const double data[] = {1, 4, 2, 4};
+    double sum = 0, beyond = 0, species[5];
+    const u32 count = COUNT_OF(every);
+    assert_int_equal(c->fit.points.count, count + 2);
+    for (u32 k = 0; k < count; k++) {
+        double width = k == 0           ? every[1] - every[0]
+                       : k == count - 1 ? every[k] - every[k - 1]
+                                        : (every[k + 1] - every[k - 1]) / 2;
+        assert_near(c->fit.points.items[k].x, every[k]);
+        sum += width * pow(x_below(1, every[k]) - data_below(data, 4, every[k]), 2);
+    }
+    for (u32 path = 0; path < PATHS; path++) {
+        state_at(path, 1, species);
+        beyond += fmax(species[0] - 5, 0) / PATHS;
+        assert_true(species[0] >= 1);
+    }
+    assert_near(output(c, 0), sum + beyond * beyond / 4);
+    assert_true(c->fit.series.items[2].aside && !c->fit.series.items[0].aside);
+    assert_string_equal(c->fit.series.items[2].model, "max(X - x, 0) at 1");
+    assert_near(evaluate(c, c->fit.points.items[count + 1].curvature), 2 / 4.);
+    end(c);
+    /* From 0 on, nothing is below; from far off all of it is beyond. */
+    c = begin("fit { data \"d.csv\"; loss cramer(at(X, 3), data.X) }", (Wanted){0},
+              "time,X\n1,0\n1,1\n");
+    assert_int_equal(c->fit.points.count, 2 + 1);
+    assert_near(c->fit.points.items[0].x, 1);
+    beyond = mean_x(3) - 2 + (2 - 1) / 5.; /* the first path is at 1 */
+    assert_near(output(c, 0), pow(0 - 0.5, 2) + pow(1 / 5. - 1, 2) + beyond * beyond);
+    end(c);
+    /* Quantiles where there are more counts than that; of numbers that are none, below 0 too. */
+    char text[4096];
+    size_t length = (size_t)sprintf(text, "time,X\n");
+    for (u32 k = 0; k < 100; k++)
+        length += (size_t)sprintf(text + length, "1,%u\n", 10 + 3 * ((k * 37) % 100));
+    c = begin("fit { data \"d.csv\"; loss cramer(X, data.X, bins = 4) }", (Wanted){0}, text);
+    static const double quantiles[] = {10, 86, 161, 236, 308};
+    for (u32 k = 0; k < COUNT_OF(quantiles); k++)
+        assert_near(c->fit.points.items[k].x, quantiles[k]);
+    assert_int_equal(c->fit.points.count, COUNT_OF(quantiles) + 2);
+    assert_near(c->fit.points.items[1].data, 0.26);
+    end(c);
+    c = begin("fit { data \"d.csv\"; loss cramer(X - 200, data.X - 200, bins = 4) }", (Wanted){0},
+              text);
+    assert_near(c->fit.points.items[0].x, -190);
+    assert_int_equal(c->fit.points.count, COUNT_OF(quantiles) + 2);
+    end(c);
+    /* Bins with five data in each at least; a bin of one count that has many. */
+    length = (size_t)sprintf(text, "time,X\n");
+    for (u32 k = 0; k < 20; k++)
+        length += (size_t)sprintf(text + length, "1,%u\n", k < 10 ? 4 : k < 14 ? 1 : 2);
+    c = begin("fit { data \"d.csv\"; loss chi_square(X, data.X) }", (Wanted){0}, text);
+    assert_int_equal(c->fit.points.count, 2);
+    assert_near(c->fit.points.items[0].data, 0.5);
+    assert_near(c->fit.points.items[1].x, 3);
+    end(c);
+}
+
+static void
+test_chi_square(void **state)
+{
+    (void)state;
+    Case *c = begin("fit { data \"d.csv\"; loss chi_square(X, data.X, 2, 4) }", (Wanted){0},
+                    "time,X\n1,1\n1,4\n1,2\n1,4\n2,1\n2,3\n2,5\n");
+    const double data[2][4] = {{1, 4, 2, 4}, {1, 3, 5}}, edges[] = {-INFINITY, 2, 4, INFINITY};
+    double sum = 0;
+    for (u32 t = 0; t < 2; t++)
+        for (u32 b = 0; b < 3; b++) {
+            const u32 n = 4 - t;
+            double q = data_below(data[t], n, edges[b + 1]) - data_below(data[t], n, edges[b]);
+            double p = x_below(1 + t, edges[b + 1]) - x_below(1 + t, edges[b]);
+            sum += n * (p - q) * (p - q) / q;
+            const FitPoint *point = &c->fit.points.items[3 * t + b];
+            assert_near(point->data, q);
+            assert_near(point->sd, sqrt(q / n));
+            assert_false(point->cumulative);
+            assert_near(output(c, 1 + 3 * t + b), p);
+            assert_near(evaluate(c, point->curvature), 2 * n / q);
+        }
+    assert_near(output(c, 0), sum);
+    assert_int_equal(c->network->objective->functionals.count, 6);
+    end(c);
+}
+
+/* Times that are made of numbers, consts and lets: fractions too. */
+static void
+test_times_by_name(void **state)
+{
+    (void)state;
+    static const char named[] =
+        "let step = 0.25\nconst n = 6\nfn twice(x) = 2*x\nlet late = twice(step)*n\n"
+        "species X = 1, Y = 2, H[3] = 0\n"
+        "param k = 0.5 fit\n0 -> X @ k\n";
+    const char *const tables[][2] = {{"d.csv", "t,X\n1,2\n3,5\n"}};
+    Case *c = elaborate(named,
+                        "fit { data \"d.csv\"; loss mse(mean(at(X, n/4)), data.X) + mse(mean(at(X, "
+                        "late)), data.X) + "
+                        "mse(mean(at(X, data.t*step)), data.X) }",
+                        (Wanted){0}, 1, tables);
+    assert_non_null(c->network);
+    const double expected[] = {0.25, 0.75, 1.5, 3};
+    assert_int_equal(c->network->objective->times.count, COUNT_OF(expected));
+    for (u32 i = 0; i < COUNT_OF(expected); i++)
+        assert_near(c->network->objective->times.items[i], expected[i]);
+    end(c);
+}
+
 static void
 test_gaussian_with_given_sd(void **state)
 {
@@ -780,7 +976,56 @@ test_wrong_data(void **state)
          "fit { data \"d.csv\"; loss mse(mean(X), data.X) }\n"
          "           ^~~~~~~\n"
          "note: times may repeat or fall where a column 'trajectory' tells the measurements "
-         "apart\n"},
+         "apart, or cramer or chi_square compares distributions\n"},
+        {"fit { data \"d.csv\"; loss cramer(X, data.X) }", "time,X\n1,2\n1,2.5\n",
+         "test.rxn:11:36: error: d.csv:3: this is 2.5, and 'X' is a count: a whole number, 0 or "
+         "more\n"
+         "fit { data \"d.csv\"; loss cramer(X, data.X) }\n"
+         "                                   ^~~~~~\n"
+         "note: where data were scaled, scale the count as well, as in 'cramer(0.1 * X, "
+         "data.X)'\n"},
+        {"fit { data \"d.csv\"; loss chi_square(X, data.X, 3) }", "time,X\n1,2\n1,-1\n",
+         "test.rxn:11:40: error: d.csv:3: this is -1, and 'X' is a count: a whole number, 0 or "
+         "more\n"
+         "fit { data \"d.csv\"; loss chi_square(X, data.X, 3) }\n"
+         "                                       ^~~~~~\n"
+         "note: where data were scaled, scale the count as well, as in 'chi_square(0.1 * X, "
+         "data.X)'\n"},
+        {"fit { data \"d.csv\"; loss cramer(X, data.X) }", "time,X\n1,2\n1,\n",
+         "test.rxn:11:36: error: d.csv:3: there is no number in column 'X'\n"
+         "fit { data \"d.csv\"; loss cramer(X, data.X) }\n"
+         "                                   ^~~~~~\n"},
+        {"fit { data \"d.csv\"; loss cramer(X, data.X) }", "time,X\n",
+         "test.rxn:11:12: error: cannot read 'd.csv': d.csv: the file has a header and no row\n"
+         "fit { data \"d.csv\"; loss cramer(X, data.X) }\n"
+         "           ^~~~~~~\n"},
+        {"fit { data \"d.csv\"; loss cramer(2*X, log(data.X)) }", "time,X\n1,2\n1,0\n",
+         "test.rxn:11:38: error: d.csv:3: this is infinite here\n"
+         "fit { data \"d.csv\"; loss cramer(2*X, log(data.X)) }\n"
+         "                                     ^~~~~~~~~~~\n"},
+        {"fit { data \"d.csv\"; loss cramer(X, k) }", "time,X\n1,2\n",
+         "test.rxn:11:36: error: the second argument of 'cramer' is what was measured, and this is "
+         "of the model\n"
+         "fit { data \"d.csv\"; loss cramer(X, k) }\n"
+         "                                   ^\n"
+         "note: as in 'cramer(X, data.X)'\n"},
+        {"fit { data \"d.csv\"; loss chi_square(X, data.X, 3, 5, 9) }",
+         "time,X\n1,2\n1,3\n1,9\n1,5\n2,1\n2,4\n2,10\n",
+         "test.rxn:11:26: error: at time 2 no datum is from 5 to below 9\n"
+         "fit { data \"d.csv\"; loss chi_square(X, data.X, 3, 5, 9) }\n"
+         "                         ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~\n"
+         "note: 'chi_square' divides by how many there are: leave out an edge, or take 'cramer'\n"},
+        {"fit { data \"d.csv\"; loss chi_square(X, data.X) }", "time,X\n1,2\n1,3\n1,9\n1,5\n",
+         "test.rxn:11:26: error: at time 1 the data do not fill two bins, with 5 in each at least\n"
+         "fit { data \"d.csv\"; loss chi_square(X, data.X) }\n"
+         "                         ^~~~~~~~~~~~~~~~~~~~~\n"
+         "note: take 'cramer', or give edges, as in 'chi_square(X, data.X, 10)'\n"},
+        {"fit { data \"d.csv\"; loss cramer(X, data.X) }", "t,X\n1,2\n1,3\n",
+         "test.rxn:11:33: error: the rows of 'd.csv' have no column 'time' that says when this is "
+         "read\n"
+         "fit { data \"d.csv\"; loss cramer(X, data.X) }\n"
+         "                                ^\n"
+         "note: say it here, as in 'at(X, data.t)' or 'at(X, 10)'\n"},
         {"fit { data \"d.csv\"; loss mse(mean(X), data.X) }", "time,X\n-1,2\n1,3\n",
          "test.rxn:11:12: error: d.csv:2: the time is -1, and a run begins at 0\n"
          "fit { data \"d.csv\"; loss mse(mean(X), data.X) }\n"
@@ -940,6 +1185,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mse_of_means),
         cmocka_unit_test(test_rows_of_one_time),
+        cmocka_unit_test(test_cramer),
+        cmocka_unit_test(test_edges_of_data),
+        cmocka_unit_test(test_chi_square),
+        cmocka_unit_test(test_times_by_name),
         cmocka_unit_test(test_gaussian_with_given_sd),
         cmocka_unit_test(test_losses_of_trajectories),
         cmocka_unit_test(test_expression_around),

@@ -723,7 +723,7 @@ dependencies_are_those_of_brute_force(void **state)
     for (u32 round = 0; round < 100; round++) {
         Network *n = random_families(f);
         DependencyGraph graph;
-        assert_true(rxn__network_dependencies(n, &f->arena, 1000000, &graph));
+        assert_true(rxn__network_dependencies(n, &f->arena, 1000000, NULL, &graph));
         assert_int_equal(graph.reaction_count, n->reaction_count);
         u32 count = graph.start[graph.reaction_count];
         for (u32 j = 0; j < n->reaction_count; j++) {
@@ -748,8 +748,8 @@ dependencies_are_those_of_brute_force(void **state)
             assert_int_equal(at, graph.start[j + 1]);
         }
         if (count > 0)
-            assert_false(rxn__network_dependencies(n, &f->arena, count - 1, &graph));
-        assert_true(rxn__network_dependencies(n, &f->arena, count, &graph));
+            assert_false(rxn__network_dependencies(n, &f->arena, count - 1, NULL, &graph));
+        assert_true(rxn__network_dependencies(n, &f->arena, count, NULL, &graph));
         edges += count;
         u32 *reads;
         u32 read_count = rxn__reaction_reads(n, &n->reactions.items[0], 1, &f->arena, &reads);

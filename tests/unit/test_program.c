@@ -68,12 +68,30 @@ test_best_code(void **state)
     };
     const char *missing = NULL;
     RxnProgramKernel kernel = {.codes = codes, .code_count = 3};
-    assert_ptr_equal(rxn__program_code(&kernel, &missing), &codes[1]);
+    assert_ptr_equal(rxn__program_code(&kernel, 0, &missing), &codes[1]);
     assert_non_null(missing);
     kernel.code_count = 1;
-    assert_null(rxn__program_code(&kernel, &missing));
+    assert_null(rxn__program_code(&kernel, 0, &missing));
     assert_true(strncmp(missing, "xop", 3) == 0 || strncmp(missing, "avx512vbmi", 10) == 0);
-    assert_null(rxn__program_code(&kernel, NULL));
+    assert_null(rxn__program_code(&kernel, 0, NULL));
+}
+
+/* The fewest lanes that are enough, among those for the processors of the first that runs. */
+static void
+test_lanes(void **state)
+{
+    (void)state;
+    const RxnProgramCode codes[] = {
+        {run_nothing, "good", "", "none", 8, 0},
+        {run_nothing, "good", "", "none", 4, 0},
+        {run_nothing, "plain", "", "none", 2, 0},
+    };
+    static const struct {
+        u32 lanes, code;
+    } cases[] = {{0, 0}, {1, 1}, {2, 1}, {4, 1}, {5, 0}, {8, 0}, {16, 0}};
+    RxnProgramKernel kernel = {.codes = codes, .code_count = 3};
+    for (u32 k = 0; k < COUNT_OF(cases); k++)
+        assert_ptr_equal(rxn__program_code(&kernel, cases[k].lanes, NULL), &codes[cases[k].code]);
 }
 
 /* Beyond SSE2, which every x86-64 has, what the processor says of itself decides. */
@@ -95,6 +113,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_digests),
         cmocka_unit_test(test_best_code),
+        cmocka_unit_test(test_lanes),
         cmocka_unit_test(test_features),
     };
     return cmocka_run_group_tests_name("program", tests, NULL, NULL);

@@ -384,6 +384,34 @@ evaluate(Fixture *fixture, const Estimator *estimator, const Samples *samples, u
     return result;
 }
 
+/* Gradients of groups of rows: fewer than there are rows, and more. */
+static void
+compare_groups(const Case *test, SampleRun *run, const double *units, u32 params, u64 seed,
+               double tolerance)
+{
+    const u64 wanted[] = {5, test->units + 7};
+    for (u32 k = 0; k < COUNT_OF(wanted); k++) {
+        SampleResult result;
+        rxn__sample_run_group(run, wanted[k]);
+        assert_int_equal(
+            rxn__sample_run_evaluate(run, seed, all_rows, test->units, test->repeats, &result),
+            RXN_OK);
+        u64 groups = wanted[k] < test->units ? wanted[k] : test->units, unit = 0;
+        assert_int_equal(result.groups, groups);
+        for (u64 g = 0; g < groups; g++) {
+            u64 first = unit, end = test->units * (g + 1) / groups;
+            for (u32 p = 0; p < params; p++) {
+                double sum = 0;
+                for (unit = first; unit < end; unit++)
+                    sum += units[unit * params + p];
+                assert_within("group", (u32)g, result.group_sums[g * params + p], sum,
+                              tolerance * (double)test->units);
+            }
+        }
+        assert_int_equal(unit, test->units);
+    }
+}
+
 static void
 compare(const Case *test)
 {
@@ -444,6 +472,8 @@ compare(const Case *test)
     u64 parts = test->parts ? test->parts : test->units;
     double noise = noise_of(units, test->units, oracle.params, parts);
     assert_within("noise", 0, result.gradient_norm2_noise, noise, tolerance * noise);
+    assert_int_equal(result.groups, 0);
+    compare_groups(test, run, units, oracle.params, seed, tolerance * largest);
     rxn__sample_run_free(run);
     rxn__samples_close(samples);
     tear_down(&fixture);

@@ -33,7 +33,7 @@ syntax match rxnClause "\<fit\>\ze\s*\%($\|[#,;}=~]\|in\>\|fit\>\)"
 
 syntax match rxnFunction "\<\%(exp\|log\|log1p\|expm1\|sqrt\|pow\|min\|max\|abs\|floor\|ceil\|sin\|cos\|tan\|tanh\|sigmoid\|softplus\|hill\)\>\ze\s*("
 syntax match rxnExpectation "\<\%(at\|integral\|average\|total\|passage\|mean\|var\|sd\|cov\|probability\|autocov\)\>\ze\s*("
-syntax match rxnLoss "\<\%(mse\|mae\|gaussian\|cross_entropy\|accuracy\)\>\ze\s*("
+syntax match rxnLoss "\<\%(mse\|mae\|gaussian\|cramer\|chi_square\|cross_entropy\|accuracy\)\>\ze\s*("
 syntax match rxnDistribution "\%(\~\s*\)\@20<=\<\%(normal\|lognormal\|uniform\)\>"
 
 " At the start of a statement.

@@ -1,0 +1,488 @@
+/* ssa_rejection.c: an exact method for large networks, whose cost per event hardly grows with the network. Two ideas in
+ * one:
+ *
+ *   intervals  Propensities are bounded, not kept: by counts from an interval around each count, so that
+ *              nothing is to be updated as long as a count stays in its interval. A reaction is proposed
+ *              by its bound and then stands or is refused by its true propensity (Thanh, Priami, Zunino
+ *              2014, J. Chem. Phys. 141, 134116: RSSA). That is thinning (Lewis & Shedler 1979): time goes
+ *              by with each proposal.
+ *   factors    Reactions are grouped by one of their reactants, the `outer` one, and a group holds their
+ *              propensities without its factor (Ramaswamy, González-Segredo, Sbalzarini 2009, J. Chem.
+ *              Phys. 130, 244104: partial propensities). When the outer count changes, one number changes
+ *              however many reactions there are. Outer is the reactant with more reactions.
+ *
+ * Of the networks of rules that this is for, a species at a membrane reacts with hundreds of others; the first
+ * idea alone updates hundreds of bounds where it is there in a few copies, the second alone where it is the other
+ * factor.
+ *
+ * Sums are binary trees, in which a node is the sum of its two children whenever one of them has changed: nothing
+ * drifts, and finding a reaction takes as many steps as there are levels. A tree of n leaves has the nodes 1 … 2n-1, the
+ * leaves from n on, the children of j are 2j and 2j+1.
+ *
+ *   top  a leaf for each group: high(outer) times the sum of the group
+ *   sum  a tree for each group, one behind the other: bounds without the outer factor
+ *
+ * Laws that are no mass action, and reactions of nothing, stand in one more group, whose factor is 1. Laws are not bounded
+ * by intervals: they are evaluated when what they read changes, as in the table form. Time-dependent ones have the
+ * bounds of their windows.
+ *
+ * Within a tree a threshold may, by rounding, reach the sum that it was drawn below. It then ends at the last leaf, beyond
+ * its bound, and is refused like any that is not below the true propensity: what is impossible never fires.
+ */
+#include "compiler/method/ssa_rejection.h"
+
+#include <float.h>
+#include <math.h>
+
+/* Half the interval, of the count. Measured: see docs/benchmarks.md. */
+#define INTERVAL 0.15
+
+typedef SsaRejection Rejection;
+
+static KirValue
+i32v(Rejection *rejection, i64 value)
+{
+    return rxn__kir_const(rejection->builder, KIR_I32, (double)value);
+}
+
+static KirValue
+load(Rejection *rejection, u32 buffer, KirValue index)
+{
+    return rxn__kir_load(rejection->builder, buffer, &index);
+}
+
+static KirValue
+next(Rejection *rejection, KirValue index)
+{
+    return kir_add(rejection->builder, index, i32v(rejection, 1));
+}
+
+/* ---- trees ------------------------------------------------------------------------------------- */
+
+/* One tree in an array: where it begins, and how many leaves it has. */
+typedef struct Tree {
+    u32 local;
+    KirValue base, leaves;
+} Tree;
+
+static Tree
+top_tree(Rejection *rejection)
+{
+    return (Tree){rejection->top, i32v(rejection, 0), i32v(rejection, rejection->group_count)};
+}
+
+static Tree
+group_tree(Rejection *rejection, KirValue group)
+{
+    KirBuilder *b = rejection->builder;
+    KirValue first = load(rejection, rejection->group_first, group);
+    KirValue end = load(rejection, rejection->group_first, next(rejection, group));
+    return (Tree){rejection->sum, kir_mul(b, first, i32v(rejection, 2)), kir_sub(b, end, first)};
+}
+
+static KirValue
+node_get(Rejection *rejection, const Tree *tree, KirValue node)
+{
+    KirBuilder *b = rejection->builder;
+    return rxn__kir_get(b, tree->local, kir_add(b, tree->base, node));
+}
+
+static void
+node_set(Rejection *rejection, const Tree *tree, KirValue node, KirValue value)
+{
+    KirBuilder *b = rejection->builder;
+    rxn__kir_set(b, tree->local, kir_add(b, tree->base, node), value);
+}
+
+static void
+node_sum(Rejection *rejection, const Tree *tree, KirValue node)
+{
+    KirBuilder *b = rejection->builder;
+    KirValue left = kir_mul(b, node, i32v(rejection, 2));
+    node_set(rejection, tree, node,
+             kir_add(b, node_get(rejection, tree, left),
+                     node_get(rejection, tree, next(rejection, left))));
+}
+
+/* A leaf has a new value: so have all above it. Many have the old one: the group of a species that is not there. */
+static void
+leaf_set(Rejection *rejection, const Tree *tree, KirValue leaf, KirValue value)
+{
+    KirBuilder *b = rejection->builder;
+    KirValue node = kir_add(b, tree->leaves, leaf);
+    rxn__kir_if(b, kir_ne(b, value, node_get(rejection, tree, node)));
+    node_set(rejection, tree, node, value);
+    rxn__kir_set(b, rejection->node, 0, node);
+    rxn__kir_set(b, rejection->left, 0, value);
+    rxn__kir_loop(b);
+    KirValue at = rxn__kir_get(b, rejection->node, 0);
+    rxn__kir_if(b, kir_lt(b, at, i32v(rejection, 2)));
+    rxn__kir_break(b);
+    rxn__kir_close(b);
+    KirValue sibling = kir_xor(b, at, i32v(rejection, 1)),
+             above = kir_shr(b, at, i32v(rejection, 1));
+    KirValue sum =
+        kir_add(b, rxn__kir_get(b, rejection->left, 0), node_get(rejection, tree, sibling));
+    node_set(rejection, tree, above, sum);
+    rxn__kir_set(b, rejection->left, 0, sum);
+    rxn__kir_set(b, rejection->node, 0, above);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+}
+
+/* All nodes above the leaves. */
+static void
+tree_sum(Rejection *rejection, const Tree *tree)
+{
+    KirBuilder *b = rejection->builder;
+    KirValue node = rxn__kir_for_down(b, i32v(rejection, 1), tree->leaves);
+    node_sum(rejection, tree, node);
+    rxn__kir_close(b);
+}
+
+/* The leaf where `left` ends up, less what stands before it. */
+static KirValue
+tree_find(Rejection *rejection, const Tree *tree)
+{
+    KirBuilder *b = rejection->builder;
+    rxn__kir_set(b, rejection->node, 0, i32v(rejection, 1));
+    rxn__kir_loop(b);
+    KirValue node = rxn__kir_get(b, rejection->node, 0);
+    rxn__kir_if(b, kir_ge(b, node, tree->leaves));
+    rxn__kir_break(b);
+    rxn__kir_close(b);
+    KirValue child = kir_mul(b, node, i32v(rejection, 2));
+    KirValue below = node_get(rejection, tree, child);
+    KirValue other = node_get(rejection, tree, next(rejection, child));
+    KirValue left = rxn__kir_get(b, rejection->left, 0);
+    KirValue right =
+        kir_and(b, kir_ge(b, left, below), kir_gt(b, other, rxn__ssa_real(rejection->frame, 0)));
+    rxn__kir_set(b, rejection->left, 0, kir_select(b, right, kir_sub(b, left, below), left));
+    rxn__kir_set(b, rejection->node, 0, kir_select(b, right, next(rejection, child), child));
+    rxn__kir_close(b);
+    return kir_sub(b, rxn__kir_get(b, rejection->node, 0), tree->leaves);
+}
+
+/* ---- bounds ------------------------------------------------------------------------------------ */
+
+/* The interval around a count: [x - w, x + w] with w = max(INTERVAL x, slack of the species). */
+static void
+set_interval(Rejection *rejection, KirValue species, KirValue x)
+{
+    KirBuilder *b = rejection->builder;
+    SsaFrame *frame = rejection->frame;
+    KirValue slack = kir_cast(b, frame->real, load(rejection, rejection->slack, species));
+    KirValue part = kir_floor(b, kir_mul(b, x, rxn__ssa_real(frame, INTERVAL)));
+    KirValue width = kir_max(b, part, slack);
+    /* What is not there is bounded by nothing: most of what may be there never is. */
+    width = kir_select(b, kir_gt(b, x, rxn__ssa_real(frame, 0)), width, rxn__ssa_real(frame, 0));
+    rxn__kir_set(b, rejection->low, species, kir_sub(b, x, width));
+    rxn__kir_set(b, rejection->high, species, kir_add(b, x, width));
+}
+
+/* Mass action with the upper ends of the intervals, without one factor of the outer reactant, which stands first. */
+static KirValue
+partial_bound(Rejection *rejection, KirValue reaction)
+{
+    KirBuilder *b = rejection->builder;
+    SsaTable *table = rejection->table;
+    SsaFrame *frame = rejection->frame;
+    KirValue value = rxn__kir_get(b, table->rate, reaction), one = rxn__ssa_real(frame, 1);
+    for (u32 k = 0; k < table->order; k++) {
+        if (k == 0 && table->multiplicity < 2)
+            continue;
+        KirValue slot =
+            kir_add(b, kir_mul(b, reaction, i32v(rejection, table->order)), i32v(rejection, k));
+        KirValue x = rxn__kir_get(b, rejection->high, load(rejection, table->slot_species, slot));
+        if (table->multiplicity < 2) { /* where there is no reactant, x is 1 */
+            value = kir_mul(b, value, x);
+            continue;
+        }
+        KirValue count = load(rejection, table->slot_count, slot);
+        for (u32 m = k == 0; m < table->multiplicity; m++) {
+            KirValue factor =
+                kir_max(b, kir_sub(b, x, rxn__ssa_real(frame, m)), rxn__ssa_real(frame, 0));
+            value =
+                kir_mul(b, value, kir_select(b, kir_gt(b, count, i32v(rejection, m)), factor, one));
+        }
+    }
+    return value;
+}
+
+/* The leaf of a group in the top tree. */
+static KirValue
+group_bound(Rejection *rejection, KirValue group)
+{
+    KirBuilder *b = rejection->builder;
+    Tree tree = group_tree(rejection, group);
+    KirValue outer = load(rejection, rejection->group_species, group);
+    return kir_mul(b, rxn__kir_get(b, rejection->high, outer),
+                   node_get(rejection, &tree, i32v(rejection, 1)));
+}
+
+static void
+refresh_group(Rejection *rejection, KirValue group)
+{
+    Tree top = top_tree(rejection);
+    leaf_set(rejection, &top, group, group_bound(rejection, group));
+}
+
+/* The reaction's own bound in its group, and all above it. */
+static void
+set_bound(Rejection *rejection, KirValue reaction, KirValue value)
+{
+    KirBuilder *b = rejection->builder;
+    KirValue group = load(rejection, rejection->group, reaction);
+    Tree tree = group_tree(rejection, group);
+    KirValue first = load(rejection, rejection->group_first, group);
+    KirValue leaf = kir_sub(b, load(rejection, rejection->place, reaction), first);
+    leaf_set(rejection, &tree, leaf, value);
+    refresh_group(rejection, group);
+}
+
+/* A count has left its interval. */
+static void
+move_interval(Rejection *rejection, KirValue species, KirValue x)
+{
+    KirBuilder *b = rejection->builder;
+    set_interval(rejection, species, x);
+    if (rejection->has_inner) {
+        KirValue e =
+            rxn__kir_for(b, load(rejection, rejection->inner_start, species),
+                         load(rejection, rejection->inner_start, next(rejection, species)));
+        KirValue reaction = load(rejection, rejection->inner, e);
+        set_bound(rejection, reaction, partial_bound(rejection, reaction));
+        rxn__kir_close(b);
+    }
+    KirValue group = load(rejection, rejection->own_group, species);
+    rxn__kir_if(b, kir_ge(b, group, i32v(rejection, 0)));
+    refresh_group(rejection, group);
+    rxn__kir_close(b);
+}
+
+KirValue
+rxn__ssa_rejection_bound(SsaTable *table, KirValue reaction)
+{
+    Rejection *rejection = table->rejection;
+    KirBuilder *b = rejection->builder;
+    KirValue group = load(rejection, rejection->group, reaction);
+    Tree tree = group_tree(rejection, group);
+    KirValue place = load(rejection, rejection->place, reaction);
+    KirValue leaf = kir_sub(b, place, load(rejection, rejection->group_first, group));
+    return node_get(rejection, &tree, kir_add(b, tree.leaves, leaf));
+}
+
+/* ---- update ------------------------------------------------------------------------------------ */
+
+/* Everything anew: at the start, and where an event has changed counts. */
+static void
+rebuild(Rejection *rejection)
+{
+    KirBuilder *b = rejection->builder;
+    SsaFrame *frame = rejection->frame;
+    u32 species_count = frame->network->species_count;
+    KirValue species = rxn__kir_for(b, i32v(rejection, 0), i32v(rejection, species_count));
+    set_interval(rejection, species, rxn__kir_get(b, frame->lower.species_array, species));
+    rxn__kir_close(b);
+    rxn__kir_set(b, rejection->high, i32v(rejection, species_count), rxn__ssa_real(frame, 1));
+    KirValue group = rxn__kir_for(b, i32v(rejection, 0), i32v(rejection, rejection->group_count));
+    Tree tree = group_tree(rejection, group), top = top_tree(rejection);
+    KirValue first = load(rejection, rejection->group_first, group);
+    KirValue leaf = rxn__kir_for(b, i32v(rejection, 0), tree.leaves);
+    KirValue reaction = load(rejection, rejection->reaction, kir_add(b, first, leaf));
+    KirValue value =
+        rxn__ssa_table_law(rejection->table, reaction, partial_bound(rejection, reaction));
+    node_set(rejection, &tree, kir_add(b, tree.leaves, leaf), value);
+    rxn__kir_close(b);
+    tree_sum(rejection, &tree);
+    node_set(rejection, &top, kir_add(b, top.leaves, group), group_bound(rejection, group));
+    rxn__kir_close(b);
+    tree_sum(rejection, &top);
+}
+
+/* Laws that the last reaction made stale. */
+static void
+update_laws(Rejection *rejection)
+{
+    KirBuilder *b = rejection->builder;
+    SsaTable *table = rejection->table;
+    KirValue last = rxn__kir_get(b, table->last, 0);
+    KirValue e = rxn__kir_for(b, load(rejection, table->update_start, last),
+                              load(rejection, table->update_start, next(rejection, last)));
+    KirValue reaction = load(rejection, table->update_target, e);
+    set_bound(rejection, reaction,
+              rxn__ssa_table_law(table, reaction, rxn__ssa_real(rejection->frame, 0)));
+    rxn__kir_close(b);
+}
+
+static void
+write_update(Rejection *rejection)
+{
+    KirBuilder *b = rejection->builder;
+    SsaFrame *frame = rejection->frame;
+    rxn__kir_if(b, rxn__kir_get(b, frame->jumped, 0));
+    rebuild(rejection);
+    rxn__kir_set(b, frame->jumped, 0, rxn__kir_const(b, KIR_BOOL, 0));
+    if (rejection->table->has_laws) {
+        rxn__kir_else(b);
+        update_laws(rejection);
+    }
+    rxn__kir_close(b);
+    rxn__lower_forget(&frame->lower);
+}
+
+/* ---- select, refuse, apply --------------------------------------------------------------------- */
+
+/* Sets `last` to the reaction proposed (reactions: none); returns what is left of the threshold in its bound. */
+static KirValue
+write_selection(Rejection *rejection)
+{
+    KirBuilder *b = rejection->builder;
+    SsaFrame *frame = rejection->frame;
+    SsaTable *table = rejection->table;
+    KirValue threshold = rxn__kir_get(b, frame->threshold, 0);
+    KirValue found = kir_lt(b, threshold, rxn__ssa_real(frame, INFINITY));
+    rxn__kir_set(b, rejection->left, 0, threshold);
+    Tree top = top_tree(rejection);
+    KirValue group = tree_find(rejection, &top);
+    KirValue outer =
+        rxn__kir_get(b, rejection->high, load(rejection, rejection->group_species, group));
+    rxn__kir_set(b, rejection->left, 0, kir_div(b, rxn__kir_get(b, rejection->left, 0), outer));
+    Tree tree = group_tree(rejection, group);
+    KirValue leaf = tree_find(rejection, &tree);
+    KirValue place = kir_add(b, load(rejection, rejection->group_first, group), leaf);
+    rxn__kir_set(b, table->last, 0,
+                 kir_select(b, found, load(rejection, rejection->reaction, place),
+                            i32v(rejection, frame->network->reaction_count)));
+    return kir_mul(b, rxn__kir_get(b, rejection->left, 0), outer);
+}
+
+/* Mass action stands if what is left of the threshold is below the true propensity. A law that is not
+ * time-dependent is its own bound. */
+static void
+write_refusal(Rejection *rejection, KirValue total, KirValue rest)
+{
+    KirBuilder *b = rejection->builder;
+    SsaFrame *frame = rejection->frame;
+    SsaTable *table = rejection->table;
+    KirValue none = i32v(rejection, frame->network->reaction_count);
+    KirValue reaction = rxn__kir_get(b, table->last, 0);
+    rxn__kir_if(b, kir_lt(b, reaction, none));
+    KirValue value = rxn__ssa_table_mass_action(table, reaction);
+    if (table->has_laws) {
+        KirValue law =
+            kir_ne(b, load(rejection, table->law, reaction), i32v(rejection, LAW_MASS_ACTION));
+        value = kir_select(b, law, rxn__ssa_rejection_bound(table, reaction), value);
+    }
+    KirValue stands = kir_lt(b, rest, value);
+    rxn__kir_if(b, kir_not(b, stands));
+    rxn__kir_set(b, table->last, 0, none);
+    rxn__kir_set(b, frame->missed, 0,
+                 kir_add(b, rxn__kir_get(b, frame->missed, 0), rxn__kir_const(b, KIR_U64, 1)));
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+    if (table->timed)
+        rxn__ssa_table_refuse(table, total, rest);
+}
+
+static void
+count_changed(SsaTable *table, KirValue species, KirValue x)
+{
+    Rejection *rejection = table->rejection;
+    KirBuilder *b = rejection->builder;
+    KirValue below = kir_lt(b, x, rxn__kir_get(b, rejection->low, species));
+    KirValue above = kir_gt(b, x, rxn__kir_get(b, rejection->high, species));
+    rxn__kir_if(b, kir_or(b, below, above));
+    move_interval(rejection, species, x);
+    rxn__kir_close(b);
+}
+
+/* ---- the choice -------------------------------------------------------------------------------- */
+
+/* Measured by tests/bench/large, the tables are in docs/benchmarks.md: the table form of the direct method pays for each
+ * propensity that an event makes stale, and for each group of propensities that it sums and searches. */
+enum { STALE_LIMIT = 12, REACTIONS_FOR_ONE = 200 };
+
+/* Beyond, a lane's trees do not fit in a share of the caches, and one trajectory at a time is faster. */
+enum { REACTIONS_FOR_LANES = 40000 };
+
+bool
+rxn__ssa_rejection_suits(const Network *network, Text *ret_why)
+{
+    const double least_mass_action = 0.9;
+    u64 reactions = network->reaction_count, mass_action = 0,
+        edges = network->traits.dependency_edges;
+    for (u32 r = 0; r < network->reactions.count; r++)
+        if (!rxn__ssa_table_is_law(&network->reactions.items[r]))
+            mass_action += network->reactions.items[r].count;
+    if (reactions == 0 || (double)mass_action < least_mass_action * (double)reactions)
+        return false;
+    /* Edges that nobody counted are too many. */
+    u64 stale = edges ? edges / reactions : STALE_LIMIT;
+    if (stale + reactions / REACTIONS_FOR_ONE < STALE_LIMIT)
+        return false;
+    if (edges)
+        rxn__text_printf(ret_why, "of %llu propensities an event changes %llu, about",
+                         (unsigned long long)reactions, (unsigned long long)stale);
+    else
+        rxn__text_printf(ret_why, "an event changes very many of %llu propensities",
+                         (unsigned long long)reactions);
+    return true;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------- */
+
+static void
+declare(Rejection *rejection)
+{
+    KirBuilder *b = rejection->builder;
+    SsaFrame *frame = rejection->frame;
+    u32 species = frame->network->species_count, reactions = frame->network->reaction_count;
+    rejection->low = rxn__kir_local(b, "low", frame->real, species + !species);
+    rejection->high = rxn__kir_local(b, "high", frame->real, species + 1);
+    rejection->sum = rxn__kir_local(b, "sum", frame->real, 2 * reactions + 2);
+    rejection->top = rxn__kir_local(b, "top", frame->real, 2 * rejection->group_count + 2);
+    rejection->node = rxn__kir_local(b, "node", KIR_I32, 0);
+    rejection->left = rxn__kir_local(b, "left", frame->real, 0);
+}
+
+static const char *
+write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
+             MethodKernel *ret_kernel)
+{
+    SsaFrame frame = {0};
+    Rejection rejection = {.frame = &frame};
+    rxn__ssa_begin(&frame, network, options, arena, names, false, ret_kernel);
+    rejection.builder = frame.builder;
+    const char *broken = rxn__ssa_rejection_begin(&rejection);
+    if (broken)
+        return broken;
+    declare(&rejection);
+    KirBuilder *b = frame.builder;
+    rxn__ssa_table_init(&frame);
+    rxn__kir_region(b, KIR_STEP);
+    rxn__ssa_sums_refresh(&frame);
+    rxn__ssa_bind_window(&frame);
+    write_update(&rejection);
+    KirValue total = rxn__kir_get(b, rejection.top, i32v(&rejection, 1));
+    rxn__ssa_draw(&frame, total, 0);
+    rxn__ssa_table_check_bounds(rejection.table);
+    KirValue most = rxn__ssa_real(&frame, frame.real == KIR_F32 ? (double)FLT_MAX : DBL_MAX);
+    rxn__ssa_rare(&frame, total, kir_le(b, total, most), rxn__ssa_table_explain, NULL);
+    KirValue rest = write_selection(&rejection);
+    write_refusal(&rejection, total, rest);
+    rxn__ssa_table_apply(rejection.table, count_changed);
+    rxn__ssa_close(&frame);
+    if (network->reaction_count > REACTIONS_FOR_LANES)
+        rxn__kir_kernel(b)->lanes = 1;
+    ret_kernel->form = "bounds of propensities in trees";
+    return rxn__ssa_end(&frame);
+}
+
+const Method rxn__method_ssa_rejection = {
+    .name = "rejection",
+    .summary =
+        "exact, one event at a time, for large networks (rejection from intervals of counts)",
+    .applies = rxn__ssa_table_applies,
+    .write = write_kernel,
+};

@@ -1,0 +1,32 @@
+/* ssa_rejection.h: between ssa_rejection.c and ssa_rejection_build.c. */
+#ifndef RXN_METHOD_SSA_REJECTION_H
+#define RXN_METHOD_SSA_REJECTION_H
+
+#include "compiler/method/ssa_table_private.h"
+
+struct SsaRejection {
+    SsaFrame *frame;
+    KirBuilder *builder;
+    SsaTable *table;
+    u32 group_count;
+    bool has_inner; /* some bound reads an interval besides that of its group */
+
+    /* constant buffers */
+    u32 group_species; /* group -> its outer species; the number of species: none, its factor is 1 */
+    u32 group_first;   /* group -> its first place; [group_count]: the number of reactions */
+    u32 reaction;      /* place -> reaction */
+    u32 place, group;  /* reaction -> its place, its group */
+    u32 own_group;     /* species -> the group whose outer species it is, or -1 */
+    u32 inner_start, inner; /* species -> reactions whose bound in their group reads its interval */
+    u32 slack;              /* species -> half its interval, at least */
+
+    /* locals */
+    u32 low, high; /* intervals of the counts; high[number of species] = 1 */
+    u32 sum, top;  /* trees */
+    u32 node, left;
+};
+
+/* Begins the table and makes the constant buffers. NULL, or what is broken. */
+const char *rxn__ssa_rejection_begin(SsaRejection *rejection);
+
+#endif

@@ -1,0 +1,157 @@
+/* ssa_rejection_build.c: the constant tables of the rejection method: groups, places, who reads whose interval. */
+#include "compiler/method/ssa_rejection.h"
+
+#include <math.h>
+
+/* Half the interval of a species of which n other bounds read: this times the square root of n. */
+#define SLACK 0.1
+
+typedef SsaRejection Rejection;
+
+/* Of how many mass-action reactions each species is a reactant. */
+static u32 *
+count_uses(const SsaTable *table)
+{
+    u32 *uses = NEW_ARRAY(table->frame->arena, u32, table->frame->network->species_count + 1);
+    for (u32 r = 0; r < table->frame->network->reaction_count; r++)
+        for (u32 k = 0; k < table->order; k++) {
+            TableSlot slot = table->slots[(size_t)r * table->order + k];
+            if (slot.count > 0)
+                uses[slot.species]++;
+        }
+    return uses;
+}
+
+/* The reactant with most reactions comes first: it is the outer one. */
+static void
+order_reactants(SsaTable *table, const u32 *uses)
+{
+    for (u32 r = 0; r < table->frame->network->reaction_count; r++) {
+        TableSlot *slots = &table->slots[(size_t)r * table->order];
+        u32 outer = 0;
+        for (u32 k = 1; k < table->order; k++)
+            if (slots[k].count > 0 && uses[slots[k].species] > uses[slots[outer].species])
+                outer = k;
+        if (outer == 0)
+            continue;
+        TableSlot first = slots[0];
+        slots[0] = slots[outer];
+        slots[outer] = first;
+    }
+}
+
+static u32
+outer_of(const SsaTable *table, u32 reaction)
+{
+    const TableSlot *slots = &table->slots[(size_t)reaction * table->order];
+    bool has = table->order > 0 && slots[0].count > 0;
+    return has ? (u32)slots[0].species : table->frame->network->species_count;
+}
+
+static void
+build_groups(Rejection *rejection)
+{
+    SsaTable *table = rejection->table;
+    Arena *arena = rejection->frame->arena;
+    u32 species = rejection->frame->network->species_count;
+    u32 reactions = rejection->frame->network->reaction_count;
+    u32 *size = NEW_ARRAY(arena, u32, species + 1);
+    i32 *own = NEW_ARRAY(arena, i32, species + 1);
+    u32 *next = NEW_ARRAY(arena, u32, species + 1);
+    IntList group_species = {0}, group_first = {0}, group = {0}, place = {0}, own_group = {0},
+            order = {0};
+    for (u32 r = 0; r < reactions; r++)
+        size[outer_of(table, r)]++;
+    u32 at = 0;
+    for (u32 s = 0; s <= species; s++) {
+        own[s] = size[s] ? (i32)rejection->group_count++ : -1;
+        next[s] = at;
+        if (size[s]) {
+            vec_push(arena, &group_species, (i32)s);
+            vec_push(arena, &group_first, (i32)at);
+        }
+        if (s < species)
+            vec_push(arena, &own_group, own[s]);
+        at += size[s];
+    }
+    if (rejection->group_count == 0) { /* a network without reactions: one group, of none */
+        rejection->group_count = 1;
+        vec_push(arena, &group_species, (i32)species);
+        vec_push(arena, &group_first, 0);
+    }
+    vec_push(arena, &group_first, (i32)at);
+    for (u32 r = 0; r < reactions; r++)
+        vec_push(arena, &order, 0);
+    for (u32 r = 0; r < reactions; r++) {
+        u32 s = outer_of(table, r);
+        vec_push(arena, &group, own[s]);
+        vec_push(arena, &place, (i32)next[s]);
+        order.items[next[s]++] = (i32)r;
+    }
+    rejection->group_species = rxn__ssa_table_add(table, "group_species", &group_species);
+    rejection->group_first = rxn__ssa_table_add(table, "group_first", &group_first);
+    rejection->group = rxn__ssa_table_add(table, "group", &group);
+    rejection->place = rxn__ssa_table_add(table, "place", &place);
+    rejection->reaction = rxn__ssa_table_add(table, "reaction", &order);
+    rejection->own_group = rxn__ssa_table_add(table, "own_group", &own_group);
+}
+
+/* What a reaction's bound in its group reads: all reactants but the first; and that, if it is there more than once. */
+static bool
+reads_interval(const TableSlot *slots, u32 k)
+{
+    return k == 0 ? slots[k].count > 1 : slots[k].count > 0;
+}
+
+static void
+build_inner(Rejection *rejection)
+{
+    SsaTable *table = rejection->table;
+    Arena *arena = rejection->frame->arena;
+    u32 species = rejection->frame->network->species_count;
+    u32 reactions = rejection->frame->network->reaction_count;
+    u32 *start = NEW_ARRAY(arena, u32, species + 2);
+    IntList starts = {0}, inner = {0}, slack = {0};
+    for (u32 r = 0; r < reactions; r++)
+        for (u32 k = 0; k < table->order; k++) {
+            const TableSlot *slots = &table->slots[(size_t)r * table->order];
+            if (reads_interval(slots, k))
+                start[slots[k].species + 1]++;
+        }
+    for (u32 s = 0; s < species; s++) {
+        vec_push(arena, &slack, (i32)(SLACK * sqrt((double)start[s + 1])));
+        start[s + 1] += start[s];
+    }
+    for (u32 s = 0; s <= species; s++)
+        vec_push(arena, &starts, (i32)start[s]);
+    for (u32 e = 0; e < start[species]; e++)
+        vec_push(arena, &inner, 0);
+    for (u32 r = 0; r < reactions; r++)
+        for (u32 k = 0; k < table->order; k++) {
+            const TableSlot *slots = &table->slots[(size_t)r * table->order];
+            if (reads_interval(slots, k))
+                inner.items[start[slots[k].species]++] = (i32)r;
+        }
+    rejection->has_inner = inner.count > 0;
+    rejection->inner_start = rxn__ssa_table_add(table, "inner_start", &starts);
+    rejection->inner = rxn__ssa_table_add(table, "inner", &inner);
+    rejection->slack = rxn__ssa_table_add(table, "slack", &slack);
+}
+
+static void
+order_slots(SsaTable *table)
+{
+    order_reactants(table, count_uses(table));
+}
+
+const char *
+rxn__ssa_rejection_begin(SsaRejection *rejection)
+{
+    const char *broken = rxn__ssa_table_prepare(rejection->frame, rejection, order_slots);
+    rejection->table = rejection->frame->table;
+    if (broken)
+        return broken;
+    build_groups(rejection);
+    build_inner(rejection);
+    return NULL;
+}
