@@ -157,11 +157,7 @@ static RxnStatus
 collect_fit(Build *build)
 {
     Driver *driver = build->driver;
-    FitRun fit = {.driver = driver,
-                  .file = build->file,
-                  .options = {.ensemble = rxn__ensemble_defaults(), .steps = FIT_NOT_GIVEN}};
-    fit.options.rate = NAN;
-    fit.options.ensemble.seed = FIT_NOT_GIVEN;
+    FitRun fit = {.driver = driver, .file = build->file, .options = rxn__fit_defaults()};
     rxn__check_ensemble(driver, &fit.options.ensemble);
     fit.options.ensemble.device = build->device;
     build->ahead.what = "fit";

@@ -301,14 +301,10 @@ rxn__cmd_fit(Driver *driver, int argc, char **argv)
 {
     FitRun fit = {
         .driver = driver,
-        .options = {.ensemble = rxn__ensemble_defaults(),
-                    .steps = FIT_NOT_GIVEN,
-                    .starts = FIT_NOT_GIVEN,
-                    .rate = NAN},
+        .options = rxn__fit_defaults(),
     };
     const char *model;
     bool help;
-    fit.options.ensemble.seed = FIT_NOT_GIVEN;
     if (!rxn__options_parse(driver, &table, argc, argv, &fit.options, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {

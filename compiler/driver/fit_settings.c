@@ -41,6 +41,17 @@ check_name(Driver *driver, const char *what, const char *name, const char *const
     rxn__driver_note(driver, "%ss: %s", what, all.data);
 }
 
+FitOptions
+rxn__fit_defaults(void)
+{
+    FitOptions options = {.ensemble = rxn__ensemble_defaults(),
+                          .steps = FIT_NOT_GIVEN,
+                          .starts = FIT_NOT_GIVEN,
+                          .rate = NAN};
+    options.ensemble.seed = FIT_NOT_GIVEN;
+    return options;
+}
+
 bool
 rxn__fit_check_options(Driver *driver, const FitOptions *options)
 {
