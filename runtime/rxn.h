@@ -391,8 +391,9 @@ typedef struct RxnFitStep {
 typedef struct RxnFitOptions {
     const char *data;      /* a table instead of the block's; NULL: the block's */
     const char *estimator; /* NULL: the block's, as all that follows */
-    const char *optimizer;
+    const char *optimizer, *schedule;
     double rate;           /* NaN: the block's */
+    uint64_t starts;       /* of multi-start; 0: the block's */
     uint64_t steps;        /* UINT64_MAX: the block's */
     uint64_t trajectories; /* of a step and experiment; 0: the block's */
     uint64_t seed;         /* UINT64_MAX: the block's */

@@ -158,11 +158,8 @@ static RxnStatus
 collect_fit(Build *build)
 {
     Driver *driver = build->driver;
-    FitRun fit = {.engine = &driver->engine,
-                  .file = build->file,
-                  .options = {.ensemble = rxn__ensemble_defaults(), .steps = FIT_NOT_GIVEN}};
-    fit.options.rate = NAN;
-    fit.options.ensemble.seed = FIT_NOT_GIVEN;
+    FitRun fit = {
+        .engine = &driver->engine, .file = build->file, .options = rxn__fit_defaults()};
     rxn__check_ensemble(&driver->engine, &fit.options.ensemble);
     fit.options.ensemble.device = build->device;
     build->ahead.what = "fit";

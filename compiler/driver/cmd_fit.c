@@ -146,16 +146,11 @@ rxn__cmd_fit(Driver *driver, int argc, char **argv)
     Engine *engine = &driver->engine;
     FitCommand command = {
         .driver = driver,
-        .fit = {.engine = engine,
-                .options = {.ensemble = rxn__ensemble_defaults(),
-                            .steps = FIT_NOT_GIVEN,
-                            .starts = FIT_NOT_GIVEN,
-                            .rate = NAN}},
+        .fit = {.engine = engine, .options = rxn__fit_defaults()},
     };
     FitOptions *o = &command.fit.options;
     const char *model;
     bool help;
-    o->ensemble.seed = FIT_NOT_GIVEN;
     if (!rxn__options_parse(driver, &rxn__usage_fit, argc, argv, o, &model, &help))
         return RXN_ERROR_USAGE;
     if (help) {

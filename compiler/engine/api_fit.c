@@ -63,6 +63,8 @@ take_options(Making *making)
     o->data = copy(arena, from->data);
     o->estimator = copy(arena, from->estimator);
     o->optimizer = copy(arena, from->optimizer);
+    o->schedule = copy(arena, from->schedule);
+    o->starts = from->starts ? from->starts : FIT_NOT_GIVEN;
     o->checkpoint = copy(arena, from->checkpoint);
     o->resume = copy(arena, from->resume);
     if (from->tape_memory) {

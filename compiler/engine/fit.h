@@ -148,6 +148,8 @@ void
 rxn__fit_put_away(FitRun *fit); /* messages may name things of it: they are to be shown before */
 
 /* fit_settings.c: by what estimator and optimizer, how long: from the block and the command line. False after errors. */
+/* Nothing is given. */
+FitOptions rxn__fit_defaults(void);
 bool rxn__fit_check_options(Engine *engine, const FitOptions *options);
 bool rxn__fit_settings(FitRun *fit);
 bool rxn__fit_estimator(FitRun *fit, GradOptions *options, const Fit *spec);

@@ -41,6 +41,17 @@ check_name(Engine *engine, const char *what, const char *name, const char *const
     rxn__engine_note(engine, "%ss: %s", what, all.data);
 }
 
+FitOptions
+rxn__fit_defaults(void)
+{
+    FitOptions options = {.ensemble = rxn__ensemble_defaults(),
+                          .steps = FIT_NOT_GIVEN,
+                          .starts = FIT_NOT_GIVEN,
+                          .rate = NAN};
+    options.ensemble.seed = FIT_NOT_GIVEN;
+    return options;
+}
+
 bool
 rxn__fit_check_options(Engine *engine, const FitOptions *options)
 {
