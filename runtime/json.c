@@ -90,37 +90,37 @@ count_entry(FILE *file, const char *key, uint64_t value)
 void
 rxn__json_run(FILE *file, const RxnReport *report)
 {
-    const RxnEnsembleResult *result = report->result;
+    const RxnRun *run = report->run;
     fputs("{\n", file);
     text_entry(file, "model", report->model);
     text_entry(file, "method", report->method);
     text_entry(file, "device", report->device);
     text_entry(file, "precision", report->precision);
-    count_entry(file, "threads", result->threads);
+    count_entry(file, "threads", run->threads);
     count_entry(file, "lanes", report->lanes);
     text_entry(file, "isa", report->isa);
     count_entry(file, "seed", report->seed);
-    count_entry(file, "trajectories", result->trajectories);
+    count_entry(file, "trajectories", run->trajectories);
     count_entry(file, "samples", report->sample_count);
     count_entry(file, "observables", report->columns);
-    count_entry(file, "events", result->events);
+    count_entry(file, "events", run->events);
     number_entry(file, "seconds_compile", report->seconds_compile);
-    number_entry(file, "seconds_run", result->seconds);
+    number_entry(file, "seconds_run", run->seconds);
     number_entry(file, "events_per_second",
-                 result->seconds > 0 ? (double)result->events / result->seconds : 0);
-    if (report->exact) {
+                 run->seconds > 0 ? (double)run->events / run->seconds : 0);
+    if (report->run->exact) {
         fputs("  \"exact\": true,\n", file);
-        number_entry(file, "lost_mass", report->exact->lost);
-        count_entry(file, "states", report->exact->states);
-        count_entry(file, "transitions", report->exact->transitions);
-        count_entry(file, "products", report->exact->products);
+        number_entry(file, "lost_mass", report->run->lost);
+        count_entry(file, "states", report->run->states);
+        count_entry(file, "transitions", report->run->transitions);
+        count_entry(file, "products", report->run->products);
     }
-    if (report->se) {
-        count_entry(file, "pilot", report->pilot);
+    if (report->run->se) {
+        count_entry(file, "pilot", report->run->pilot);
         fputs("  \"variance_reduction\": [", file);
-        rxn__json_number(file, report->least_gain);
+        rxn__json_number(file, report->run->least_gain);
         fputs(", ", file);
-        rxn__json_number(file, report->most_gain);
+        rxn__json_number(file, report->run->most_gain);
         fputs("],\n", file);
     }
     fputs("  \"version\": ", file);

@@ -10,7 +10,7 @@
 double
 rxn__report_sd(const RxnReport *report, size_t cell)
 {
-    return report->exact ? sqrt(report->result->m2[cell]) : rxn__ensemble_sd(report->result, cell);
+    return report->run->sd[cell];
 }
 
 static size_t
@@ -71,7 +71,7 @@ rxn__csv_statistics(FILE *file, const RxnReport *report)
     for (uint32_t c = 0; c < report->columns; c++) {
         put_header_cell(file, report->labels[c], ".mean");
         put_header_cell(file, report->labels[c], ".sd");
-        if (report->se)
+        if (report->run->se)
             put_header_cell(file, report->labels[c], ".se");
     }
     fputc('\n', file);
@@ -80,10 +80,10 @@ rxn__csv_statistics(FILE *file, const RxnReport *report)
         fwrite(text, 1, rxn__format_number(text, report->times[k]), file);
         for (uint32_t c = 0; c < report->columns; c++) {
             size_t cell = (size_t)k * report->columns + c;
-            put_number(file, ',', report->result->mean[cell]);
+            put_number(file, ',', report->run->mean[cell]);
             put_number(file, ',', rxn__report_sd(report, cell));
-            if (report->se)
-                put_number(file, ',', report->se[cell]);
+            if (report->run->se)
+                put_number(file, ',', report->run->se[cell]);
         }
         fputc('\n', file);
     }

@@ -32,15 +32,15 @@ describe(const RxnReport *report, char *title, size_t size)
 {
     char count[32];
     unsigned shown = (unsigned)trajectory_count(report);
-    rxn__format_grouped(count, sizeof count, report->result->trajectories);
+    rxn__format_grouped(count, sizeof count, report->run->trajectories);
     int at;
-    if (report->exact)
+    if (report->run->exact)
         at = snprintf(title, size, "%.200s: mean ± sd, exact (master equation)", report->model);
-    else if (report->result->trajectories == 1)
+    else if (report->run->trajectories == 1)
         at = snprintf(title, size, "%.200s: one trajectory", report->model);
     else if (!report->each)
         at = snprintf(title, size, "%.200s: mean ± sd of %s trajectories", report->model, count);
-    else if (shown == report->result->trajectories)
+    else if (shown == report->run->trajectories)
         at = snprintf(title, size, "%.200s: %s trajectories", report->model, count);
     else
         at = snprintf(title, size, "%.200s: %u of %s trajectories", report->model, shown, count);
@@ -72,7 +72,7 @@ put_ranges(FILE *script, const RxnReport *report)
     uint32_t series = series_count(report);
     uint64_t rows =
         report->each ? trajectory_count(report) * report->sample_count : report->sample_count;
-    const double *values = report->each ? report->kept : report->result->mean;
+    const double *values = report->each ? report->kept : report->run->mean;
     bool negative = false;
     for (uint64_t k = 0; k < rows; k++)
         for (uint32_t c = 0; c < series; c++)
@@ -93,7 +93,7 @@ put_statistics(FILE *script, const RxnReport *report)
         fprintf(script, "%.17g", report->times[k]);
         for (uint32_t c = 0; c < series; c++) {
             size_t cell = (size_t)k * report->columns + c;
-            double mean = report->result->mean[cell], sd = rxn__report_sd(report, cell);
+            double mean = report->run->mean[cell], sd = rxn__report_sd(report, cell);
             rxn__plot_value(script, mean);
             rxn__plot_value(script, mean - sd);
             rxn__plot_value(script, mean + sd);
@@ -175,10 +175,10 @@ describe_cuts(const RxnReport *report, char *message, size_t size)
     if (series_count(report) < report->columns)
         at += (size_t)snprintf(message, size, "the first %u of %u observables",
                                series_count(report), report->columns);
-    if (report->each && trajectory_count(report) < report->result->trajectories && at < size)
+    if (report->each && trajectory_count(report) < report->run->trajectories && at < size)
         at += (size_t)snprintf(message + at, size - at,
                                "%sthe first %u of %" PRIu64 " trajectories", at ? ", " : "",
-                               (unsigned)trajectory_count(report), report->result->trajectories);
+                               (unsigned)trajectory_count(report), report->run->trajectories);
     if (stride(report) > 1 && at < size)
         snprintf(message + at, size - at, "%sone of %u sample times", at ? ", " : "",
                  stride(report));

@@ -7,13 +7,7 @@
 
 #include <stdio.h>
 
-#include "runtime/ensemble.h"
-
-/* What there is to say of means and variances that were computed, not sampled. */
-typedef struct RxnExactFigures {
-    double lost;                            /* probability that is not accounted for, at most */
-    uint64_t states, transitions, products; /* of the equation that was solved */
-} RxnExactFigures;
+#include "runtime/rxn.h"
 
 typedef struct RxnReport {
     const char *model;
@@ -24,17 +18,10 @@ typedef struct RxnReport {
     uint32_t lanes;
     uint64_t seed;
     double seconds_compile;
-    const RxnEnsembleResult *result;
-    /* NULL: an ensemble. Else the result has no trajectories, and m2 holds variances. */
-    const RxnExactFigures *exact;
+    const RxnRun *run; /* its times and columns are those above */
     /* The first trajectories, whole: [kept][sample_count][columns]; for tables and plots of single ones. */
     const double *kept;
     uint64_t kept_count;
-    /* With control variates: standard errors of the means ([sample_count][columns]), the trajectories that
-     * they were fitted to, and by how much variances of means are smaller than without. */
-    const double *se; /* NULL: none */
-    uint64_t pilot;
-    double least_gain, most_gain;
     bool each;    /* single trajectories are wanted, not statistics */
     bool written; /* all of it is in a file already */
 } RxnReport;

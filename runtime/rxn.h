@@ -244,12 +244,14 @@ RXN_PUBLIC const double *rxn_values_get(const RxnValues *values, RxnKind kind);
 typedef struct RxnSimulator RxnSimulator;
 
 typedef struct RxnSimulatorOptions {
-    const char *method;    /* "auto"; "cme": no trajectories, the master equation is solved */
-    const char *device;    /* "auto", "cpu", "cuda", "cuda:0", "interpreter"; "cpu" */
+    const char *method; /* "auto"; "cme": no trajectories, the master equation is solved */
+    const char *
+        device; /* "auto", "cpu", "cuda", "cuda:0", "interpreter"; NULL: "auto" without a word on it */
     const char *precision; /* "f64" or "f32" */
     uint32_t lanes;        /* trajectories side by side in a vector; 0: chosen */
     uint64_t trajectories; /* that runs are about to have: a few need fewer lanes; 0: many */
-    const char *cache;     /* a folder where compiled kernels are kept; NULL: nowhere */
+    const char *
+        cache; /* a folder where compiled kernels are kept; NULL: those of GPUs in the user's; "none" */
     /* Its code is taken over, at once, if this model's kernel is the same to the last letter, as it is of a model that was
      * edited where no propensity is concerned. May be of another model, which that thread does not use meanwhile; either
      * may be freed first. NULL: none. */
@@ -275,7 +277,8 @@ typedef struct RxnSimulatorInfo {
 RXN_PUBLIC RxnSimulatorInfo rxn_simulator_info(const RxnSimulator *simulator);
 
 /* Trajectories first … first + count - 1, in order: samples [count][times][columns], events [count]. Called for one block
- * after another, never twice at a time, from any thread. Returns false to end the run. */
+ * after another, never twice at a time, from any thread. Returns false to end the run. The times are in the run's *ret_run
+ * before the first call. */
 typedef bool (*RxnRows)(void *context, uint64_t first, uint64_t count, const double *samples,
                         const uint64_t *events);
 
@@ -288,7 +291,9 @@ typedef struct RxnRunOptions {
     const double *at;             /* or times one by one, ascending */
     size_t at_count;
     bool statistics; /* mean and sd are wanted: true */
-    RxnRows rows;    /* or NULL */
+    bool
+        plan; /* nothing is run: all is checked, and the result has its times; values NULL: the times alone */
+    RxnRows rows; /* or NULL */
     void *rows_context;
     uint64_t pilot;           /* trajectories that control variates are fitted to; 0: chosen */
     RxnProgressCall progress; /* or NULL */

@@ -142,8 +142,8 @@ fill_statistics(Table *table, const RxnReport *report)
         set_number(cell(table, r + 1, 0), report->times[k]);
         for (uint32_t c = 1; c < table->columns; c++) {
             size_t at = (size_t)k * report->columns + c - 1;
-            double error = report->se ? report->se[at] : rxn__report_sd(report, at);
-            set_mean(cell(table, r + 1, c), report->result->mean[at], error);
+            double error = report->run->se ? report->run->se[at] : rxn__report_sd(report, at);
+            set_mean(cell(table, r + 1, c), report->run->mean[at], error);
         }
     }
 }
@@ -152,7 +152,7 @@ fill_statistics(Table *table, const RxnReport *report)
 static void
 fill_each(Table *table, const RxnReport *report)
 {
-    bool several = report->result->trajectories > 1;
+    bool several = report->run->trajectories > 1;
     if (several)
         snprintf(cell(table, 0, 0), CELL, "trajectory");
     snprintf(cell(table, 0, several), CELL, "time");
@@ -177,22 +177,22 @@ static void
 print_control(FILE *file, const RxnReport *report)
 {
     char pilot[32];
-    rxn__format_grouped(pilot, sizeof pilot, report->pilot);
+    rxn__format_grouped(pilot, sizeof pilot, report->run->pilot);
     fputs("± is the standard error of the mean", file);
-    if (report->most_gain > 0)
+    if (report->run->most_gain > 0)
         fprintf(file, "; its variance is %.3g to %.3g times less than without control variates",
-                report->least_gain, report->most_gain);
+                report->run->least_gain, report->run->most_gain);
     fprintf(file, " (fitted to a pilot of %s trajectories)\n", pilot);
 }
 
 static void
 print_exact(FILE *file, const RxnReport *report)
 {
-    const RxnExactFigures *exact = report->exact;
+    const RxnRun *exact = report->run;
     char states[32], transitions[32], seconds[40];
     rxn__format_grouped(states, sizeof states, exact->states);
     rxn__format_grouped(transitions, sizeof transitions, exact->transitions);
-    rxn__format_duration(seconds, sizeof seconds, report->result->seconds);
+    rxn__format_duration(seconds, sizeof seconds, report->run->seconds);
     fprintf(file,
             "master equation on %s %s, %s transitions, in %s; at most %.2g of the probability is "
             "missing\n",
@@ -202,28 +202,28 @@ print_exact(FILE *file, const RxnReport *report)
 static void
 print_summary(FILE *file, const RxnReport *report)
 {
-    const RxnEnsembleResult *result = report->result;
+    const RxnRun *run = report->run;
     char trajectories[32], events[32], seconds[40];
-    rxn__format_grouped(trajectories, sizeof trajectories, result->trajectories);
-    rxn__format_grouped(events, sizeof events, result->events);
-    rxn__format_duration(seconds, sizeof seconds, result->seconds);
-    double rate = result->seconds > 0 ? (double)result->events / result->seconds : 0;
+    rxn__format_grouped(trajectories, sizeof trajectories, run->trajectories);
+    rxn__format_grouped(events, sizeof events, run->events);
+    rxn__format_duration(seconds, sizeof seconds, run->seconds);
+    double rate = run->seconds > 0 ? (double)run->events / run->seconds : 0;
     const char *unit = rate >= 1e9 ? "G" : rate >= 1e6 ? "M" : rate >= 1e3 ? "k" : "";
     double scaled = rate / (rate >= 1e9 ? 1e9 : rate >= 1e6 ? 1e6 : rate >= 1e3 ? 1e3 : 1);
     fprintf(file, "%s %s, %s events in %s (%.3g%s%s events/s); %s, %s, %s", trajectories,
-            result->trajectories == 1 ? "trajectory" : "trajectories", events, seconds, scaled,
+            run->trajectories == 1 ? "trajectory" : "trajectories", events, seconds, scaled,
             *unit ? " " : "", unit, report->method, report->device, report->precision);
     if (report->lanes > 0)
         fprintf(file, ", %u %s (%s)", report->lanes, report->lanes == 1 ? "lane" : "lanes",
                 report->isa);
-    fprintf(file, ", %u %s, seed %llu\n", result->threads,
-            result->threads == 1 ? "thread" : "threads", (unsigned long long)report->seed);
+    fprintf(file, ", %u %s, seed %llu\n", run->threads, run->threads == 1 ? "thread" : "threads",
+            (unsigned long long)report->seed);
 }
 
 void
 rxn__table_run(FILE *file, const RxnReport *report)
 {
-    bool several = report->each && report->result->trajectories > 1;
+    bool several = report->each && report->run->trajectories > 1;
     uint32_t before = 1 + several;
     uint64_t rows = several ? report->kept_count : report->sample_count;
     uint32_t columns = report->columns < MOST_COLUMNS ? report->columns : MOST_COLUMNS;
@@ -238,7 +238,7 @@ rxn__table_run(FILE *file, const RxnReport *report)
             fill_statistics(&table, report);
         print_cells(&table);
         free(table.cells);
-        uint64_t all = several ? report->result->trajectories : report->sample_count;
+        uint64_t all = several ? report->run->trajectories : report->sample_count;
         bool rows_cut = table.rows < all, columns_cut = columns < report->columns;
         if (rows_cut || columns_cut || several) {
             fputs("(", file);
@@ -255,9 +255,9 @@ rxn__table_run(FILE *file, const RxnReport *report)
         }
         fputc('\n', file);
     }
-    if (report->se)
+    if (report->run->se)
         print_control(file, report);
-    if (report->exact)
+    if (report->run->exact)
         print_exact(file, report);
     else
         print_summary(file, report);

@@ -1,7 +1,7 @@
 /* cmd_check.c: `rxn check`: is the model right, and what is it? Nothing is compiled, so that the answer
  * comes at once for models of any size.
  */
-#include "compiler/driver/driver.h"
+#include "compiler/driver/command.h"
 
 typedef struct CheckOptions {
     bool quiet;
@@ -22,63 +22,51 @@ const OptionTable rxn__usage_check = {
         "Reads and checks the model and prints what it is: sizes, conservation laws, which method\n"
         "would simulate it and why.",
     .options = options,
-    .option_count = COUNT_OF(options),
+    .option_count = sizeof options / sizeof options[0],
     .operand = "MODEL",
 };
 
-typedef struct Check {
-    Driver *driver;
-    u32 file;
-    CheckOptions options;
-    Pipeline pipeline;
-} Check;
-
 static RxnStatus
-check_model(void *context)
+check(Driver *driver, const CheckOptions *wanted, RxnModel *model)
 {
-    Check *check = context;
-    Driver *driver = check->driver;
-    PipelineRequest request = {
-        .file = check->file,
-        .loader = &driver->engine.loader,
-        .goal = PIPELINE_KERNEL,
-        .method = "auto",
-        .device = "cpu",
-        .precision = KIR_F64,
-    };
-    Pipeline *pipeline = &check->pipeline;
-    RxnStatus status = rxn__pipeline_run(&driver->engine.session, &request, pipeline);
-    driver->engine.internal_error = pipeline->internal_error;
-    if (status != RXN_OK)
-        return status;
-    rxn__driver_flush(driver);
-    ModelValues values;
-    if (!rxn__bind_defaults(&driver->engine, pipeline, check->options.params, &values))
-        return RXN_ERROR_INPUT;
-    if (check->options.quiet)
-        return RXN_OK;
-    Text text;
-    rxn__text_init(&text, &pipeline->arena);
-    rxn__summary(pipeline, &values, &text);
-    fputs(text.data, stdout);
-    return RXN_OK;
+    RxnValues *values = NULL;
+    RxnError *error;
+    char *summary;
+    RxnStatus status = rxn_model_summary(model, NULL, &summary, &error);
+    status = rxn__driver_take(driver, status, error);
+    if (status == RXN_OK && wanted->params) {
+        rxn_text_free(summary);
+        summary = NULL;
+        status = rxn_values_new(model, 1, &values, &error);
+        if (status == RXN_OK)
+            status = rxn_values_load(values, wanted->params, &error);
+        if (status == RXN_OK)
+            status = rxn_model_summary(model, values, &summary, &error);
+        status = rxn__driver_take(driver, status, error);
+        rxn_values_free(values);
+    }
+    if (status == RXN_OK && !wanted->quiet)
+        fputs(summary, stdout);
+    rxn_text_free(summary);
+    return status;
 }
 
 RxnStatus
 rxn__cmd_check(Driver *driver, int argc, char **argv)
 {
-    Check check = {.driver = driver};
-    const char *model;
+    CheckOptions wanted = {0};
+    const char *path;
     bool help;
-    if (!rxn__options_parse(driver, &rxn__usage_check, argc, argv, &check.options, &model, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_check, argc, argv, &wanted, &path, &help))
         return RXN_ERROR_USAGE;
     if (help) {
         rxn__options_help(driver, &rxn__usage_check, stdout);
         return RXN_OK;
     }
-    if (!rxn__load_model(&driver->engine, model, &check.file))
-        return RXN_ERROR_INPUT;
-    RxnStatus status = rxn__session_guard(&driver->engine.session, check_model, &check);
-    rxn__driver_close(driver, &check.pipeline);
+    RxnModel *model;
+    RxnStatus status = rxn__driver_model(driver, path, &model);
+    if (status == RXN_OK)
+        status = check(driver, &wanted, model);
+    rxn__driver_end(driver);
     return status;
 }

@@ -1,16 +1,14 @@
 /* cmd_run.c: `rxn run`: simulate a model and show what came out. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "compiler/driver/driver.h"
-#include "compiler/engine/pilot.h"
-#include "compiler/engine/run_cme.h"
+#include "compiler/driver/command.h"
 #include "runtime/report.h"
 
 typedef struct RunOptions {
     EnsembleOptions ensemble;
-    u64 pilot;
+    uint64_t pilot;
     double until, every;
     NumberList at;
     const char *method, *plot;
@@ -52,7 +50,7 @@ const OptionTable rxn__usage_run = {
         "Exit status: 0 done, 1 the model or the run failed or was interrupted, 2 wrong options,\n"
         "3 a bug in rxn.",
     .options = options,
-    .option_count = COUNT_OF(options),
+    .option_count = sizeof options / sizeof options[0],
     .operand = "MODEL",
     .shared = rxn__ensemble_options,
     .shared_count = ENSEMBLE_OPTION_COUNT,
@@ -61,20 +59,20 @@ const OptionTable rxn__usage_run = {
 
 typedef struct Run {
     Driver *driver;
-    u32 file; /* the model's, in the session's sources */
+    const char *path; /* of the model */
     RunOptions options;
-    Pipeline pipeline;
-    ModelValues values;
-    SampleTimes times;
-    RxnKernel kernel;
+    RxnModel *model;
+    RxnValues *values;
+    RxnSimulator *simulator;
+    RxnRunOptions wanted;
+    RxnRun plan, result;
     RxnReport report;
-    RxnEnsembleResult result;
-    KirType precision;
+    RxnProgress progress;
+    const char **labels; /* [report.columns] */
     OutputFile csv, json;
-    ControlledRun controlled;
-    RxnExactFigures exact;
     double *kept; /* see RxnReport */
-    u64 kept_room;
+    uint64_t kept_room;
+    bool cannot_write; /* a row */
 } Run;
 
 /* ---- options ----------------------------------------------------------------------------------- */
@@ -101,13 +99,13 @@ check_cme(Driver *driver, const RunOptions *o)
 static bool
 check_options(Driver *driver, RunOptions *o)
 {
-    u32 errors = driver->engine.session.diagnostics.error_count;
-    rxn__check_ensemble(&driver->engine, &o->ensemble);
+    uint32_t errors = rxn__driver_error_count(driver);
+    rxn__driver_check_ensemble(driver, &o->ensemble);
     if (is_cme(o))
         check_cme(driver, o);
     if (o->plot && !rxn__plot_knows(o->plot)) {
         rxn__driver_error(driver, "--plot takes a name that ends in .svg or .png, not '%s'",
-                          rxn__shown(&driver->engine.session.arena, o->plot, strlen(o->plot)));
+                          rxn__driver_shown(driver, o->plot));
     }
     if (o->control && (o->each || o->ensemble.trajectories == 1))
         rxn__driver_error(driver,
@@ -116,12 +114,12 @@ check_options(Driver *driver, RunOptions *o)
     if (o->control && strcmp(o->method, "auto") != 0 && strcmp(o->method, "direct") != 0 &&
         strcmp(o->method, "direct-unrolled") != 0)
         rxn__driver_error(driver, "--control-variates needs the method direct-unrolled, not '%s'",
-                          rxn__shown(&driver->engine.session.arena, o->method, strlen(o->method)));
+                          rxn__driver_shown(driver, o->method));
     if (o->pilot && !o->control)
         rxn__driver_error(driver, "--pilot goes with --control-variates");
     if (o->pilot == 1 || o->pilot > 1000000)
         rxn__driver_error(driver, "--pilot takes 2 .. 1000000");
-    return driver->engine.session.diagnostics.error_count == errors;
+    return rxn__driver_error_count(driver) == errors;
 }
 
 /* ---- the run ----------------------------------------------------------------------------------- */
@@ -132,102 +130,102 @@ take_rows(void *context, uint64_t first, uint64_t count, const double *samples,
 {
     Run *run = context;
     (void)events;
-    size_t row = (size_t)run->times.count * run->report.columns;
-    for (u64 k = 0; k < count && first + k < run->kept_room; k++) {
+    size_t row = (size_t)run->report.sample_count * run->report.columns;
+    for (uint64_t k = 0; k < count && first + k < run->kept_room; k++) {
         memcpy(run->kept + (first + k) * row, samples + k * row, row * sizeof(double));
         run->report.kept_count = first + k + 1;
     }
     if (!run->csv.file)
         return true;
     rxn__csv_each_rows(run->csv.file, &run->report, first, count, samples);
-    return !ferror(run->csv.file);
+    run->cannot_write = ferror(run->csv.file) != 0;
+    return !run->cannot_write;
+}
+
+static RxnStatus
+take_labels(Run *run)
+{
+    size_t count = rxn_model_count(run->model, RXN_OBSERVABLES);
+    run->labels = calloc(count + 1, sizeof *run->labels);
+    for (size_t c = 0; run->labels && c < count; c++) {
+        const char *label = rxn_model_label(run->model, RXN_OBSERVABLES, c);
+        run->labels[c] = label ? strdup(label) : NULL;
+        if (!run->labels[c])
+            return RXN_ERROR_MEMORY;
+    }
+    return run->labels ? RXN_OK : RXN_ERROR_MEMORY;
 }
 
 static void
 describe(Run *run)
 {
-    const Network *network = run->pipeline.network;
-    Arena *arena = &run->pipeline.arena;
-    const char **labels = NEW_ARRAY(arena, const char *, network->column_count);
-    for (u32 c = 0; c < network->column_count; c++)
-        labels[c] = rxn__column_label(network, c, arena);
-    const CompiledKernel *compiled = &run->pipeline.compiled;
-    run->report = (RxnReport){
-        .model = network->name ? network->name->text : "model",
-        .labels = labels,
-        .columns = network->column_count,
-        .sample_count = run->times.count,
-        .times = run->times.times,
-        .method = run->pipeline.method ? run->pipeline.method->name : run->options.method,
-        .device = run->options.ensemble.device,
-        .isa = compiled->isa ? compiled->isa : "none",
-        .precision = run->options.ensemble.precision,
-        .lanes = compiled->lanes,
-        .seed = run->options.ensemble.seed,
-        .result = &run->result,
-        .each = run->options.each || run->options.ensemble.trajectories == 1,
-        .written = run->options.ensemble.csv != NULL,
-    };
+    const RunOptions *o = &run->options;
+    const RxnSimulatorInfo info = rxn_simulator_info(run->simulator);
+    run->report.method = info.method;
+    run->report.device = info.device;
+    run->report.isa = info.isa;
+    run->report.precision = info.precision;
+    run->report.lanes = info.lanes;
+    run->report.seconds_compile = info.seconds_compile;
+    run->report.model = rxn_model_name(run->model);
+    run->report.labels = run->labels;
+    run->report.columns = (uint32_t)run->plan.columns;
+    run->report.sample_count = (uint32_t)run->plan.time_count;
+    run->report.times = run->plan.times;
+    run->report.seed = o->ensemble.seed;
+    run->report.run = &run->result;
+    run->report.each = o->each || o->ensemble.trajectories == 1;
+    run->report.written = o->ensemble.csv != NULL;
 }
 
 /* What the table and the plot show of single trajectories. */
-static void
+static RxnStatus
 make_room(Run *run)
 {
     enum { ROWS_IN_TABLE = 20, MOST_VALUES = 8 << 20 };
     if (!run->report.each || (run->options.ensemble.quiet && !run->options.plot))
-        return;
-    u64 row = (u64)run->times.count * run->report.columns,
-        wanted = run->options.ensemble.trajectories;
+        return RXN_OK;
+    uint64_t row = (uint64_t)run->report.sample_count * run->report.columns,
+             wanted = run->options.ensemble.trajectories;
     if (wanted > ROWS_IN_TABLE)
         wanted = ROWS_IN_TABLE;
     if (wanted > MOST_VALUES / row)
         wanted = row > MOST_VALUES ? 1 : MOST_VALUES / row;
     run->kept_room = wanted;
-    run->kept = NEW_ARRAY(&run->pipeline.arena, double, wanted *row);
+    run->kept = calloc(wanted * row + 1, sizeof(double));
     run->report.kept = run->kept;
+    return run->kept ? RXN_OK : RXN_ERROR_MEMORY;
 }
 
 static RxnStatus
 simulate(Run *run)
 {
-    Launch launch = {
-        .pipeline = &run->pipeline,
-        .values = &run->values,
-        .times = &run->times,
-        .precision = run->precision,
-        .seed = run->options.ensemble.seed,
-        .step_limit = run->options.ensemble.step_limit,
-    };
-    u32 count;
-    RxnBinding *bindings = rxn__launch_bindings(&launch, &count);
+    const RunOptions *o = &run->options;
+    RxnError *error;
     if (run->csv.file && run->report.each)
         rxn__csv_each_header(run->csv.file, &run->report);
-    Watched watched = rxn__watch_begin(&run->driver->engine, true, run->options.ensemble.quiet);
-    RxnEnsemble ensemble = {
-        .kernel = &run->kernel,
-        .bindings = bindings,
-        .binding_count = count,
-        .trajectories = run->options.ensemble.trajectories,
-        .sample_count = run->times.count,
-        .columns = run->report.columns,
-        .threads = (u32)run->options.ensemble.threads,
-        .statistics = !run->report.each,
-        .rows = run->report.each ? take_rows : NULL,
-        .rows_context = run,
-        .cancel = watched.cancel,
-        .progress = watched.progress,
-        .progress_context = watched.progress_context,
-    };
-    RxnOutcome outcome = rxn__ensemble_run(&ensemble, &run->result);
-    rxn__watch_end(&run->driver->engine);
-    if (outcome == RXN_REJECTED) {
-        rxn__output_commit(run->driver, &run->csv);
-        if (run->driver->engine.session.diagnostics.error_count == 0)
-            rxn__driver_error(run->driver, "'%s' cannot be written", run->options.ensemble.csv);
+    rxn__progress_begin(&run->progress, o->ensemble.quiet ? NULL : stderr);
+    if (is_cme(o))
+        run->progress.counted = NULL;
+    run->wanted.statistics = !run->report.each;
+    run->wanted.rows = run->report.each ? take_rows : NULL;
+    run->wanted.rows_context = run;
+    run->wanted.progress = run->progress.file ? rxn__progress_show : NULL;
+    run->wanted.progress_context = &run->progress;
+    run->wanted.cancel = rxn__interrupt_begin();
+    RxnStatus status = rxn_run(run->simulator, run->values, &run->wanted, &run->result, &error);
+    rxn__interrupt_end();
+    rxn__progress_end(&run->progress);
+    if (!run->cannot_write) {
+        describe(run); /* with control variates it is known now what was compiled */
+        return rxn__driver_take(run->driver, status, error);
     }
-    return rxn__launch_outcome(&run->driver->engine, &launch, outcome, &run->result,
-                               run->options.ensemble.trajectories);
+    rxn_error_free(error);
+    uint32_t errors = rxn__driver_error_count(run->driver);
+    rxn__output_commit(run->driver, &run->csv);
+    if (rxn__driver_error_count(run->driver) == errors)
+        rxn__driver_error(run->driver, "'%s' cannot be written", o->ensemble.csv);
+    return RXN_ERROR_INPUT;
 }
 
 /* ---- what is shown ----------------------------------------------------------------------------- */
@@ -236,7 +234,7 @@ static RxnStatus
 draw(Run *run)
 {
     char message[512];
-    if (rxn__is_a_source(&run->driver->engine, run->options.plot))
+    if (rxn__driver_is_a_source(run->driver, run->options.plot))
         return RXN_ERROR_INPUT;
     if (!rxn__plot_run(&run->report, run->options.plot, message, sizeof message)) {
         rxn__driver_error(run->driver, "the plot '%s' could not be made: %s", run->options.plot,
@@ -270,66 +268,34 @@ show(Run *run)
     return o->plot ? draw(run) : RXN_OK;
 }
 
-/* ---- control variates -------------------------------------------------------------------------- */
+/* ---- the way of a request ---------------------------------------------------------------------- */
 
+/* All that is wrong with values and times, before anything is written. */
 static RxnStatus
-prepare_control(Run *run, PipelineRequest *request, double *seconds_compile)
+plan(Run *run)
 {
     const RunOptions *o = &run->options;
-    double start = rxn__seconds();
-    request->goal = PIPELINE_COMPILED;
-    run->pipeline.method = rxn__method_find("direct-unrolled");
-    run->controlled = (ControlledRun){
-        .pilot = {.stages = request,
-                  .pipeline = &run->pipeline,
-                  .values = &run->values,
-                  .trajectories = o->ensemble.trajectories,
-                  .pilot = o->pilot,
-                  .seed = o->ensemble.seed,
-                  .threads = o->ensemble.threads,
-                  .step_limit = o->ensemble.step_limit},
-        .times = &run->times,
-        .quiet = o->ensemble.quiet,
-    };
-    RxnStatus status = rxn__control_prepare(&run->driver->engine, &run->controlled);
-    *seconds_compile += rxn__seconds() - start - run->controlled.found.seconds;
-    return status;
-}
-
-static RxnStatus
-simulate_controlled(Run *run)
-{
-    ControlledRun *controlled = &run->controlled;
-    RxnStatus status = rxn__control_simulate(&run->driver->engine, controlled, &run->result);
-    run->report.se = controlled->se;
-    run->report.pilot = controlled->found.trajectories;
-    run->report.least_gain = controlled->least_gain;
-    run->report.most_gain = controlled->most_gain;
-    return status;
-}
-
-/* ---- the master equation ----------------------------------------------------------------------- */
-
-static RxnStatus
-solve_cme(Run *run)
-{
-    CmeRun cme = {.pipeline = &run->pipeline,
-                  .values = &run->values,
-                  .times = &run->times,
-                  .quiet = run->options.ensemble.quiet};
-    run->report.exact = &run->exact;
-    return rxn__run_cme(&run->driver->engine, &cme, &run->result, &run->exact);
-}
-
-/* In a program that was built without this kernel: how to build one with it. */
-static void
-warn_interpreted(Run *run)
-{
-    Text wish;
-    rxn__text_init(&wish, &run->driver->engine.session.arena);
-    if (strcmp(run->options.method, "auto") != 0)
-        rxn__text_printf(&wish, "--method %s", run->options.method);
-    rxn__warn_interpreted(&run->driver->engine, &run->pipeline, wish.data);
+    RxnError *error;
+    RxnStatus status = rxn__driver_values(run->driver, run->model, &o->ensemble, &run->values);
+    if (!run->values)
+        return status;
+    run->wanted = rxn_run_options();
+    run->wanted.trajectories = o->ensemble.trajectories;
+    run->wanted.seed = o->ensemble.seed;
+    run->wanted.threads = (uint32_t)o->ensemble.threads;
+    run->wanted.step_limit = o->ensemble.step_limit;
+    run->wanted.until = o->until;
+    run->wanted.every = o->every;
+    run->wanted.at = o->at.items;
+    run->wanted.at_count = o->at.count;
+    run->wanted.pilot = o->pilot;
+    run->wanted.plan = true;
+    const RxnValues *values =
+        status == RXN_OK ? run->values : NULL; /* what is wrong with them has been said */
+    RxnStatus planned = rxn_run(run->simulator, values, &run->wanted, &run->plan, &error);
+    run->wanted.plan = false;
+    planned = rxn__driver_take(run->driver, planned, error);
+    return status == RXN_OK ? planned : status;
 }
 
 static RxnStatus
@@ -338,57 +304,33 @@ run_model(void *context)
     Run *run = context;
     Driver *driver = run->driver;
     const RunOptions *o = &run->options;
-    PipelineRequest request = {
-        .file = run->file,
-        .loader = &driver->engine.loader,
-        .goal = o->control || is_cme(o) ? PIPELINE_NETWORK : PIPELINE_COMPILED,
-        .method = o->method,
-        .device = o->ensemble.device,
-        .precision = run->precision,
-        .target = {.lanes = (u32)o->ensemble.lanes, .cache = o->ensemble.cache},
-        .trajectories = o->ensemble.trajectories,
-    };
-    double start = rxn__seconds();
-    RxnStatus status = rxn__pipeline_run(&driver->engine.session, &request, &run->pipeline);
-    double seconds_compile = rxn__seconds() - start;
-    driver->engine.internal_error = run->pipeline.internal_error;
+    RxnError *error;
+    RxnStatus status = rxn__driver_model(driver, run->path, &run->model);
     if (status != RXN_OK)
         return status;
-    warn_interpreted(run);
-    rxn__driver_flush(driver); /* warnings come before the work that may take long */
-    BindRequest bind = {.sets = &run->options.ensemble.sets,
-                        .input = o->ensemble.input,
-                        .seed = o->ensemble.seed,
-                        .params = o->ensemble.params};
-    TimesRequest times = {o->until, o->every, &run->options.at};
-    bool good = rxn__bind(&driver->engine, &run->pipeline, &bind, &run->values);
-    good = rxn__sample_times(&driver->engine, &run->pipeline, &times, &run->times) && good;
-    if (!good)
-        return RXN_ERROR_INPUT;
-    if (o->control) {
-        status = prepare_control(run, &request, &seconds_compile);
-        if (status != RXN_OK)
-            return status;
-        rxn__warn_interpreted(&driver->engine, &run->pipeline, NULL);
-        rxn__driver_flush(driver);
-    }
-    if (!is_cme(o) && !o->control) {
-        start = rxn__seconds();
-        status = rxn__describe_kernel(&driver->engine, &run->pipeline, &run->kernel);
-        seconds_compile += rxn__seconds() - start;
-        if (status != RXN_OK)
-            return status;
-    }
+    RxnSimulatorOptions kernel =
+        rxn__driver_kernel(&o->ensemble, o->control ? "direct-unrolled" : o->method);
+    kernel.control_variates = o->control;
+    if (is_cme(o))
+        kernel.device = "cpu";
+    status = rxn_simulator_new(run->model, &kernel, &run->simulator, &error);
+    status = rxn__driver_take(driver, status, error);
+    if (status == RXN_OK)
+        status = plan(run);
+    if (status == RXN_OK)
+        status = take_labels(run);
+    if (status != RXN_OK)
+        return status;
     describe(run);
-    run->report.seconds_compile = seconds_compile;
     if (o->ensemble.csv && !rxn__output_open(driver, &run->csv, o->ensemble.csv))
         return RXN_ERROR_INPUT;
     if (o->ensemble.json && !rxn__output_open(driver, &run->json, o->ensemble.json))
         return RXN_ERROR_INPUT;
-    if (o->plot && rxn__is_a_source(&driver->engine, o->plot))
+    if (o->plot && rxn__driver_is_a_source(driver, o->plot))
         return RXN_ERROR_INPUT;
-    make_room(run);
-    status = is_cme(o) ? solve_cme(run) : o->control ? simulate_controlled(run) : simulate(run);
+    status = make_room(run);
+    if (status == RXN_OK)
+        status = simulate(run);
     return status == RXN_OK ? show(run) : status;
 }
 
@@ -402,9 +344,8 @@ rxn__cmd_run(Driver *driver, int argc, char **argv)
                     .every = NAN,
                     .method = "auto"},
     };
-    const char *model;
     bool help;
-    if (!rxn__options_parse(driver, &rxn__usage_run, argc, argv, &run.options, &model, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_run, argc, argv, &run.options, &run.path, &help))
         return RXN_ERROR_USAGE;
     if (help) {
         rxn__options_help(driver, &rxn__usage_run, stdout);
@@ -412,20 +353,18 @@ rxn__cmd_run(Driver *driver, int argc, char **argv)
     }
     if (!check_options(driver, &run.options))
         return RXN_ERROR_USAGE;
-    run.precision = strcmp(run.options.ensemble.precision, "f32") == 0 ? KIR_F32 : KIR_F64;
-    if (is_cme(&run.options))
-        run.options.ensemble.device = "cpu";
-    RxnStatus status =
-        is_cme(&run.options) ? RXN_OK : rxn__device_open(&driver->engine, &run.options.ensemble);
-    if (status != RXN_OK)
-        return status;
-    if (!rxn__load_model(&driver->engine, model, &run.file))
-        return RXN_ERROR_INPUT;
     /* Inside, memory may run out; what was begun is put away here in any case. */
-    status = rxn__session_guard(&driver->engine.session, run_model, &run);
+    RxnStatus status = rxn__driver_guard(driver, run_model, &run);
     rxn__output_drop(&run.csv);
     rxn__output_drop(&run.json);
-    rxn__ensemble_release(&run.result);
-    rxn__driver_close(driver, &run.pipeline);
+    for (size_t c = 0; run.labels && run.labels[c]; c++)
+        free((char *)(uintptr_t)run.labels[c]);
+    rxn_run_release(&run.plan);
+    rxn_run_release(&run.result);
+    rxn_simulator_free(run.simulator);
+    rxn_values_free(run.values);
+    free(run.labels);
+    free(run.kept);
+    rxn__driver_end(driver);
     return status;
 }

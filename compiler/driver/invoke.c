@@ -51,6 +51,24 @@ rxn__driver_flush(Driver *driver)
     diagnostics->dropped = diagnostics->dropped_warnings = 0;
 }
 
+uint32_t
+rxn__driver_error_count(const Driver *driver)
+{
+    return driver->engine.session.diagnostics.error_count;
+}
+
+const char *
+rxn__driver_shown(Driver *driver, const char *text)
+{
+    return rxn__shown(&driver->engine.session.arena, text, strlen(text));
+}
+
+RxnStatus
+rxn__driver_guard(Driver *driver, RxnStatus (*body)(void *context), void *context)
+{
+    return rxn__session_guard(&driver->engine.session, body, context);
+}
+
 static RxnStatus
 flush_diagnostics(void *context)
 {

@@ -40,7 +40,7 @@ rxn__output_open(Driver *driver, OutputFile *output, const char *path)
         return output->file ? true : open_failed(driver, "the temporary file", strerror(errno));
     }
     struct stat status;
-    if (rxn__is_a_source(&driver->engine, path))
+    if (rxn__driver_is_a_source(driver, path))
         return false;
     bool there = stat(path, &status) == 0;
     if (there && S_ISDIR(status.st_mode))

@@ -15,31 +15,38 @@ find_file(const RxnModel *model, const char *from, const char *path)
     return NULL;
 }
 
-/* What the caller's function gave is copied, before anything can fail, and freed. */
+/* What the caller's function gave, which is freed with the arena. */
+typedef struct CallersFile {
+    char *resolved, *text;
+} CallersFile;
+
+static void
+free_file(void *file)
+{
+    free(((CallersFile *)file)->resolved);
+    free(((CallersFile *)file)->text);
+}
+
 static bool
 load_of_caller(RxnModel *model, const char *from, const char *path, Arena *arena,
                const char **ret_resolved, const char **ret_text, size_t *ret_length,
                const char **ret_reason)
 {
-    char *resolved = NULL, *text = NULL;
-    size_t length = 0;
+    CallersFile *file = NEW(arena, CallersFile);
     const char *reason = NULL;
-    bool good = model->options.load(model->options.load_context, from, path, &resolved, &text,
-                                    &length, &reason);
+    size_t length = 0;
+    rxn__arena_on_release(arena, free_file, file); /* before there is anything to lose */
+    bool good = model->options.load(model->options.load_context, from, path, &file->resolved,
+                                    &file->text, &length, &reason);
     if (good && length > RXN_MAX_SOURCE_BYTES) {
         good = false;
         reason = "it is larger than 64 MiB";
     }
-    if (good) {
-        rxn__arena_on_release(arena, free, resolved);
-        rxn__arena_on_release(arena, free, text);
-        *ret_resolved = resolved ? resolved : path;
-        *ret_text = text ? text : "";
-        *ret_length = text ? length : 0;
+    *ret_resolved = file->resolved ? file->resolved : path;
+    *ret_text = file->text ? file->text : "";
+    *ret_length = file->text ? length : 0;
+    if (good)
         return true;
-    }
-    free(resolved);
-    free(text);
     reason = reason ? reason : "no reason given";
     *ret_reason = rxn__arena_copy_text(arena, reason, strlen(reason));
     return false;
@@ -262,6 +269,13 @@ rxn_model_open(const char *path, const RxnModelOptions *options, RxnModel **ret_
                RxnError **ret_error)
 {
     return open_model(&(Opening){.path = path}, NULL, options, ret_model, ret_error);
+}
+
+RxnStatus
+rxn__model_of_program(const struct RxnProgram *built, const RxnModelOptions *options,
+                      RxnModel **ret_model, RxnError **ret_error)
+{
+    return open_model(&(Opening){.model = NULL}, built, options, ret_model, ret_error);
 }
 
 void

@@ -44,7 +44,7 @@ rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options, Ensem
 {
     Engine *engine = &part->engine;
     *o = rxn__ensemble_defaults();
-    o->device = copy(part, options->device, "cpu");
+    o->device = copy(part, options->device, NULL);
     o->precision = copy(part, options->precision, "f64");
     o->cache = copy(part, options->cache, NULL);
     o->lanes = options->lanes;
@@ -52,9 +52,12 @@ rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options, Ensem
     o->quiet = true;
     if (!rxn__check_ensemble(engine, o))
         return RXN_ERROR_USAGE;
-    RxnStatus status = rxn__device_open(engine, o);
-    engine->cuda_cache = o->cache;
-    return status;
+    if (o->cache && strcmp(o->cache, "none") == 0) {
+        RxnStatus status = rxn__device_open(engine, o);
+        o->cache = NULL; /* it is no folder */
+        return status;
+    }
+    return rxn__device_open(engine, o);
 }
 
 RxnRunOptions
@@ -252,20 +255,25 @@ prepare(Running *running)
     Arena *arena = &running->scratch.arena;
     running->ensemble = running->simulator->ensemble;
     RxnStatus status = rxn__api_run_options(running->part, o, &running->ensemble);
-    if (running->values->model != running->part->model)
+    const RxnValues *values = running->values;
+    if (!values && !o->plan)
+        status = rxn__api_refuse(engine, "there are no values");
+    if (values && values->model != running->part->model)
         status = rxn__api_refuse(engine, "these values are of another model");
     if (o->at_count > UINT32_MAX)
         status = rxn__api_refuse(engine, "there are too many sample times");
     if (status != RXN_OK)
         return status;
-    TextList none = {0};
     NumberList at = {0};
     for (size_t k = 0; k < o->at_count; k++)
         vec_push(arena, &at, o->at[k]);
-    BindRequest bind = {
-        .sets = &none, .seed = running->values->seed, .given = &running->values->given};
+    bool good = true;
+    if (values) {
+        TextList none = {0};
+        BindRequest bind = {.sets = &none, .seed = values->seed, .given = &values->given};
+        good = rxn__bind(engine, &running->scratch, &bind, &running->numbers);
+    }
     TimesRequest times = {o->until, o->every, &at};
-    bool good = rxn__bind(engine, &running->scratch, &bind, &running->numbers);
     good = rxn__sample_times(engine, &running->scratch, &times, &running->times) && good;
     return good ? RXN_OK : RXN_ERROR_INPUT;
 }
@@ -323,7 +331,7 @@ solve(Running *running)
                   .values = &running->numbers,
                   .times = &running->times,
                   .quiet = running->options->progress == NULL};
-    RxnExactFigures figures = {0};
+    CmeFigures figures = {0};
     RxnStatus status = rxn__run_cme(&running->part->engine, &cme, &running->room->result, &figures);
     RxnRun *run = running->run;
     run->exact = true;
@@ -391,6 +399,22 @@ simulate_controlled(Running *running)
     return RXN_OK;
 }
 
+/* When, which rows may want to know. */
+static RxnStatus
+plan_run(Running *running)
+{
+    RxnRun *run = running->run;
+    size_t count = running->times.count;
+    running->room->times = malloc((count + 1) * sizeof(double));
+    if (!running->room->times)
+        return RXN_ERROR_MEMORY;
+    memcpy(running->room->times, running->times.times, count * sizeof(double));
+    run->times = running->room->times;
+    run->time_count = count;
+    run->columns = running->scratch.network->column_count;
+    return RXN_OK;
+}
+
 /* What there is, for who called. */
 static RxnStatus
 hand_over(Running *running)
@@ -399,19 +423,14 @@ hand_over(Running *running)
     RunRoom *room = running->room;
     const RxnEnsembleResult *result = &room->result;
     size_t columns = running->scratch.network->column_count, count = running->times.count;
-    room->times = malloc((count + 1) * sizeof(double));
     room->sd = result->mean ? malloc((count * columns + 1) * sizeof(double)) : NULL;
-    if (!room->times || (result->mean && !room->sd))
+    if (result->mean && !room->sd)
         return RXN_ERROR_MEMORY;
-    memcpy(room->times, running->times.times, count * sizeof(double));
     for (size_t cell = 0; cell < count * columns && room->sd; cell++)
         room->sd[cell] = run->exact ? sqrt(result->m2[cell]) : rxn__ensemble_sd(result, cell);
     run->trajectories = result->trajectories;
     run->events = result->events;
     run->threads = result->threads;
-    run->time_count = count;
-    run->columns = columns;
-    run->times = room->times;
     run->mean = result->mean;
     run->sd = room->sd;
     run->seconds = result->seconds;
@@ -435,6 +454,10 @@ run_ensemble(void *context)
         status = prepare(running);
     if (status != RXN_OK)
         return status;
+    if (plan_run(running) != RXN_OK)
+        return RXN_ERROR_MEMORY;
+    if (running->options->plan)
+        return RXN_OK;
     status = simulator->is_cme          ? solve(running)
              : simulator->is_controlled ? simulate_controlled(running)
                                         : simulate(running);

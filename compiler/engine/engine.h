@@ -10,6 +10,8 @@
 #include <stdio.h>
 
 #include "compiler/base/base.h"
+#include "compiler/base/lists.h"
+#include "compiler/engine/ensemble_options.h"
 #include "compiler/pipeline.h"
 #include "runtime/cuda.h"
 #include "runtime/ensemble.h"
@@ -67,9 +69,6 @@ typedef struct Watched {
 Watched rxn__watch_begin(Engine *engine, bool counted, bool quiet);
 void rxn__watch_end(Engine *engine);
 
-typedef VEC(const char *) TextList;
-typedef VEC(double) NumberList;
-
 /* The candidate nearest to the word, or NULL if none is near. */
 const char *rxn__nearest(const char *word, u32 count, const char *const *candidates);
 
@@ -103,7 +102,8 @@ bool rxn__load_model(Engine *engine, const char *path, u32 *ret_file);
 /* Whether a file of the sources was made by importing the one before it. */
 bool rxn__is_imported(const Engine *engine, u32 file);
 
-/* Whether writing to this path would overwrite a model's file; reports that. */
+/* Whether writing to this path would overwrite a model's file; the second reports that. */
+bool rxn__names_source(const Engine *engine, const char *path);
 bool rxn__is_a_source(Engine *engine, const char *path);
 
 /* ---- bind.c ------------------------------------------------------------------------------------ */
@@ -115,10 +115,10 @@ typedef struct ModelValues {
 } ModelValues;
 
 /* Values that are given one by one, before a run. What is not given is the model's, or NaN. */
-typedef struct GivenValues {
+struct GivenValues {
     double *params, *inputs;
     bool *param_given, *input_given;
-} GivenValues;
+};
 
 GivenValues rxn__given_new(const Network *network, Arena *arena);
 void rxn__given_copy(const Network *network, const GivenValues *from, GivenValues *to);
@@ -242,21 +242,6 @@ void rxn__kernel_put(Pipeline *pipeline, const KeptKernel *kept);
 void rxn__summary(Pipeline *pipeline, const ModelValues *values, Text *out);
 
 /* ---- launch.c: what all commands that run an ensemble share ------------------------------------ */
-
-typedef struct EnsembleOptions {
-    u64 trajectories, seed, threads, lanes, step_limit;
-    TextList sets;
-    const char *input, *params, *device, *precision, *cache;
-    const char *csv, *json;
-    bool quiet;
-    bool counted;             /* -n was given */
-    bool chose_device;        /* --device was given */
-    const GivenValues *given; /* or NULL */
-    const char *device_wish;  /* as it was given; `device` is "cpu", "cuda" or "interpreter" */
-} EnsembleOptions;
-
-/* What holds where nothing is said. */
-EnsembleOptions rxn__ensemble_defaults(void);
 
 /* Once they are read: puts numbers and a device in the place of what was left open; reports what is out of range. */
 bool rxn__check_ensemble(Engine *engine, EnsembleOptions *options);

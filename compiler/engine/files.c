@@ -1,7 +1,8 @@
 /* files.c: models, and other files that are read.
  *
  * Where `use "x.rxn"` is looked for: beside the file that uses it, in the folders of $RXN_PATH, in the
- * models installed with rxn, in those of the source tree that it was built from.
+ * models installed with rxn (beside this program, or where it was to be installed), in those of the source tree that it was
+ * built from.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -135,6 +136,8 @@ find_model(Arena *arena, const char *name)
     }
     const char *installed = installed_models(arena);
     const char *found = installed ? find_in(arena, installed, strlen(installed), name) : NULL;
+    if (!found)
+        found = find_in(arena, RXN_INSTALLED_MODELS, strlen(RXN_INSTALLED_MODELS), name);
     return found ? found : find_in(arena, RXN_SOURCE_MODELS, strlen(RXN_SOURCE_MODELS), name);
 }
 
@@ -223,18 +226,25 @@ rxn__load_model(Engine *engine, const char *path, u32 *ret_file)
 /* ---- what is not to be written over ------------------------------------------------------------ */
 
 bool
-rxn__is_a_source(Engine *engine, const char *path)
+rxn__names_source(const Engine *engine, const char *path)
 {
     struct stat target, source;
     if (stat(path, &target) != 0)
         return false;
     for (u32 k = 0; k < engine->session.sources.files.count; k++) {
         const char *model = engine->session.sources.files.items[k].path;
-        if (stat(model, &source) != 0 || source.st_dev != target.st_dev ||
-            source.st_ino != target.st_ino)
-            continue;
-        rxn__engine_error(engine, "'%s' is the model itself; it is not overwritten", path);
-        return true;
+        if (stat(model, &source) == 0 && source.st_dev == target.st_dev &&
+            source.st_ino == target.st_ino)
+            return true;
     }
     return false;
+}
+
+bool
+rxn__is_a_source(Engine *engine, const char *path)
+{
+    if (!rxn__names_source(engine, path))
+        return false;
+    rxn__engine_error(engine, "'%s' is the model itself; it is not overwritten", path);
+    return true;
 }

@@ -1,6 +1,6 @@
-/* fit.h: fits. fit.c goes the way of one; the others are
- * its steps: fit_setup.c makes the experiments, fit_settings.c says how it is done, fit_evaluate.c answers the loop of
- * runtime/fit_loop.h, fit_errors.c (of samples: fit_sandwich.c) looks at the result, fit_json.c writes it.
+/* fit.h: fits. fit.c goes the way of one; the others are its steps: fit_setup.c makes the experiments, fit_settings.c says
+ * how it is done, fit_evaluate.c answers the loop of runtime/fit_loop.h, fit_errors.c (of samples:
+ * fit_sandwich.c) looks at the result, fit_json.c writes it.
  *
  * An experiment is a network of its own (network/fit.h), with a kernel that is compiled once and run at many values of
  * the parameters.

@@ -6,8 +6,8 @@
 
 #include "compiler/cme/cme.h"
 #include "compiler/engine/run_cme.h"
+#include "runtime/report.h"
 
-/* As RxnReport wants them of exact figures. */
 static bool
 put_result(const CmeMoments *moments, size_t cells, RxnEnsembleResult *ret_result)
 {
@@ -23,7 +23,7 @@ put_result(const CmeMoments *moments, size_t cells, RxnEnsembleResult *ret_resul
 
 RxnStatus
 rxn__run_cme(Engine *engine, const CmeRun *run, RxnEnsembleResult *ret_result,
-             RxnExactFigures *ret_figures)
+             CmeFigures *ret_figures)
 {
     Watched watched = rxn__watch_begin(engine, false, run->quiet);
     CmeOptions options = {.cancel = watched.cancel,
@@ -48,7 +48,7 @@ rxn__run_cme(Engine *engine, const CmeRun *run, RxnEnsembleResult *ret_result,
     if (status != RXN_OK)
         return status;
     size_t cells = (size_t)run->times->count * run->pipeline->network->column_count;
-    *ret_figures = (RxnExactFigures){moments.lost, moments.cost.states, moments.cost.transitions,
-                                     moments.cost.products};
+    *ret_figures = (CmeFigures){moments.lost, moments.cost.states, moments.cost.transitions,
+                                moments.cost.products};
     return put_result(&moments, cells, ret_result) ? RXN_OK : RXN_ERROR_MEMORY;
 }

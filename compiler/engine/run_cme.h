@@ -4,7 +4,12 @@
 
 #include "compiler/cme/cme.h"
 #include "compiler/engine/engine.h"
-#include "runtime/report.h"
+
+/* What there is to say of means and variances that were computed, not sampled. */
+typedef struct CmeFigures {
+    double lost;                       /* probability that is not accounted for, at most */
+    u64 states, transitions, products; /* of the equation that was solved */
+} CmeFigures;
 
 typedef struct CmeRun {
     Pipeline *pipeline; /* with a network */
@@ -13,8 +18,8 @@ typedef struct CmeRun {
     bool quiet;
 } CmeRun;
 
-/* Solves; *ret_result and *ret_figures are as RxnReport has them. Says what went wrong. */
+/* Solves; *ret_result has variances as m2. Says what went wrong. */
 RxnStatus rxn__run_cme(Engine *engine, const CmeRun *run, RxnEnsembleResult *ret_result,
-                       RxnExactFigures *ret_figures);
+                       CmeFigures *ret_figures);
 
 #endif

@@ -399,10 +399,10 @@ test_csv(void **state)
 {
     (void)state;
     const char *labels[] = {"W[3,1]", "a\"b"};
-    double times[] = {0, 0.1}, mean[] = {1, 2, 3, 0.5}, m2[] = {0, 8, 2, 0};
-    RxnEnsembleResult result = {.trajectories = 3, .mean = mean, .m2 = m2};
+    double times[] = {0, 0.1}, mean[] = {1, 2, 3, 0.5}, sd[] = {0, 2, 1, 0};
+    RxnRun run = {.trajectories = 3, .mean = mean, .sd = sd};
     RxnReport report = {
-        .labels = labels, .columns = 2, .sample_count = 2, .times = times, .result = &result};
+        .labels = labels, .columns = 2, .sample_count = 2, .times = times, .run = &run};
     char *text = written(write_statistics, &report);
     assert_string_equal(text, "time,\"W[3,1].mean\",\"W[3,1].sd\",\"a\"\"b.mean\",\"a\"\"b.sd\"\n"
                               "0,1,0,2,2\n"
@@ -476,14 +476,14 @@ test_plot_escapes(void **state)
 {
     (void)state;
     const char *labels[] = {"x' ; system('date') #"};
-    double times[] = {0, 1}, mean[] = {1, 2}, m2[] = {0, 1};
-    RxnEnsembleResult result = {.trajectories = 2, .mean = mean, .m2 = m2};
+    double times[] = {0, 1}, mean[] = {1, 2}, sd[] = {0, 1};
+    RxnRun run = {.trajectories = 2, .mean = mean, .sd = sd};
     RxnReport report = {.model = "m'n\n!date",
                         .labels = labels,
                         .columns = 1,
                         .sample_count = 2,
                         .times = times,
-                        .result = &result};
+                        .run = &run};
     char *text = written(write_plot, &report);
     assert_non_null(strstr(text, "set output 'it''s.svg'\n"));
     assert_non_null(strstr(text, " title 'x'' ; system(''date'') #'\n"));

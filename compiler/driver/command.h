@@ -1,0 +1,172 @@
+/* command.h: what a subcommand is made of: its options, messages, files of results, and the library (runtime/rxn.h), which does
+ * the work. A command that stands on this alone knows nothing of the compiler; those that look into it include driver.h too.
+ *
+ * A subcommand is a function in cmd_NAME.c with a row in the table of main.c, and, if programs that were built of a
+ * model have it too, in that of standalone.c.
+ */
+#ifndef RXN_DRIVER_COMMAND_H
+#define RXN_DRIVER_COMMAND_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "compiler/base/lists.h"
+#include "compiler/engine/ensemble_options.h"
+#include "runtime/rxn.h"
+
+#define RXN_COMMAND_PRINTF __attribute__((format(printf, 2, 3)))
+
+typedef struct Driver Driver;
+
+typedef RxnStatus (*Command)(Driver *driver, int argc, char **argv);
+
+struct OptionTable;
+
+typedef struct CommandRow {
+    const char *name, *summary;
+    Command run;
+    const struct OptionTable *table;
+} CommandRow;
+
+RxnStatus rxn__cmd_run(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_check(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_trace(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_grad(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_fit(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_fmt(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_import(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_build(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_selftest(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_info(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_completion(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_manual(Driver *driver, int argc, char **argv);
+
+/* ---- invoke.c ---------------------------------------------------------------------------------- */
+
+/* An error or a note about no place in a file. */
+void rxn__driver_error(Driver *driver, const char *format, ...) RXN_COMMAND_PRINTF;
+void rxn__driver_note(Driver *driver, const char *format, ...) RXN_COMMAND_PRINTF;
+uint32_t rxn__driver_error_count(const Driver *driver);
+
+/* A name fit for a message. */
+const char *rxn__driver_shown(Driver *driver, const char *text);
+
+/* Prints what the diagnostics hold to standard error and empties them. */
+void rxn__driver_flush(Driver *driver);
+
+/* Calls body(context); where memory runs out inside, returns RXN_ERROR_MEMORY. */
+RxnStatus rxn__driver_guard(Driver *driver, RxnStatus (*body)(void *context), void *context);
+
+/* ---- model.c: the library's objects, with messages printed ------------------------------------ */
+
+/* The model named on the command line; NULL: that of the program. It is freed by rxn__driver_end. */
+RxnStatus rxn__driver_model(Driver *driver, const char *path, RxnModel **ret_model);
+void rxn__driver_end(Driver *driver);
+
+/* The status of a call of the library's; prints its error, if it has one, and frees it. */
+RxnStatus rxn__driver_take(Driver *driver, RxnStatus status, RxnError *error);
+
+/* Values as --params, --input and --set say, with all that is wrong with them. The values are there whatever the status, if there
+ * is memory for them. */
+RxnStatus rxn__driver_values(Driver *driver, RxnModel *model, const EnsembleOptions *options,
+                             RxnValues **ret_values);
+
+/* How kernels are to be made. */
+RxnSimulatorOptions rxn__driver_kernel(const EnsembleOptions *options, const char *method);
+
+/* Puts numbers in the place of what was left open; reports what is out of range. */
+bool rxn__driver_check_ensemble(Driver *driver, EnsembleOptions *options);
+
+/* Whether writing to this path would overwrite a model's file; reports that. */
+bool rxn__driver_is_a_source(Driver *driver, const char *path);
+
+/* ---- options.c --------------------------------------------------------------------------------- */
+
+typedef enum OptionKind {
+    OPTION_FLAG,    /* bool */
+    OPTION_TEXT,    /* const char *; the last one counts */
+    OPTION_TEXTS,   /* TextList; may be given again */
+    OPTION_COUNT,   /* u64: 1000 or 1e3 */
+    OPTION_NUMBER,  /* double */
+    OPTION_NUMBERS, /* NumberList: 1,2.5,4; may be given again */
+} OptionKind;
+
+typedef struct Option {
+    const char *name;  /* "--seed", "-n" */
+    const char *value; /* what the help calls its value; NULL for a flag */
+    OptionKind kind;
+    size_t offset;    /* of its place in the values */
+    const char *help; /* NULL: not shown (for tests) */
+} Option;
+
+typedef struct OptionTable {
+    const char *command; /* "rxn run" */
+    const char *synopsis, *summary, *remarks;
+    const char *about_operand; /* what the operand may be; NULL: the summary says so */
+    const Option *options;
+    uint32_t option_count;
+    const char *operand; /* what the one operand is called */
+    bool
+        takes_many; /* any number of operands, none too: they go into the TextList at operands_offset of the values */
+    size_t operands_offset;
+    /* Options that several commands have, and where in the values the struct lies that their offsets are of. */
+    const Option *shared;
+    uint32_t shared_count;
+    size_t shared_offset;
+    void (*more)(
+        FILE *
+            file); /* or NULL: prints what stands at the end of the help: a title, then lines with two blanks */
+} OptionTable;
+
+/* Each command's own, in its file. */
+extern const OptionTable rxn__usage_run, rxn__usage_grad, rxn__usage_fit, rxn__usage_build,
+    rxn__usage_check, rxn__usage_fmt, rxn__usage_import, rxn__usage_trace, rxn__usage_info,
+    rxn__usage_selftest, rxn__usage_completion, rxn__usage_manual;
+
+/* Number k of the table's own options and, behind them, the shared ones; NULL behind the last. */
+const Option *rxn__option_at(const OptionTable *table, uint32_t k);
+
+#define RXN_ABOUT_MODEL                                                                            \
+    "MODEL is a file, '-' for standard input, or the name of a model that comes with rxn."
+
+/* Reads the arguments into *values (a struct that `offset`s point into) and *ret_operand, which is NULL in a program
+ * that has its model in itself. Every mistake
+ * is reported; false if there was one. *ret_help: --help was asked for, and nothing else was read. */
+bool rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **argv,
+                        void *values, const char **ret_operand, bool *ret_help);
+
+void rxn__options_help(const Driver *driver, const OptionTable *table, FILE *file);
+
+/* Those of all commands that run an ensemble. */
+enum { ENSEMBLE_OPTION_COUNT = 12 };
+extern const Option rxn__ensemble_options[ENSEMBLE_OPTION_COUNT];
+
+/* Whether -o or --json go to standard output, so that nothing else should. */
+bool rxn__takes_stdout(const EnsembleOptions *options);
+
+/* ---- output.c ---------------------------------------------------------------------------------- */
+
+/* A file that is being written: it gets its name only when it is whole. */
+typedef struct OutputFile {
+    FILE *file;
+    const char *path; /* "-": standard output */
+    char *beside;     /* its name until then */
+} OutputFile;
+
+/* Refuses a directory and any of the session's source files. False after an error. */
+bool rxn__output_open(Driver *driver, OutputFile *output, const char *path);
+
+/* Gives the file its name, or copies it to standard output. False after an error. */
+bool rxn__output_commit(Driver *driver, OutputFile *output);
+
+/* Removes what was begun; harmless on one that was never opened or is committed. */
+void rxn__output_drop(OutputFile *output);
+
+/* ---- interrupt.c ------------------------------------------------------------------------------- */
+
+/* From here on Ctrl-C sets the flag that is returned; a second one ends the program at once. Inside of another begin and
+ * its end it changes nothing. */
+const volatile int *rxn__interrupt_begin(void);
+void rxn__interrupt_end(void);
+
+#endif

@@ -1,0 +1,134 @@
+/* model.c: the library for commands: what it says is printed, and where the model is the program's own it comes from there. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/driver/driver.h"
+#include "compiler/engine/api.h"
+
+static void
+print_told(void *context, RxnSeverity severity, const char *text)
+{
+    (void)severity;
+    rxn__driver_flush(context);
+    fputs(text, stderr);
+}
+
+RxnStatus
+rxn__driver_take(Driver *driver, RxnStatus status, RxnError *error)
+{
+    if (!error)
+        return status;
+    rxn__driver_flush(driver);
+    /* The last word on these two is invoke.c's. */
+    if (status == RXN_ERROR_INTERNAL)
+        fprintf(stderr, "%s\n", rxn_error_message(error, 0).text);
+    else if (status != RXN_ERROR_MEMORY)
+        fprintf(stderr, "%s\n", rxn_error_text(error));
+    else if (rxn_error_count(error) > 0 &&
+             strcmp(rxn_error_message(error, 0).text, "out of memory") != 0) {
+        fprintf(stderr, "%s\n", rxn_error_text(error));
+        status = RXN_ERROR_INPUT;
+    }
+    rxn_error_free(error);
+    return status;
+}
+
+RxnStatus
+rxn__driver_model(Driver *driver, const char *path, RxnModel **ret_model)
+{
+    RxnModelOptions options = rxn_model_options();
+    RxnError *error;
+    options.tell = print_told;
+    options.tell_context = driver;
+    RxnStatus status =
+        path ? rxn_model_open(path, &options, ret_model, &error)
+             : rxn__model_of_program(driver->program->built, &options, ret_model, &error);
+    driver->model = *ret_model;
+    return rxn__driver_take(driver, status, error);
+}
+
+void
+rxn__driver_end(Driver *driver)
+{
+    rxn_model_free(driver->model);
+    driver->model = NULL;
+}
+
+bool
+rxn__driver_is_a_source(Driver *driver, const char *path)
+{
+    if (!driver->model)
+        return rxn__is_a_source(&driver->engine, path);
+    if (!rxn__names_source(&driver->model->engine, path))
+        return false;
+    rxn__driver_error(driver, "'%s' is the model itself; it is not overwritten", path);
+    return true;
+}
+
+bool
+rxn__driver_check_ensemble(Driver *driver, EnsembleOptions *options)
+{
+    return rxn__check_ensemble(&driver->engine, options);
+}
+
+RxnSimulatorOptions
+rxn__driver_kernel(const EnsembleOptions *o, const char *method)
+{
+    RxnSimulatorOptions options = rxn_simulator_options();
+    options.method = method;
+    options.device = o->chose_device ? o->device_wish : NULL;
+    options.precision = o->precision;
+    options.lanes = (uint32_t)o->lanes;
+    options.trajectories = o->trajectories;
+    options.cache = o->cache;
+    return options;
+}
+
+/* "name=value" */
+static RxnStatus
+set(Driver *driver, RxnValues *values, const char *text)
+{
+    Arena *arena = &driver->engine.session.arena;
+    const char *equals = strchr(text, '=');
+    double value;
+    RxnError *error;
+    if (!equals || equals == text) {
+        rxn__driver_error(driver, "--set takes name=value, not '%s'",
+                          rxn__shown(arena, text, strlen(text)));
+        return RXN_ERROR_INPUT;
+    }
+    const char *number = equals + 1 + strspn(equals + 1, " ");
+    if (!rxn__parse_number(number, &value)) {
+        rxn__driver_error(driver, "--set %s: '%s' is not a number",
+                          rxn__shown(arena, text, (size_t)(equals - text)),
+                          rxn__shown(arena, number, strlen(number)));
+        return RXN_ERROR_INPUT;
+    }
+    const char *name = rxn__arena_copy_text(arena, text, (size_t)(equals - text));
+    RxnStatus status = rxn_values_set(values, name, value, &error);
+    return rxn__driver_take(driver, status, error);
+}
+
+RxnStatus
+rxn__driver_values(Driver *driver, RxnModel *model, const EnsembleOptions *o,
+                   RxnValues **ret_values)
+{
+    RxnError *error;
+    RxnStatus first = rxn_values_new(model, o->seed, ret_values, &error), status;
+    if (first != RXN_OK)
+        return rxn__driver_take(driver, first, error);
+    if (o->params) {
+        status = rxn_values_load(*ret_values, o->params, &error);
+        first = rxn__driver_take(driver, status, error);
+    }
+    if (o->input) {
+        status = rxn_values_load_inputs(*ret_values, o->input, &error);
+        status = rxn__driver_take(driver, status, error);
+        first = first == RXN_OK ? status : first;
+    }
+    for (uint32_t k = 0; k < o->sets.count; k++) {
+        status = set(driver, *ret_values, o->sets.items[k]);
+        first = first == RXN_OK ? status : first;
+    }
+    return first;
+}
