@@ -158,8 +158,7 @@ static RxnStatus
 collect_fit(Build *build)
 {
     Driver *driver = build->driver;
-    FitRun fit = {
-        .engine = &driver->engine, .file = build->file, .options = rxn__fit_defaults()};
+    FitRun fit = {.engine = &driver->engine, .file = build->file, .options = rxn__fit_defaults()};
     rxn__check_ensemble(&driver->engine, &fit.options.ensemble);
     fit.options.ensemble.device = build->device;
     build->ahead.what = "fit";
