@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "compiler/driver/driver.h"
+#include "compiler/driver/command.h"
 #include "compiler/driver/repl.h"
 
 typedef struct ReplOptions {

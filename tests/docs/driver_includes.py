@@ -9,9 +9,10 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DRIVER = ROOT / "compiler" / "driver"
 
-# What a command is made of. (command.h is made of two headers of plain structs.)
-OWN = {"compiler/driver/command.h", "runtime/rxn.h", "runtime/report.h"}
-LISTS = {"command.h": {"compiler/base/lists.h", "compiler/engine/ensemble_options.h"}}
+# What a command is made of. (command.h is made of two headers of plain structs, repl.h of arenas and
+# texts.)
+OWN = {"compiler/driver/command.h", "compiler/driver/repl.h", "runtime/rxn.h", "runtime/report.h"}
+LISTS = {"command.h": {"compiler/base/lists.h", "compiler/engine/ensemble_options.h"}, "repl.h": {"compiler/base/base.h"}}
 
 # Those that look into the compiler, and through which headers, directly or by driver.h, build.h and the like.
 INTO_COMPILER = {
@@ -28,6 +29,7 @@ INTO_COMPILER = {
     "cmd_manual.c": {"driver.h"},
     # Commands that the library has no functions for.
     "build.h": {"driver.h", "compiler/engine/grad.h", "compiler/target/ahead.h"},
+    "build_cuda.c": {"build.h"},
     "build_emit.c": {"build.h"},
     "build_kernels.c": {"build.h", "compiler/engine/fit.h", "compiler/engine/pilot.h"},
     "build_library.c": {"build.h"},
