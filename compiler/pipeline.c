@@ -185,6 +185,11 @@ choose_method(Stages *stages)
     const char *name = stages->request->method;
     Text why;
     rxn__text_init(&why, &pipeline->arena);
+    const char *own = stages->session->auto_method;
+    if (strcmp(name, "auto") == 0 && own && strcmp(own, "auto") != 0) {
+        name = own;
+        pipeline->method_why = "the program was built with it";
+    }
     if (strcmp(name, "auto") == 0) {
         pipeline->method = rxn__method_choose(pipeline->network, &why);
         pipeline->method_why = why.data;

@@ -24,6 +24,8 @@ typedef struct Session {
      * TargetOptions.context of both. */
     const Target *host, *gpu;
     void *target_context;
+    const char
+        *auto_method; /* what the method `auto` is in a program that was built with one; or NULL */
 } Session;
 
 /* limit: most bytes of memory; 0: no limit. RXN_ERROR_MEMORY if not even this can be had. */

@@ -175,6 +175,8 @@ rxn__build_source(const Build *build, Text *out)
     rxn__text_printf(out, "0};\nconst RxnProgram rxn_program = {\n");
     rxn__text_printf(out, ".version = \"%s\", .model = ", rxn_version());
     write_name(out, build->name);
+    rxn__text_printf(out, ", .method = ");
+    write_name(out, build->options.method);
     rxn__text_printf(out, ", .files = files, .file_count = %u,\n", build->used.count + 1);
     rxn__text_printf(out, ".kernels = kernels, .kernel_count = %u, .tape_bytes = %lluu,\n",
                      build->ahead.kernels.count,

@@ -32,6 +32,7 @@ rxn__embedded_init(Engine *engine, const RxnProgram *built)
     engine->session.host = &rxn__target_frozen;
     engine->session.gpu = &rxn__target_frozen_cuda;
     engine->session.target_context = (void *)(uintptr_t)built; /* it is only read */
+    engine->session.auto_method = built->method;
     engine->tape_bytes = built->tape_bytes;
     engine->cuda_tape_bytes = built->cuda_tape_bytes;
 }

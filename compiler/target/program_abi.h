@@ -51,7 +51,7 @@ RXN_PROGRAM_ABI(
         unsigned code_count;
     } RxnProgramCudaKernel;
     typedef struct RxnProgram {
-        const char *version, *model;
+        const char *version, *model, *method;
         const RxnProgramFile *files;
         unsigned file_count;
         const RxnProgramKernel *kernels;

@@ -205,6 +205,8 @@ def test_what_it_was_not_built_for(program):
     check_in("note: a program that has it: rxn build MODEL -o FILE --method direct-table\n", run.err)
     path = build(program, model, "--method", "direct-table")
     check_equal(Run([path, "run", "--method", "direct-table", "-n", "20", "-o", "-"]).err, "")
+    by_itself = Run([path, "run", "-n", "20", "-o", "-"])
+    check_equal((by_itself.out, by_itself.err), (run.out, ""), "a program takes the method that it was built with")
     run = Run([path, "grad", "--of", "A", "--at", "1", "--tape-memory", "1M"])
     check_equal((run.status, run.err), (2, "error: the tapes of this program were given their size when it was built: 'rxn build --tape BYTES'\n"))
 
