@@ -20,12 +20,20 @@ rxn__llvm_initialize(void)
     return pthread_once(&initialized, initialize) == 0 && has_generator;
 }
 
-static const char *
-copy_message(Arena *arena, char *message)
+static void
+dispose(void *kept)
 {
-    const char *copy = rxn__arena_copy_text(arena, message, strlen(message));
-    LLVMDisposeMessage(message);
-    return copy;
+    LLVMDisposeMessage(*(char **)kept);
+}
+
+/* A text that LLVM gives, until the arena's end, which is told of it before there is anything to lose. */
+static const char *
+keep(Arena *arena, char *(*get)(void))
+{
+    char **kept = NEW(arena, char *);
+    rxn__arena_on_release(arena, dispose, kept);
+    *kept = get();
+    return *kept;
 }
 
 /* Whether "+name" stands in a feature string and no later "-name" takes it back. */
@@ -47,12 +55,12 @@ has_feature(const char *features, const char *name)
 void
 rxn__llvm_host(const TargetOptions *options, Arena *arena, LlvmHost *ret_host)
 {
-    ret_host->triple = copy_message(arena, LLVMGetDefaultTargetTriple());
-    ret_host->cpu = options->cpu ? options->cpu : copy_message(arena, LLVMGetHostCPUName());
+    ret_host->triple = keep(arena, LLVMGetDefaultTargetTriple);
+    ret_host->cpu = options->cpu ? options->cpu : keep(arena, LLVMGetHostCPUName);
     /* A processor that was named brings its own features. */
     ret_host->features = options->features ? options->features
                          : options->cpu    ? ""
-                                           : copy_message(arena, LLVMGetHostCPUFeatures());
+                                           : keep(arena, LLVMGetHostCPUFeatures);
     const char *features = ret_host->features;
     ret_host->has_scatter = false;
     if (strncmp(ret_host->triple, "x86_64", 6) == 0) {
