@@ -291,8 +291,8 @@ typedef struct RxnRunOptions {
     const double *at;             /* or times one by one, ascending */
     size_t at_count;
     bool statistics; /* mean and sd are wanted: true */
-    bool
-        plan; /* nothing is run: all is checked, and the result has its times; values NULL: the times alone */
+    /* Nothing is run: all is checked, and the result has its times. Values may be NULL: the times alone. */
+    bool plan;
     RxnRows rows; /* or NULL */
     void *rows_context;
     uint64_t pilot;           /* trajectories that control variates are fitted to; 0: chosen */

@@ -484,6 +484,39 @@ test_run(void **state)
     rxn_model_free(model);
 }
 
+/* What a run would be: its times, and all that is wrong with it. */
+static void
+test_plan(void **state)
+{
+    (void)state;
+    RxnModel *model = parse(arrays);
+    RxnSimulator *simulator = compile(model);
+    RxnValues *values = own_values(model);
+    RxnRunOptions options = rxn_run_options();
+    RxnRun run;
+    RxnError *error;
+    options.plan = true;
+    expect_error(rxn_run(simulator, values, &options, &run, &error), RXN_ERROR_INPUT, error,
+                 "error: an input is not given: 'x'\n"
+                 "note: give them with --input FILE.csv or --set x=…\n"
+                 "error: nothing says how long to simulate\n"
+                 "note: give --until T, or write 'simulate until T every DT' in the model");
+    options.until = 2;
+    options.every = 1;
+    assert_int_equal(rxn_run(simulator, NULL, &options, &run, &error), RXN_OK);
+    assert_int_equal(run.time_count, 3);
+    assert_true(run.times[2] == 2);
+    assert_int_equal(run.trajectories, 0);
+    assert_null(run.mean);
+    rxn_run_release(&run);
+    options.plan = false;
+    expect_error(rxn_run(simulator, NULL, &options, &run, &error), RXN_ERROR_USAGE, error,
+                 "error: there are no values");
+    rxn_values_free(values);
+    rxn_simulator_free(simulator);
+    rxn_model_free(model);
+}
+
 static void
 test_ended(void **state)
 {
@@ -893,6 +926,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_run),
+        cmocka_unit_test(test_plan),
         cmocka_unit_test(test_ended),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_master_equation),
