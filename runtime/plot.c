@@ -50,18 +50,24 @@ describe(const RxnReport *report, char *title, size_t size)
 }
 
 static void
-put_settings(FILE *script, const RxnReport *report, const char *path)
+put_title(FILE *script, const RxnReport *report)
 {
-    rxn__plot_page(script, path, 960, 600);
-    fputs("set key outside right top Left reverse samplen 3 spacing 1.25 noenhanced\n"
-          "set xlabel 'time'\nset ylabel 'count'\n"
-          "set title ",
-          script);
     char title[400];
     describe(report, title, sizeof title);
+    fputs("set title ", script);
     rxn__plot_string(script, title);
+    fputs(" noenhanced\n", script);
+}
+
+static void
+put_settings(FILE *script, const RxnReport *report)
+{
+    fputs("set key outside right top Left reverse samplen 3 spacing 1.25 noenhanced\n"
+          "set xlabel 'time'\nset ylabel 'count'\n",
+          script);
+    put_title(script, report);
     /* Many bands over each other have to be fainter, or nothing is seen of those behind. */
-    fprintf(script, " noenhanced\nset style fill transparent solid %s noborder\n",
+    fprintf(script, "set style fill transparent solid %s noborder\n",
             series_count(report) > 4 ? "0.10" : "0.20");
 }
 
@@ -159,7 +165,8 @@ put_trajectories(FILE *script, const RxnReport *report)
 void
 rxn__plot_script(FILE *script, const RxnReport *report, const char *path)
 {
-    put_settings(script, report, path);
+    rxn__plot_page(script, path, 960, 600);
+    put_settings(script, report);
     put_ranges(script, report);
     if (report->each)
         put_trajectories(script, report);
@@ -194,6 +201,90 @@ bool
 rxn__plot_run(const RxnReport *report, const char *path, char *message, size_t size)
 {
     if (!rxn__plot_draw(write_script, report, path, message, size))
+        return false;
+    describe_cuts(report, message, size);
+    return true;
+}
+
+/* ---- On a terminal, and in a window ------------------------------------------------------------- */
+
+typedef struct TextPicture {
+    const RxnReport *report;
+    uint32_t width, height;
+} TextPicture;
+
+/* Means as lines of characters, one kind for each; bands would hide them. */
+static void
+write_text(FILE *script, const void *what)
+{
+    const TextPicture *picture = what;
+    const RxnReport *report = picture->report;
+    fprintf(script,
+            "set encoding utf8\nset terminal dumb nofeed noenhanced size %u,%u\n"
+            "set key outside top center horizontal noenhanced\nset tics out nomirror\n"
+            "set border 3\n",
+            picture->width, picture->height);
+    char count[32], title[300];
+    rxn__format_grouped(count, sizeof count, report->run->trajectories);
+    snprintf(title, sizeof title, "%.200s: mean of %s %s", report->model, count,
+             report->run->trajectories == 1 ? "trajectory" : "trajectories");
+    fputs("set title ", script);
+    rxn__plot_string(script, title);
+    fputc('\n', script);
+    put_ranges(script, report);
+    fputs("$data << EOD\n", script);
+    for (uint32_t k = 0; k < report->sample_count; k += stride(report)) {
+        fprintf(script, "%.17g", report->times[k]);
+        for (uint32_t c = 0; c < series_count(report); c++)
+            rxn__plot_value(script, report->run->mean[(size_t)k * report->columns + c]);
+        fputc('\n', script);
+    }
+    fputs("EOD\nplot", script);
+    for (uint32_t c = 0; c < series_count(report); c++) {
+        fprintf(script, "%s $data using 1:%u with %s title ", c ? "," : "", c + 2,
+                report->sample_count == 1 ? "points" : "lines");
+        char label[160];
+        snprintf(label, sizeof label, "   %.150s", report->labels[c]);
+        rxn__plot_string(script, label);
+    }
+    fputc('\n', script);
+}
+
+bool
+rxn__plot_text(FILE *file, const RxnReport *report, uint32_t width, uint32_t height, char *message,
+               size_t size)
+{
+    TextPicture picture = {report, width, height};
+    if (!rxn__plot_show(write_text, &picture, file, message, size))
+        return false;
+    describe_cuts(report, message, size);
+    return true;
+}
+
+static void
+write_window(FILE *script, const void *what)
+{
+    static const char *const kinds[] = {"qt", "wxt", "x11"};
+    const RxnReport *report = what;
+    fputs("set encoding utf8\n", script);
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        fprintf(script,
+                "%s (strstrt(GPVAL_TERMINALS, ' %s ') > 0) {\n  set terminal %s persist size "
+                "960,600\n",
+                k ? "} else { if" : "if", kinds[k], kinds[k]);
+    fputs("} else {\n  printerr 'this gnuplot draws no windows'\n  exit status 3\n}}}\n"
+          "set border 3 linecolor '#444444'\nset tics out nomirror\n"
+          "set grid back linecolor '#dddddd'\n",
+          script);
+    put_settings(script, report);
+    put_ranges(script, report);
+    put_statistics(script, report);
+}
+
+bool
+rxn__plot_window(const RxnReport *report, char *message, size_t size)
+{
+    if (!rxn__plot_show(write_window, report, NULL, message, size))
         return false;
     describe_cuts(report, message, size);
     return true;

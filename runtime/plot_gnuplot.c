@@ -80,16 +80,16 @@ rxn__plot_page(FILE *script, const char *path, int width, int height)
           script);
 }
 
-/* Runs gnuplot on the script; its complaints go to `complaints`. 0, or an errno of starting it, or -1
- * if it failed. */
+/* Runs gnuplot on the script; what it prints goes to `out`, its complaints to `complaints`. 0, or an errno of starting it,
+ * or -1 if it failed. */
 static int
-run_gnuplot(int script, int complaints)
+run_gnuplot(int script, int out, int complaints)
 {
     posix_spawn_file_actions_t actions;
     if (posix_spawn_file_actions_init(&actions) != 0)
         return ENOMEM;
     posix_spawn_file_actions_adddup2(&actions, script, STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, complaints, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, complaints, STDERR_FILENO);
     char *arguments[] = {"gnuplot", "-", NULL};
     pid_t child;
@@ -118,6 +118,66 @@ first_line(FILE *file, char *line, size_t size)
     }
 }
 
+/* What to say of a gnuplot that did not do it. */
+static void
+describe_failure(int error, FILE *complaints, char *message, size_t size)
+{
+    if (error == ENOENT) {
+        snprintf(message, size, "gnuplot is not installed (Debian: apt install gnuplot-nox)");
+    } else if (error > 0) {
+        snprintf(message, size, "gnuplot could not be started: %s", strerror(error));
+    } else {
+        char line[160];
+        first_line(complaints, line, sizeof line);
+        snprintf(message, size, "gnuplot failed: %s", line[0] ? line : "no message");
+    }
+}
+
+/* Gives the script to gnuplot. */
+static int
+draw(FILE *script, FILE *out, FILE *complaints)
+{
+    bool written = fflush(script) == 0 && !ferror(script);
+    rewind(script);
+    lseek(fileno(script), 0, SEEK_SET);
+    return written ? run_gnuplot(fileno(script), fileno(out), fileno(complaints)) : errno;
+}
+
+bool
+rxn__plot_show(void (*write)(FILE *script, const void *what), const void *what, FILE *file,
+               char *message, size_t size)
+{
+    FILE *script = tmpfile(), *out = tmpfile(), *complaints = tmpfile();
+    bool good = false;
+    if (!script || !out || !complaints) {
+        snprintf(message, size, "no temporary file could be made: %s", strerror(errno));
+    } else {
+        write(script, what);
+        int error = draw(script, out, complaints);
+        good = error == 0;
+        if (!good)
+            describe_failure(error, complaints, message, size);
+        /* Neither the empty lines before the drawing nor blanks behind its lines. */
+        char line[4096];
+        rewind(out);
+        for (bool begun = false; good && file && fgets(line, sizeof line, out);) {
+            size_t end = strlen(line);
+            while (end > 0 && strchr(" \f\r\n", line[end - 1]))
+                end--;
+            begun = begun || end > 0;
+            if (begun)
+                fprintf(file, "%.*s\n", (int)end, line);
+        }
+    }
+    if (script)
+        fclose(script);
+    if (out)
+        fclose(out);
+    if (complaints)
+        fclose(complaints);
+    return good;
+}
+
 bool
 rxn__plot_draw(void (*write)(FILE *script, const void *what, const char *path), const void *what,
                const char *path, char *message, size_t size)
@@ -133,19 +193,10 @@ rxn__plot_draw(void (*write)(FILE *script, const void *what, const char *path), 
         snprintf(beside, length + 32, "%.*s.part%ld%s", (int)(length - 4), path, (long)getpid(),
                  path + length - 4);
         write(script, what, beside);
-        bool written = fflush(script) == 0 && !ferror(script);
-        rewind(script);
-        lseek(fileno(script), 0, SEEK_SET);
-        int error = written ? run_gnuplot(fileno(script), fileno(complaints)) : errno;
+        int error = draw(script, complaints, complaints);
         struct stat drawn;
-        if (error == ENOENT) {
-            snprintf(message, size, "gnuplot is not installed (Debian: apt install gnuplot-nox)");
-        } else if (error > 0) {
-            snprintf(message, size, "gnuplot could not be started: %s", strerror(error));
-        } else if (error < 0 || stat(beside, &drawn) != 0 || drawn.st_size == 0) {
-            char line[160];
-            first_line(complaints, line, sizeof line);
-            snprintf(message, size, "gnuplot failed: %s", line[0] ? line : "no message");
+        if (error != 0 || stat(beside, &drawn) != 0 || drawn.st_size == 0) {
+            describe_failure(error, complaints, message, size);
         } else if (rename(beside, path) != 0) {
             snprintf(message, size, "%s", strerror(errno));
         } else {

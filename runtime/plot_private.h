@@ -25,4 +25,8 @@ void rxn__plot_page(FILE *script, const char *path, int width, int height);
 bool rxn__plot_draw(void (*write)(FILE *script, const void *what, const char *path),
                     const void *what, const char *path, char *message, size_t size);
 
+/* Runs gnuplot on what `write` writes; what it prints goes to the file, or, NULL, nowhere. False, with the reason. */
+bool rxn__plot_show(void (*write)(FILE *script, const void *what), const void *what, FILE *file,
+                    char *message, size_t size);
+
 #endif

@@ -2,6 +2,8 @@
 #include "runtime/report.h"
 
 #include <inttypes.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -54,6 +56,16 @@ rxn__progress_begin(RxnProgress *progress, FILE *file)
                               .counted = "trajectories"};
 }
 
+static int
+columns_of(FILE *file)
+{
+    enum { USUAL = 80, LEAST = 10 };
+    struct winsize size;
+    if (ioctl(fileno(file), TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return USUAL;
+    return size.ws_col < LEAST ? LEAST : size.ws_col;
+}
+
 void
 rxn__progress_show(void *context, uint64_t done, uint64_t total)
 {
@@ -67,19 +79,24 @@ rxn__progress_show(void *context, uint64_t done, uint64_t total)
     for (int k = 0; k < BAR; k++)
         bar[k] = k < (int)(part * BAR) ? '=' : ' ';
     bar[BAR] = '\0';
-    char all[32], some[32], left[40] = "";
+    char all[32], some[32], left[40] = "", line[200];
     rxn__format_grouped(some, sizeof some, done);
     rxn__format_grouped(all, sizeof all, total);
-    fprintf(progress->file, "\r[%s] %3.0f %%", bar, 100 * part);
-    if (progress->counted)
-        fprintf(progress->file, "  %s of %s %s", some, all, progress->counted);
     if (done > 0)
         rxn__format_duration(left, sizeof left, elapsed * (1 - part) / part);
-    fprintf(progress->file, "%s%s%s\033[K",
-            done == 0           ? ""
-            : progress->counted ? ", "
-                                : "  ",
-            left, done > 0 ? " left" : "");
+    int length = snprintf(line, sizeof line, "[%s] %3.0f %%", bar, 100 * part);
+    if (progress->counted)
+        length += snprintf(line + length, sizeof line - (size_t)length, "  %s of %s %s", some, all,
+                           progress->counted);
+    snprintf(line + length, sizeof line - (size_t)length, "%s%s%s",
+             done == 0           ? ""
+             : progress->counted ? ", "
+                                 : "  ",
+             left, done > 0 ? " left" : "");
+    /* A line that the terminal breaks in two cannot be taken back: without the bar, or without its end. */
+    int width = columns_of(progress->file) - 1;
+    const char *shown = (int)strlen(line) > width ? line + BAR + 3 : line;
+    fprintf(progress->file, "\r%.*s\033[K", width, shown);
     fflush(progress->file);
     progress->shown = true;
 }

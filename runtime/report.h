@@ -63,6 +63,9 @@ void rxn__json_number(FILE *file, double value);
 /* At most some 20 rows and 8 columns, then a line on the run itself. */
 void rxn__table_run(FILE *file, const RxnReport *report);
 
+/* Means and deviations alone: `rows` sample times, and the columns that fit into the width of the terminal. */
+void rxn__table_short(FILE *file, const RxnReport *report, uint32_t rows, uint32_t width);
+
 /* ---- plots (plot.c) ----------------------------------------------------------------------------- */
 
 enum { RXN_PLOT_SERIES = 12, RXN_PLOT_TRAJECTORIES = 8 };
@@ -71,6 +74,12 @@ enum { RXN_PLOT_SERIES = 12, RXN_PLOT_TRAJECTORIES = 8 };
  * trajectories as steps. True, with a remark in message[] where something was left out; false with
  * the reason in it. */
 bool rxn__plot_run(const RxnReport *report, const char *path, char *message, size_t size);
+
+/* The same as characters, for a terminal of this size; and in a window, which stays after this returns. Both false with the
+ * reason. */
+bool rxn__plot_text(FILE *file, const RxnReport *report, uint32_t width, uint32_t height,
+                    char *message, size_t size);
+bool rxn__plot_window(const RxnReport *report, char *message, size_t size);
 
 /* Whether the ending of the path names a format that can be drawn. */
 bool rxn__plot_knows(const char *path);

@@ -29,16 +29,24 @@ width_of(const char *text)
     return width;
 }
 
+static int
+column_width(const Table *table, uint32_t column)
+{
+    int widest = 0;
+    for (uint32_t r = 0; r <= table->rows; r++) {
+        int width = width_of(cell(table, r, column));
+        widest = width > widest ? width : widest;
+    }
+    return widest;
+}
+
+/* The first `columns` of the table. */
 static void
-print_cells(const Table *table)
+print_cells(const Table *table, uint32_t columns)
 {
     for (uint32_t row = 0; row <= table->rows; row++) {
-        for (uint32_t column = 0; column < table->columns; column++) {
-            int widest = 0;
-            for (uint32_t r = 0; r <= table->rows; r++) {
-                int width = width_of(cell(table, r, column));
-                widest = width > widest ? width : widest;
-            }
+        for (uint32_t column = 0; column < columns; column++) {
+            int widest = column_width(table, column);
             const char *text = cell(table, row, column);
             fprintf(table->file, "%s%*s%s", column ? "  " : "", widest - width_of(text), "", text);
         }
@@ -111,7 +119,10 @@ fill_statistics(Table *table, const RxnReport *report)
         for (uint32_t c = 1; c < table->columns; c++) {
             size_t at = (size_t)k * report->columns + c - 1;
             double error = report->run->se ? report->run->se[at] : rxn__report_sd(report, at);
-            set_mean(cell(table, r + 1, c), report->run->mean[at], error);
+            if (report->run->trajectories == 1 && !report->run->exact)
+                set_number(cell(table, r + 1, c), report->run->mean[at]);
+            else
+                set_mean(cell(table, r + 1, c), report->run->mean[at], error);
         }
     }
 }
@@ -204,7 +215,7 @@ rxn__table_run(FILE *file, const RxnReport *report)
             fill_each(&table, report);
         else
             fill_statistics(&table, report);
-        print_cells(&table);
+        print_cells(&table, table.columns);
         free(table.cells);
         uint64_t all = several ? report->run->trajectories : report->sample_count;
         bool rows_cut = table.rows < all, columns_cut = columns < report->columns;
@@ -229,4 +240,42 @@ rxn__table_run(FILE *file, const RxnReport *report)
         print_exact(file, report);
     else
         print_summary(file, report);
+}
+
+/* The columns from the left that have room, the time and one more at least. */
+static uint32_t
+columns_that_fit(const Table *table, uint32_t width)
+{
+    uint32_t used = (uint32_t)column_width(table, 0), column = 1;
+    for (; column < table->columns; column++) {
+        used += 2 + (uint32_t)column_width(table, column);
+        if (used > width && column > 1)
+            break;
+    }
+    return column;
+}
+
+void
+rxn__table_short(FILE *file, const RxnReport *report, uint32_t rows, uint32_t width)
+{
+    uint32_t most = width / 4 + 1;
+    Table table = {.file = file,
+                   .rows = report->sample_count < rows ? report->sample_count : rows,
+                   .columns = 1 + (report->columns < most ? report->columns : most)};
+    table.cells = calloc((size_t)(table.rows + 1) * table.columns, CELL);
+    if (!table.cells)
+        return;
+    fill_statistics(&table, report);
+    uint32_t columns = columns_that_fit(&table, width);
+    print_cells(&table, columns);
+    free(table.cells);
+    bool rows_cut = table.rows < report->sample_count, columns_cut = columns - 1 < report->columns;
+    if (rows_cut || columns_cut)
+        fputs("(", file);
+    if (rows_cut)
+        fprintf(file, "%u of %u sample times", table.rows, report->sample_count);
+    if (columns_cut)
+        fprintf(file, "%s%u of %u observables", rows_cut ? ", " : "", columns - 1, report->columns);
+    if (rows_cut || columns_cut)
+        fputs(")\n", file);
 }
