@@ -37,6 +37,7 @@ RxnStatus rxn__cmd_fmt(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_import(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_build(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_selftest(Driver *driver, int argc, char **argv);
+RxnStatus rxn__cmd_repl(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_info(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_completion(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_manual(Driver *driver, int argc, char **argv);
@@ -121,7 +122,7 @@ typedef struct OptionTable {
 /* Each command's own, in its file. */
 extern const OptionTable rxn__usage_run, rxn__usage_grad, rxn__usage_fit, rxn__usage_build,
     rxn__usage_check, rxn__usage_fmt, rxn__usage_import, rxn__usage_trace, rxn__usage_info,
-    rxn__usage_selftest, rxn__usage_completion, rxn__usage_manual;
+    rxn__usage_selftest, rxn__usage_completion, rxn__usage_manual, rxn__usage_repl;
 
 /* Number k of the table's own options and, behind them, the shared ones; NULL behind the last. */
 const Option *rxn__option_at(const OptionTable *table, uint32_t k);
@@ -168,5 +169,8 @@ void rxn__output_drop(OutputFile *output);
  * its end it changes nothing. */
 const volatile int *rxn__interrupt_begin(void);
 void rxn__interrupt_end(void);
+
+/* The same for a session of several commands: no number of them ends the program, and each call clears the flag. */
+const volatile int *rxn__interrupt_listen(void);
 
 #endif

@@ -14,6 +14,7 @@ typedef struct Program {
     const char *name, *headline;
     const CommandRow *commands;
     u32 command_count;
+    Command alone; /* what is run where no command is given; NULL: the help is shown */
     const struct RxnProgram *built; /* its model and kernels; NULL: this is rxn */
 } Program;
 

@@ -31,6 +31,19 @@ rxn__interrupt_begin(void)
     return &interrupted;
 }
 
+const volatile int *
+rxn__interrupt_listen(void)
+{
+    depth = 1;
+    interrupted = 0;
+    struct sigaction action = {.sa_handler = on_interrupt};
+    sigemptyset(&action.sa_mask);
+    struct sigaction before;
+    if (sigaction(SIGINT, NULL, &before) != 0 || before.sa_handler != SIG_IGN)
+        sigaction(SIGINT, &action, NULL);
+    return &interrupted;
+}
+
 void
 rxn__interrupt_end(void)
 {

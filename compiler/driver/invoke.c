@@ -138,6 +138,9 @@ print_help(const Program *program, FILE *file)
     for (u32 k = 0; k < program->command_count; k++)
         fprintf(file, "  %-*s %s\n", (int)width, program->commands[k].name,
                 program->commands[k].summary);
+    if (program->alone)
+        fprintf(file, "\n'%s' alone begins a session in which a model is typed line by line.",
+                program->name);
     fprintf(file,
             "\n'%s COMMAND --help' lists a command's options; '%s --version' tells the version.\n",
             program->name, program->name);
@@ -173,6 +176,8 @@ run_command(void *context)
     Invocation *invocation = context;
     const Program *program = invocation->program;
     const char *name = invocation->argc > 1 ? invocation->argv[1] : NULL;
+    if (!name && program->alone)
+        return program->alone(invocation->driver, 0, invocation->argv + 1);
     if (!name) {
         print_help(program, stderr);
         return RXN_ERROR_USAGE;

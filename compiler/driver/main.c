@@ -1,4 +1,4 @@
-/* main.c: the program `rxn`: its subcommands. */
+/* main.c: the program `rxn`: its subcommands. Alone it is a session, as interpreters are (`rxn repl`). */
 #include "compiler/driver/driver.h"
 
 static const CommandRow commands[] = {
@@ -6,6 +6,7 @@ static const CommandRow commands[] = {
     {"grad", "differentiate expectations by parameters", rxn__cmd_grad, &rxn__usage_grad},
     {"fit", "train a model's parameters on data", rxn__cmd_fit, &rxn__usage_fit},
     {"build", "make a program of a model that runs anywhere", rxn__cmd_build, &rxn__usage_build},
+    {"repl", "type a model and try it, line by line", rxn__cmd_repl, &rxn__usage_repl},
     {"check", "check a model and print a summary", rxn__cmd_check, &rxn__usage_check},
     {"fmt", "lay out the text of models", rxn__cmd_fmt, &rxn__usage_fmt},
     {"import", "a network of BioNetGen's as a model", rxn__cmd_import, &rxn__usage_import},
@@ -24,6 +25,7 @@ main(int argc, char **argv)
         .headline = "rxn: exact simulation of stochastic reaction networks",
         .commands = commands,
         .command_count = COUNT_OF(commands),
+        .alone = rxn__cmd_repl,
     };
     return rxn__invoke(&program, argc, argv);
 }
