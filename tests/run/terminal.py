@@ -209,7 +209,7 @@ class Terminal:
 
     def close(self):
         """Its exit status, once it has ended; one that does not is killed."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not self.ended and time.monotonic() < end:
             self.read(0.1)
         if not self.ended:
