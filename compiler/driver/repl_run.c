@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "compiler/driver/repl.h"
-#include "runtime/ensemble.h"
 
 enum { SHORT_TABLE = 11, PLOT_ROWS = 22, LEAST_PLOT_COLUMNS = 40 };
 
@@ -170,29 +169,23 @@ report_of(Repl *repl, const Columns *columns)
 {
     const RxnRun *run = &repl->run;
     Arena *arena = &repl->scratch;
-    RxnEnsembleResult *result = NEW(arena, RxnEnsembleResult);
+    RxnRun *part = NEW(arena, RxnRun);
+    double *mean = NEW_ARRAY(arena, double, run->time_count * columns->count + 1);
+    double *sd = NEW_ARRAY(arena, double, run->time_count * columns->count + 1);
     const char **labels = NEW_ARRAY(arena, const char *, columns->count + 1);
-    const double degrees = run->trajectories > 1 ? (double)run->trajectories - 1 : 0;
-    *result = (RxnEnsembleResult){
-        .trajectories = run->trajectories,
-        .events = run->events,
-        .threads = run->threads,
-        .seconds = run->seconds,
-        .mean = NEW_ARRAY(arena, double, run->time_count * columns->count + 1),
-        .m2 = NEW_ARRAY(arena, double, run->time_count * columns->count + 1),
-    };
     for (size_t k = 0; k < run->time_count; k++)
         for (u32 c = 0; c < columns->count; c++) {
             const size_t from = k * run->columns + columns->items[c];
-            const size_t to = k * columns->count + c;
-            result->mean[to] = run->mean[from];
-            result->m2[to] = run->sd[from] * run->sd[from] * (run->exact ? 1 : degrees);
+            mean[k * columns->count + c] = run->mean[from];
+            sd[k * columns->count + c] = run->sd[from];
         }
-    RxnExactFigures *exact = run->exact ? NEW(arena, RxnExactFigures) : NULL;
-    if (exact)
-        *exact = (RxnExactFigures){run->lost, run->states, run->transitions, run->products};
     for (u32 c = 0; c < columns->count; c++)
         labels[c] = repl->run_labels[columns->items[c]];
+    *part = *run;
+    part->columns = columns->count;
+    part->mean = mean;
+    part->sd = sd;
+    part->se = NULL;
     return (RxnReport){
         .model = rxn_model_name(repl->compiled),
         .labels = labels,
@@ -205,8 +198,7 @@ report_of(Repl *repl, const Columns *columns)
         .precision = repl->run_info.precision,
         .lanes = repl->run_info.lanes,
         .seed = repl->request.seed,
-        .result = result,
-        .exact = exact,
+        .run = part,
     };
 }
 
