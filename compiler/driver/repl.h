@@ -135,8 +135,8 @@ void rxn__repl_forget_set(Repl *repl, const char *name);
 /* Frees what was made of the model. */
 void rxn__repl_release(Repl *repl);
 
-/* As RxnTell; context: the Repl. */
-void rxn__repl_tell(void *context, RxnSeverity severity, const char *text);
+/* A warning as the library renders it. */
+void rxn__repl_show_told(Repl *repl, const char *text);
 
 /* Warnings of reading the model that nobody has seen yet. */
 void rxn__repl_show_warnings(Repl *repl);
@@ -302,6 +302,7 @@ struct Repl {
     RxnSimulator *like; /* the simulator before, and its model: their code may still be right */
     RxnModel *like_model;
     VEC(ReplSet) sets;     /* in `kept` */
+    bool checking;         /* a model is being read */
     Text warnings;         /* of the reading that goes on, in `scratch` */
     char *unseen_warnings; /* of the model; malloc's, or NULL */
 

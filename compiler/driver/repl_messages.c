@@ -271,9 +271,10 @@ rxn__repl_show_error(Repl *repl, const ReplList *list, RxnError *error)
 }
 
 /* "model:7:9: warning: …" with its line, as the library renders it: which statement that is. */
-static void
-show_told(Repl *repl, const char *text)
+void
+rxn__repl_show_told(Repl *repl, const char *text)
 {
+    fflush(stdout);
     const char *name = rxn__repl_model_name(repl);
     const size_t length = strlen(name);
     for (const char *line = text; *line;) {
@@ -303,20 +304,11 @@ show_told(Repl *repl, const char *text)
 }
 
 void
-rxn__repl_tell(void *context, RxnSeverity severity, const char *text)
-{
-    (void)severity;
-    fflush(stdout);
-    show_told(context, text);
-}
-
-void
 rxn__repl_show_warnings(Repl *repl)
 {
     if (!repl->unseen_warnings)
         return;
-    fflush(stdout);
-    show_told(repl, repl->unseen_warnings);
+    rxn__repl_show_told(repl, repl->unseen_warnings);
     free(repl->unseen_warnings);
     repl->unseen_warnings = NULL;
 }

@@ -9,12 +9,24 @@
 #include "compiler/driver/repl.h"
 #include "runtime/report.h"
 
+/* What is said of a model while it is read waits until someone runs it: statements are typed one by one, and until the last
+ * of them much is not used yet. Later messages, of what is made of it, are shown at once. (Nothing may jump out of the
+ * library, which calls this.) */
 static void
-note_warning(void *context, RxnSeverity severity, const char *text)
+take_message(void *context, RxnSeverity severity, const char *text)
 {
     Repl *repl = context;
+    jmp_buf failed;
+    jmp_buf *outer = repl->memory.on_failure;
     (void)severity;
-    rxn__text_append(&repl->warnings, text, strlen(text));
+    if (!repl->checking) {
+        rxn__repl_show_told(repl, text);
+        return;
+    }
+    repl->memory.on_failure = &failed;
+    if (setjmp(failed) == 0)
+        rxn__text_append(&repl->warnings, text, strlen(text));
+    repl->memory.on_failure = outer;
 }
 
 /* A model needs a species to be one. Until there is one, statements are checked beside a species that nobody sees. */
@@ -35,7 +47,7 @@ rxn__repl_check(Repl *repl)
     RxnModelOptions options = rxn_model_options();
     RxnError *error = NULL;
     options.name = rxn__repl_model_name(repl);
-    options.tell = note_warning;
+    options.tell = take_message;
     options.tell_context = repl;
     rxn__text_init(&repl->warnings, &repl->scratch);
     const char *text = list->text.data;
@@ -46,7 +58,10 @@ rxn__repl_check(Repl *repl)
         rxn__text_printf(&with, "%sspecies __none\n", text);
         text = with.data;
     }
-    if (rxn_model_parse(text, &options, &repl->pending_model, &error) != RXN_OK) {
+    repl->checking = true;
+    const RxnStatus status = rxn_model_parse(text, &options, &repl->pending_model, &error);
+    repl->checking = false;
+    if (status != RXN_OK) {
         rxn__repl_show_error(repl, list, error);
         return false;
     }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "compiler/driver/repl.h"
-#include "runtime/ensemble.h"
 
 enum { SHORT_TABLE = 11, PLOT_ROWS = 22, LEAST_PLOT_COLUMNS = 40 };
 
@@ -170,9 +169,9 @@ report_of(Repl *repl, const Columns *columns)
 {
     const RxnRun *run = &repl->run;
     Arena *arena = &repl->scratch;
-    const size_t cells = run->time_count * columns->count;
     RxnRun *part = NEW(arena, RxnRun);
-    double *mean = NEW_ARRAY(arena, double, cells + 1), *sd = NEW_ARRAY(arena, double, cells + 1);
+    double *mean = NEW_ARRAY(arena, double, run->time_count * columns->count + 1);
+    double *sd = NEW_ARRAY(arena, double, run->time_count * columns->count + 1);
     const char **labels = NEW_ARRAY(arena, const char *, columns->count + 1);
     for (size_t k = 0; k < run->time_count; k++)
         for (u32 c = 0; c < columns->count; c++) {
@@ -180,14 +179,13 @@ report_of(Repl *repl, const Columns *columns)
             mean[k * columns->count + c] = run->mean[from];
             sd[k * columns->count + c] = run->sd[from];
         }
+    for (u32 c = 0; c < columns->count; c++)
+        labels[c] = repl->run_labels[columns->items[c]];
     *part = *run;
     part->columns = columns->count;
     part->mean = mean;
     part->sd = sd;
-    part->se = NULL; /* no control variates here */
-    part->own = NULL;
-    for (u32 c = 0; c < columns->count; c++)
-        labels[c] = repl->run_labels[columns->items[c]];
+    part->se = NULL;
     return (RxnReport){
         .model = rxn_model_name(repl->compiled),
         .labels = labels,

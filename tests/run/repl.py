@@ -104,6 +104,7 @@ def on_terminal(program, keys, cwd, width=80, **more):
         for line in keys:
             terminal.step(line)
         if not terminal.ended:
+            terminal.prompt()
             terminal.write("\x04")
     finally:
         status = terminal.close()

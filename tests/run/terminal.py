@@ -159,6 +159,19 @@ class Terminal:
         while self.read(seconds):
             assert time.monotonic() < end, "it does not stop; on the terminal is:\n%s" % self.screen.text()
 
+    def wait(self, condition, seconds=60):
+        end = time.monotonic() + seconds
+        while not condition():
+            if self.ended or time.monotonic() > end:
+                raise AssertionError("the terminal waits in vain; on it is:\n%s" % self.screen.text())
+            self.read(0.1)
+
+    def settle(self, seconds=0.3):
+        """Until nothing comes for that long."""
+        end = time.monotonic() + 30
+        while self.read(seconds):
+            assert time.monotonic() < end, "it does not stop; on the terminal is:\n%s" % self.screen.text()
+
     def watch(self, seconds):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -172,18 +185,18 @@ class Terminal:
         os.write(self.fd, text.encode())
 
     def step(self, line):
-        """Types a line of keys: text, <Tab>, <C-c>…, and Enter at its end, but for a line that ends with <none>. <sleep>
-        waits for a second; then what is typed is for a program that is at work."""
+        """Types a line of keys: text, <Tab>, <C-c>…, and Enter at its end, but for a line that ends with <none>.
+        <busy> waits until the progress bar counts something, <prompt> for the prompt after it."""
         enter = not line.endswith("<none>")
         line = line[:-len("<none>")] if not enter else line
-        parts = re.split(r"<(Tab|Up|Down|Right|Left|BS|Enter|Esc|sleep|settle|C-[a-z])>", line)
+        parts = re.split(r"<(Tab|Up|Down|Right|Left|BS|Enter|Esc|busy|prompt|C-[a-z])>", line)
         for k, part in enumerate(parts):
             if k % 2 == 0:
                 self.write(part)
-            elif part == "sleep":
-                self.watch(1)
-            elif part == "settle":
-                self.settle()
+            elif part == "busy":
+                self.wait(lambda: re.search(r"  [1-9][0-9,]* of ", self.screen.current()))
+            elif part == "prompt":
+                self.prompt()
             else:
                 self.write(KEYS[part])
         if enter:
@@ -196,7 +209,7 @@ class Terminal:
 
     def close(self):
         """Its exit status, once it has ended; one that does not is killed."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not self.ended and time.monotonic() < end:
             self.read(0.1)
         if not self.ended:
