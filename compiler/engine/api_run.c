@@ -52,11 +52,6 @@ rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options, Ensem
     o->quiet = true;
     if (!rxn__check_ensemble(engine, o))
         return RXN_ERROR_USAGE;
-    if (o->cache && strcmp(o->cache, "none") == 0) {
-        RxnStatus status = rxn__device_open(engine, o);
-        o->cache = NULL; /* it is no folder */
-        return status;
-    }
     return rxn__device_open(engine, o);
 }
 

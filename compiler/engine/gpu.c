@@ -97,8 +97,8 @@ find_code(const Engine *engine, char *message, size_t size)
     return outcome;
 }
 
-RxnStatus
-rxn__device_open(Engine *engine, EnsembleOptions *options)
+static RxnStatus
+open_device(Engine *engine, EnsembleOptions *options)
 {
     char message[MESSAGE_SIZE] = "";
     const char *numbers = NULL;
@@ -141,6 +141,15 @@ rxn__device_open(Engine *engine, EnsembleOptions *options)
     if (has_host_target(engine))
         rxn__engine_note(engine, "--device cpu runs the model on the processor");
     return RXN_ERROR_INPUT;
+}
+
+RxnStatus
+rxn__device_open(Engine *engine, EnsembleOptions *options)
+{
+    RxnStatus status = open_device(engine, options);
+    if (options->cache && strcmp(options->cache, "none") == 0)
+        options->cache = NULL; /* it is no folder */
+    return status;
 }
 
 static void

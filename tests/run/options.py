@@ -206,5 +206,19 @@ def test_drawn_params(program):
     check_equal(changed[:3] + changed[4:], first[:3] + first[4:], "the others")
 
 
+def test_no_cache(program):
+    """'--cache none' is no folder of that name; '--cache FOLDER' is one."""
+    program.file("small.rxn", "model small\nspecies A = 5\nparam k = 1\nA -> 0 @ k\nsimulate until 1 every 1\n")
+    folder = os.path.dirname(program.file("small.rxn"))
+    for command in (["run"], ["grad", "--of", "A", "--at", "1"]):
+        call = [command[0], "small.rxn", *command[1:], "-n", "10", "--quiet", "-o", "-"]
+        for cache in ("none", "kept-" + command[0]):
+            run = program.call(*call, "--cache", cache, cwd=folder)
+            check_equal(run.status, 0, run.err)
+        check_equal(os.path.exists(os.path.join(folder, "none")), False, "a folder 'none'")
+        if not program.device:
+            check_equal(len(os.listdir(os.path.join(folder, "kept-" + command[0]))) > 0, True, "nothing is kept")
+
+
 if __name__ == "__main__":
     sys.exit(main([f for name, f in list(globals().items()) if name.startswith("test_")]))
