@@ -140,17 +140,17 @@ rxn__ssa_linear(const SsaFrame *frame, Expr expr, SsaSpeciesList *species, SsaWe
 {
     const Network *network = frame->network;
     u32 first = species->count;
-    VEC(Expr) todo = {0};
+    VEC(Expr) pending = {0};
     bool good = true;
-    vec_push(frame->arena, &todo, expr);
-    while (todo.count > 0 && good) {
-        Expr at = todo.items[--todo.count];
+    vec_push(frame->arena, &pending, expr);
+    while (pending.count > 0 && good) {
+        Expr at = pending.items[--pending.count];
         const ExprNode *node = expr_node(network, at);
         i32 which;
         double weight;
         if (node->op == EXPR_ADD) {
-            vec_push(frame->arena, &todo, node->args[1]);
-            vec_push(frame->arena, &todo, node->args[0]);
+            vec_push(frame->arena, &pending, node->args[1]);
+            vec_push(frame->arena, &pending, node->args[0]);
         } else if ((good = linear_term(frame, at, &which, &weight))) {
             vec_push(frame->arena, species, which);
             vec_push(frame->arena, weights, weight);
