@@ -186,6 +186,9 @@ void rxn__text_printf(Text *text, const char *format, ...) RXN_PRINTF(2, 3);
 
 void rxn__text_vprintf(Text *text, const char *format, va_list args);
 
+/* What vprintf would print, in the arena. */
+const char *rxn__text_vformat(Arena *arena, const char *format, va_list args);
+
 /* The shortest decimal that reads back to exactly this number ("0.1", "1e-05", "inf", "nan"). */
 void rxn__text_f64(Text *text, double value);
 

@@ -59,6 +59,15 @@ rxn__text_vprintf(Text *text, const char *format, va_list args)
     text->data[text->length] = 0;
 }
 
+const char *
+rxn__text_vformat(Arena *arena, const char *format, va_list args)
+{
+    Text text;
+    rxn__text_init(&text, arena);
+    rxn__text_vprintf(&text, format, args);
+    return text.data;
+}
+
 void
 rxn__text_printf(Text *text, const char *format, ...)
 {

@@ -66,13 +66,11 @@ rxn__api_no_memory(RxnError **ret_error)
 RxnStatus
 rxn__api_refuse(Engine *engine, const char *format, ...)
 {
-    Text text;
     va_list args;
-    rxn__text_init(&text, &engine->session.arena);
     va_start(args, format);
-    rxn__text_vprintf(&text, format, args);
+    const char *text = rxn__text_vformat(&engine->session.arena, format, args);
     va_end(args);
-    rxn__engine_error(engine, "%s", text.data);
+    rxn__engine_error(engine, "%s", text);
     return RXN_ERROR_USAGE;
 }
 

@@ -43,13 +43,11 @@ static void fail(Binder *binder, const char *format, ...) RXN_PRINTF(2, 3);
 static void
 fail(Binder *binder, const char *format, ...)
 {
-    Text text;
     va_list args;
-    rxn__text_init(&text, binder->arena);
     va_start(args, format);
-    rxn__text_vprintf(&text, format, args);
+    const char *text = rxn__text_vformat(binder->arena, format, args);
     va_end(args);
-    rxn__engine_error(binder->engine, "%s", text.data);
+    rxn__engine_error(binder->engine, "%s", text);
     binder->failed = true;
 }
 

@@ -26,25 +26,21 @@ rxn__engine_close(Engine *engine)
 void
 rxn__engine_error(Engine *engine, const char *format, ...)
 {
-    Text text;
     va_list args;
-    rxn__text_init(&text, &engine->session.arena);
     va_start(args, format);
-    rxn__text_vprintf(&text, format, args);
+    const char *text = rxn__text_vformat(&engine->session.arena, format, args);
     va_end(args);
-    rxn__error(&engine->session.diagnostics, (Span){0, 0}, "%s", text.data);
+    rxn__error(&engine->session.diagnostics, (Span){0, 0}, "%s", text);
 }
 
 void
 rxn__engine_note(Engine *engine, const char *format, ...)
 {
-    Text text;
     va_list args;
-    rxn__text_init(&text, &engine->session.arena);
     va_start(args, format);
-    rxn__text_vprintf(&text, format, args);
+    const char *text = rxn__text_vformat(&engine->session.arena, format, args);
     va_end(args);
-    rxn__note(&engine->session.diagnostics, (Span){0, 0}, "%s", text.data);
+    rxn__note(&engine->session.diagnostics, (Span){0, 0}, "%s", text);
 }
 
 void

@@ -50,13 +50,11 @@ static void note(Fault *fault, const char *format, ...) RXN_PRINTF(2, 3);
 static void
 note(Fault *fault, const char *format, ...)
 {
-    Text text;
     va_list args;
-    rxn__text_init(&text, fault->arena);
     va_start(args, format);
-    rxn__text_vprintf(&text, format, args);
+    const char *text = rxn__text_vformat(fault->arena, format, args);
     va_end(args);
-    rxn__engine_note(fault->engine, "%s", text.data);
+    rxn__engine_note(fault->engine, "%s", text);
 }
 
 /* The counts that are not zero. */

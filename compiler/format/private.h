@@ -79,4 +79,7 @@ void rxn__format_spacing(Format *format);
 /* Lines up what stands in tables, continues statements, and puts the comments in their places. */
 void rxn__format_columns(Format *format);
 
+/* spacing.c: whether a statement that begins with this token is named by it. */
+bool rxn__format_is_statement_word(u32 kind);
+
 #endif

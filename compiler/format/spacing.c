@@ -26,8 +26,8 @@ is_clause_word(u32 kind)
            kind == FROM;
 }
 
-static bool
-is_statement_word(u32 kind)
+bool
+rxn__format_is_statement_word(u32 kind)
 {
     switch (kind) {
     case MODEL:
@@ -113,7 +113,7 @@ role_of(const Statement *s, u32 i, bool after_operand, bool in_brackets)
     const Piece *piece = &s->pieces[i], *before = i ? piece - 1 : NULL;
     const u32 kind = piece->kind;
     const bool in_sides = s->arrow && i < s->at;
-    if (i == 0 && (is_clause_word(kind) || is_statement_word(kind)))
+    if (i == 0 && (is_clause_word(kind) || rxn__format_is_statement_word(kind)))
         return PIECE_WORD;
     if (is_clause_word(kind)) {
         const bool is_clause = !in_sides && (after_operand || before->kind == SIMULATE);

@@ -5,8 +5,7 @@
  * statement of its own.
  */
 #include "compiler/format/statements.h"
-#include "grammar/parse.h"
-#include "grammar/rxn.tab.h"
+#include "compiler/format/private.h"
 
 #include <string.h>
 
@@ -101,20 +100,9 @@ read_labels(Reading *reading)
 static const char *
 keyword_of(const Token *first)
 {
+    if (rxn__format_is_statement_word((u32)first->kind))
+        return first->name->text;
     switch (first->kind) {
-    case MODEL:
-    case USE:
-    case CONST:
-    case INDEX:
-    case SPECIES:
-    case PARAM:
-    case INPUT:
-    case LET:
-    case FN:
-    case FOR:
-    case WHEN:
-    case OBSERVE:
-    case SIMULATE: return first->name->text;
     case AT: return "at";
     case EVERY: return "every";
     case FIT: return "fit";

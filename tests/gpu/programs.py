@@ -18,18 +18,9 @@ from cases import without
 from gpu import ESTIMATORS, NEEDS, Fakes, model_path
 from host import need_compiler
 
-from harness import Run, Skipped, check_equal, check_in, main
+from harness import SMALL, Run, Skipped, check_equal, check_in, main
 
 NOWHERE = {"RXN_NVRTC": "/nowhere/libnvrtc.so"}
-SMALL = """model small
-species A = 50
-param k = 0.1 in 1e-3 .. 10 fit
-param g = 1 in 1e-2 .. 100 fit
-0 -> A @ k
-A -> 0 @ g
-observe A
-simulate until 2 every 1
-"""
 FIT = SMALL + """fit {
   data "data.csv"
   loss mse(mean(A), data.A)

@@ -8,17 +8,8 @@ import shutil
 import subprocess
 import sys
 
-from harness import NEEDS, Run, Skipped, check_equal, check_in, main, models
+from harness import NEEDS, SMALL, Run, Skipped, check_equal, check_in, main, models
 
-SMALL = """model small
-species A = 50
-param k = 0.1 in 1e-3 .. 10 fit
-param g = 1 in 1e-2 .. 100 fit
-0 -> A @ k
-A -> 0 @ g
-observe A
-simulate until 2 every 1
-"""
 SMALL_FIT = SMALL + """fit {
   data "data.csv"
   loss mse(mean(A), data.A)

@@ -18,6 +18,18 @@ ROOT = os.path.normpath(os.path.join(HERE, "..", ".."))
 STDLIB = os.path.join(ROOT, "stdlib_models")
 
 
+# Immigration and death, for what takes any model.
+SMALL = """model small
+species A = 50
+param k = 0.1 in 1e-3 .. 10 fit
+param g = 1 in 1e-2 .. 100 fit
+0 -> A @ k
+A -> 0 @ g
+observe A
+simulate until 2 every 1
+"""
+
+
 class Skipped(Exception):
     pass
 
