@@ -249,6 +249,9 @@ choose_target(Stages *stages, const Target **ret_target)
     return RXN_ERROR_USAGE;
 }
 
+/* From here on a few dozen milliseconds more for the compiler come back, if a trajectory takes one. */
+enum { MANY_TRAJECTORIES = 128 };
+
 /* Lanes that no trajectory will ever fill only make each step dearer. Results do not depend on it. */
 static TargetOptions
 target_options(const Stages *stages)
@@ -261,6 +264,7 @@ target_options(const Stages *stages)
     bool few = trajectories > 0 && trajectories <= 4;
     if (few && options.lanes == 0 && stages->pipeline->kernel.kernel->lanes == 0)
         options.lanes = trajectories == 3 ? 4 : (u32)trajectories;
+    options.many = trajectories >= MANY_TRAJECTORIES && !stages->request->objective;
     return options;
 }
 

@@ -60,7 +60,7 @@ typedef struct PipelineRequest {
         *device; /* "cpu", or "interpreter": the KIR as it stands, the oracle of all targets */
     KirType precision;
     TargetOptions target;
-    u64 trajectories; /* that will run; 0: many. A few need fewer lanes than the target's own choice */
+    u64 trajectories; /* that will run; 0: not known. A few need fewer lanes than the target's own choice, many get more */
     const ObjectiveRequest *objective; /* what to differentiate (sema.h); NULL: nothing */
     const FitRequest *fit; /* or for which experiment of its fit the model is meant; NULL: none */
 

@@ -83,6 +83,7 @@ emit_kernel(Emission *emission, const Pipeline *pipeline)
         return RXN_OK;
     }
     TargetOptions options = {.lanes = (u32)build->options.grad.ensemble.lanes,
+                             .many = build->options.grad.of.count == 0, /* as in the program */
                              .cpu = build->ahead.marches[0]->cpu,
                              .features = build->ahead.marches[0]->features};
     const Target *target = rxn__target_find(forms[form].target);

@@ -19,6 +19,7 @@ rxn__build_stages(Build *build, KirType precision)
         .device = build->device,
         .precision = precision,
         .target = {.lanes = (u32)build->options.grad.ensemble.lanes},
+        .trajectories = UINT64_MAX, /* whoever builds a program means to use it */
     };
 }
 

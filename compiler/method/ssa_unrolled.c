@@ -6,7 +6,8 @@
  *   a[j] = propensities;  c[j] = a[0] + … + a[j];  total = c[last]
  *   draw; rare
  *   below[j] = threshold < c[j]                 increasing in j: reaction j fired if below[j] and not below[j-1]
- *   x[s] = select(below[hi] and not below[lo-1], x[s] + change, x[s])   for each run lo…hi of reactions
+ *   above[j] = threshold >= c[j]                that `not`, as a comparison: it becomes part of a masked addition
+ *   x[s] = select(below[hi] and above[lo-1], x[s] + change, x[s])       for each run lo…hi of reactions
  *                                                                      with the same change of s
  *
  * A reaction of zero propensity has c[j] = c[j-1], so it cannot fire, at the end of the sum neither:
@@ -224,7 +225,7 @@ collect_changes(SsaFrame *frame, ChangeList *lists, bool *ret_may_drop)
 }
 
 static void
-apply_reaction(SsaFrame *frame, const KirValue *below)
+apply_reaction(SsaFrame *frame, const KirValue *below, const KirValue *above)
 {
     KirBuilder *b = frame->builder;
     u32 species = frame->network->species_count;
@@ -243,8 +244,7 @@ apply_reaction(SsaFrame *frame, const KirValue *below)
                    lists[s].items[k + 1].delta == lists[s].items[first].delta)
                 k++;
             u32 low = lists[s].items[first].reaction, high = lists[s].items[k].reaction;
-            KirValue fired =
-                low ? kir_and(b, below[high], kir_not(b, below[low - 1])) : below[high];
+            KirValue fired = low ? kir_and(b, below[high], above[low - 1]) : below[high];
             KirValue moved = kir_add(b, changed, rxn__ssa_real(frame, lists[s].items[first].delta));
             changed = kir_select(b, fired, moved, changed);
             k++;
@@ -274,6 +274,7 @@ rxn__ssa_unrolled_step(SsaFrame *frame, SsaUnrolled *unrolled)
     u32 count = unrolled->count;
     KirValue *sums = NEW_ARRAY(frame->arena, KirValue, count + 1);
     KirValue *below = NEW_ARRAY(frame->arena, KirValue, count + 1);
+    KirValue *above = NEW_ARRAY(frame->arena, KirValue, count + 1);
 
     rxn__ssa_bind_window(frame);
     write_propensities(frame, unrolled, false);
@@ -310,6 +311,8 @@ rxn__ssa_unrolled_step(SsaFrame *frame, SsaUnrolled *unrolled)
     KirValue threshold = rxn__kir_get(b, frame->threshold, 0);
     for (u32 j = 0; j < count; j++)
         below[j] = kir_lt(b, threshold, sums[j]);
+    for (u32 j = 0; j < count; j++)
+        above[j] = kir_ge(b, threshold, sums[j]); /* what nobody reads goes */
     if (timed && count) {
         KirValue proposed = kir_lt(b, threshold, rxn__ssa_real(frame, INFINITY));
         KirValue refused = kir_and(b, proposed, kir_not(b, below[count - 1]));
@@ -325,7 +328,7 @@ rxn__ssa_unrolled_step(SsaFrame *frame, SsaUnrolled *unrolled)
         extension->elapse(frame, extension->context, below);
         rxn__lower_forget(&frame->lower);
     }
-    apply_reaction(frame, below);
+    apply_reaction(frame, below, above);
     rxn__ssa_close(frame);
 }
 

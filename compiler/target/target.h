@@ -11,7 +11,8 @@
 
 typedef struct TargetOptions {
     u32 lanes; /* trajectories side by side: 1, 2, 4, 8, 16, 32; 0: what suits the kernel and the CPU */
-    const char *cpu;      /* LLVM's name of the processor; NULL: the host's */
+    bool many;       /* many trajectories will run: code that takes longer to compile may pay */
+    const char *cpu; /* LLVM's name of the processor; NULL: the host's */
     const char *features; /* LLVM's feature string; NULL: the host's */
     bool fast_math;       /* hardware approximations; results then differ between targets */
     bool debug_checks;    /* verify the target's own IR after rendering (tests, debug builds) */

@@ -100,14 +100,14 @@ count_values(const KirBlock *block)
 /* As many lanes as 32-bit integers fill a register: then the random numbers, a third of the work, use
  * it whole, and two registers of f64 side by side hide some of the latency of arithmetic.
  *
- * With the 32 registers of AVX-512 twice as many pay where a lane's numbers are f32, and for kernels
- * so short that latency is most of their time. Measured (ns an event, 16 and 32 lanes): Vilar f32 3.9
- * and 3.1, dimerisation f64 6.7 and 5.3; Vilar f64 5.9 and 5.2, but its code, twice as long, takes
- * another 40 ms to compile. On AVX2 twice as many win little or lose. */
+ * With the 32 registers of AVX-512 twice as many pay: a step is a chain of dependent operations, and with four registers
+ * of each number there are others to do meanwhile. Measured (ns an event, 16 and 32 lanes): Vilar f32 3.9 and 3.1,
+ * dimerisation f64 6.7 and 5.3, Vilar f64 6.2 and 5.2. Code twice as long takes longer to compile, another 40 ms
+ * for Vilar: it has to be short, or many trajectories have to follow. On AVX2 twice as many win little or lose. */
 u32
 rxn__llvm_lanes(const KirKernel *kernel, const TargetOptions *options, const LlvmHost *host)
 {
-    enum { SHORT_STEP = 300 };
+    enum { SHORT_STEP = 300, LONG_STEP = 1000 };
     if (options->lanes != 0)
         return options->lanes;
     if (kernel->lanes != 0)
@@ -116,7 +116,8 @@ rxn__llvm_lanes(const KirKernel *kernel, const TargetOptions *options, const Llv
     const KirBlock *work = &kernel->regions[KIR_STEP];
     if (work->count == 0)
         work = &kernel->regions[KIR_FINISH];
-    bool twice = kernel->precision == KIR_F32 || count_values(work) < SHORT_STEP;
+    u32 most = options->many ? LONG_STEP : SHORT_STEP;
+    bool twice = kernel->precision == KIR_F32 || count_values(work) < most;
     u32 lanes = host->vector_bits / 32;
     return host->vector_bits == 512 && twice ? 2 * lanes : lanes;
 }
