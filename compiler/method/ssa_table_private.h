@@ -18,7 +18,8 @@ typedef struct TableSlot {
 typedef struct TableBounds {
     void *method;
     void (*order_slots)(SsaTable *table); /* or NULL: may order each reaction's reactants */
-    KirValue (*of_law)(SsaTable *table, KirValue reaction); /* the bound of a law, as it was computed last */
+    KirValue (*of_law)(SsaTable *table,
+                       KirValue reaction); /* the bound of a law, as it was computed last */
 } TableBounds;
 
 struct SsaTable {
