@@ -4,11 +4,16 @@
 #include <string.h>
 
 extern const Method rxn__method_ssa_direct, rxn__method_ssa_unrolled, rxn__method_ssa_table,
-    rxn__method_ssa_table_full, rxn__method_ssa_rejection;
+    rxn__method_ssa_table_full, rxn__method_ssa_rejection, rxn__method_ssa_composition;
 
 const Method *const rxn__methods[] = {
-    &rxn__method_ssa_direct,     &rxn__method_ssa_unrolled,  &rxn__method_ssa_table,
-    &rxn__method_ssa_table_full, &rxn__method_ssa_rejection, NULL,
+    &rxn__method_ssa_direct,
+    &rxn__method_ssa_unrolled,
+    &rxn__method_ssa_table,
+    &rxn__method_ssa_table_full,
+    &rxn__method_ssa_rejection,
+    &rxn__method_ssa_composition,
+    NULL,
 };
 
 const Method *
@@ -23,10 +28,13 @@ rxn__method_find(const char *name)
 const Method *
 rxn__method_choose(const Network *network, Text *ret_why)
 {
-    const Method *large = &rxn__method_ssa_rejection;
-    if (!rxn__ssa_is_small(network) && large->applies(network, ret_why) &&
-        rxn__ssa_rejection_suits(network, ret_why))
-        return large;
+    const Method *large = &rxn__method_ssa_rejection, *very_large = &rxn__method_ssa_composition;
+    if (!rxn__ssa_is_small(network) && large->applies(network, ret_why)) {
+        if (rxn__ssa_composition_suits(network, ret_why))
+            return very_large;
+        if (rxn__ssa_rejection_suits(network, ret_why))
+            return large;
+    }
     for (u32 k = 0; rxn__methods[k]; k++) {
         if (!rxn__methods[k]->applies(network, ret_why))
             continue;

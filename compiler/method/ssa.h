@@ -218,8 +218,9 @@ KirValue rxn__ssa_middle(SsaFrame *frame, KirValue now);
 /* Whether the network is small enough for registers: the unrolled form is then the faster one. */
 bool rxn__ssa_is_small(const Network *network);
 
-/* Whether the rejection method is likely the fastest for a network that is not small, and why. */
+/* Whether the rejection method is likely the fastest for a network that is not small, and why; and composition. */
 bool rxn__ssa_rejection_suits(const Network *network, Text *ret_why);
+bool rxn__ssa_composition_suits(const Network *network, Text *ret_why);
 
 /* Whether the table form takes the network; if not, why. */
 bool rxn__ssa_table_applies(const Network *network, Text *ret_reason);

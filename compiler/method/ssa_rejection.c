@@ -263,7 +263,7 @@ move_interval(Rejection *rejection, KirValue species, KirValue x)
 KirValue
 rxn__ssa_rejection_bound(SsaTable *table, KirValue reaction)
 {
-    Rejection *rejection = table->rejection;
+    Rejection *rejection = table->bounds->method;
     KirBuilder *b = rejection->builder;
     KirValue group = load(rejection, rejection->group, reaction);
     Tree tree = group_tree(rejection, group);
@@ -388,7 +388,7 @@ write_refusal(Rejection *rejection, KirValue total, KirValue rest)
 static void
 count_changed(SsaTable *table, KirValue species, KirValue x)
 {
-    Rejection *rejection = table->rejection;
+    Rejection *rejection = table->bounds->method;
     KirBuilder *b = rejection->builder;
     KirValue below = kir_lt(b, x, rxn__kir_get(b, rejection->low, species));
     KirValue above = kir_gt(b, x, rxn__kir_get(b, rejection->high, species));
@@ -409,13 +409,8 @@ enum { REACTIONS_FOR_LANES = 40000 };
 bool
 rxn__ssa_rejection_suits(const Network *network, Text *ret_why)
 {
-    const double least_mass_action = 0.9;
-    u64 reactions = network->reaction_count, mass_action = 0,
-        edges = network->traits.dependency_edges;
-    for (u32 r = 0; r < network->reactions.count; r++)
-        if (!rxn__ssa_table_is_law(&network->reactions.items[r]))
-            mass_action += network->reactions.items[r].count;
-    if (reactions == 0 || (double)mass_action < least_mass_action * (double)reactions)
+    u64 reactions = network->reaction_count, edges = network->traits.dependency_edges;
+    if (!rxn__ssa_table_mostly_mass_action(network))
         return false;
     /* Edges that nobody counted are too many. */
     u64 stale = edges ? edges / reactions : STALE_LIMIT;

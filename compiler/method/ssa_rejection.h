@@ -4,7 +4,7 @@
 
 #include "compiler/method/ssa_table_private.h"
 
-struct SsaRejection {
+typedef struct SsaRejection {
     SsaFrame *frame;
     KirBuilder *builder;
     SsaTable *table;
@@ -24,9 +24,14 @@ struct SsaRejection {
     u32 low, high; /* intervals of the counts; high[number of species] = 1 */
     u32 sum, top;  /* trees */
     u32 node, left;
-};
+
+    TableBounds bounds;
+} SsaRejection;
 
 /* Begins the table and makes the constant buffers. NULL, or what is broken. */
 const char *rxn__ssa_rejection_begin(SsaRejection *rejection);
+
+/* ssa_rejection.c: the bound of a law. */
+KirValue rxn__ssa_rejection_bound(SsaTable *table, KirValue reaction);
 
 #endif

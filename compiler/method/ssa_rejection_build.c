@@ -147,7 +147,8 @@ order_slots(SsaTable *table)
 const char *
 rxn__ssa_rejection_begin(SsaRejection *rejection)
 {
-    const char *broken = rxn__ssa_table_prepare(rejection->frame, rejection, order_slots);
+    rejection->bounds = (TableBounds){rejection, order_slots, rxn__ssa_rejection_bound};
+    const char *broken = rxn__ssa_table_prepare(rejection->frame, &rejection->bounds);
     rejection->table = rejection->frame->table;
     if (broken)
         return broken;

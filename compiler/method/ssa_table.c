@@ -173,8 +173,8 @@ rxn__ssa_table_law(Table *table, KirValue reaction, KirValue mass_action)
 static KirValue
 bound_of(Table *table, KirValue reaction)
 {
-    return table->rejection ? rxn__ssa_rejection_bound(table, reaction)
-                            : rxn__kir_get(table->frame->builder, table->propensity, reaction);
+    return table->bounds ? table->bounds->of_law(table, reaction)
+                         : rxn__kir_get(table->frame->builder, table->propensity, reaction);
 }
 
 /* Sums a group anew. */
@@ -416,14 +416,14 @@ rxn__ssa_table_explain(SsaFrame *frame, void *context)
 }
 
 const char *
-rxn__ssa_table_prepare(SsaFrame *frame, SsaRejection *rejection, void (*order_slots)(Table *table))
+rxn__ssa_table_prepare(SsaFrame *frame, const TableBounds *bounds)
 {
     Network *network = frame->network;
     Table *table = NEW_ARRAY(frame->arena, Table, 1);
     u32 reactions = network->reaction_count;
-    *table = (Table){.frame = frame, .rejection = rejection};
-    /* Mass action is bounded, not kept, by the rejection method. */
-    DependencyFilter filter = rejection ? rxn__ssa_table_is_law : NULL;
+    *table = (Table){.frame = frame, .bounds = bounds};
+    /* Mass action is bounded, not kept. */
+    DependencyFilter filter = bounds ? rxn__ssa_table_is_law : NULL;
     if (!rxn__network_dependencies(network, frame->arena, RXN_MAX_TABLE_EDGES, filter,
                                    &table->graph))
         return "the dependency graph is larger than the method's test allows";
@@ -436,14 +436,14 @@ rxn__ssa_table_prepare(SsaFrame *frame, SsaRejection *rejection, void (*order_sl
     table->last = rxn__kir_local(b, "last", KIR_I32, 0);
     table->law_value = rxn__kir_local(b, "law_value", frame->real, 0);
     table->rate = rxn__kir_uniform_local(b, "rate", frame->real, reactions + !reactions);
-    rxn__ssa_table_build(table, order_slots);
+    rxn__ssa_table_build(table);
     return NULL;
 }
 
 const char *
 rxn__ssa_table_begin(SsaFrame *frame)
 {
-    const char *broken = rxn__ssa_table_prepare(frame, NULL, NULL);
+    const char *broken = rxn__ssa_table_prepare(frame, NULL);
     if (broken)
         return broken;
     Table *table = frame->table;

@@ -47,6 +47,17 @@ rxn__ssa_table_is_law(const Reaction *reaction)
     return !generic_mass_action(reaction);
 }
 
+bool
+rxn__ssa_table_mostly_mass_action(const Network *network)
+{
+    const double least_part = 0.9;
+    u64 reactions = network->reaction_count, mass_action = 0;
+    for (u32 r = 0; r < network->reactions.count; r++)
+        if (!rxn__ssa_table_is_law(&network->reactions.items[r]))
+            mass_action += network->reactions.items[r].count;
+    return reactions > 0 && (double)mass_action >= least_part * (double)reactions;
+}
+
 /* Flat species of a term for given values of the reaction's variables. */
 static u32
 term_species(const Network *network, const Reaction *reaction, const Term *term, const i64 *values)
@@ -153,7 +164,7 @@ build_update_tables(Table *table)
     IntList start = {0}, target = {0}, group_start = {0}, group = {0}, whole = {0};
     u32 *bits = NEW_ARRAY(frame->arena, u32, graph->reaction_count + 1);
     table->law_whole = NEW_ARRAY(frame->arena, bool, table->laws);
-    if (!table->rejection)
+    if (!table->bounds)
         find_wholes(table, bits);
     for (u32 j = 0; j < graph->reaction_count; j++) {
         vec_push(frame->arena, &start, (i32)target.count);
@@ -426,12 +437,12 @@ add_slots(Table *table)
 }
 
 void
-rxn__ssa_table_build(Table *table, void (*order_slots)(Table *table))
+rxn__ssa_table_build(Table *table)
 {
     build_change_tables(table);
     build_law_tables(table);
-    if (order_slots)
-        order_slots(table);
+    if (table->bounds && table->bounds->order_slots)
+        table->bounds->order_slots(table);
     add_slots(table);
     build_rate_tables(table);
     build_update_tables(table);

@@ -14,11 +14,17 @@ typedef struct TableSlot {
     i32 species, count; /* flat; the number of species, and 0: there is none */
 } TableSlot;
 
-typedef struct SsaRejection SsaRejection;
+/* What a method that bounds propensities instead of keeping them gives to the table. */
+typedef struct TableBounds {
+    void *method;
+    void (*order_slots)(SsaTable *table); /* or NULL: may order each reaction's reactants */
+    KirValue (*of_law)(SsaTable *table,
+                       KirValue reaction); /* the bound of a law, as it was computed last */
+} TableBounds;
 
 struct SsaTable {
     SsaFrame *frame;
-    SsaRejection *rejection; /* of that method; NULL: the direct method */
+    const TableBounds *bounds; /* NULL: the direct method */
     DependencyGraph graph;
     TableSlot *slots; /* [reactions][order] */
     i32 *law_of;      /* [reactions] */
@@ -48,15 +54,17 @@ struct SsaTable {
     u32 dependent_start, dependent_target; /* all that are updated, those of whole laws included */
 };
 
-/* ssa_table_build.c: the constant tables. The dependency graph is there. order_slots, or NULL: may order each reaction's
- * reactants. */
-void rxn__ssa_table_build(SsaTable *table, void (*order_slots)(SsaTable *table));
+/* ssa_table_build.c: the constant tables. The dependency graph is there. */
+void rxn__ssa_table_build(SsaTable *table);
 
 /* A constant buffer of whole numbers. */
 u32 rxn__ssa_table_add(SsaTable *table, const char *name, const IntList *list);
 
 /* Whether the propensity of this family is a law of its own, not mass action by the tables. */
 bool rxn__ssa_table_is_law(const Reaction *reaction);
+
+/* Whether at least 9 in 10 reactions are mass action by the tables: those whose propensities intervals of counts bound. */
+bool rxn__ssa_table_mostly_mass_action(const Network *network);
 
 /* In launch: the constants of mass action. In init: that they are sound. */
 void rxn__ssa_table_rates(SsaTable *table);
@@ -65,11 +73,10 @@ void rxn__ssa_table_check_rates(SsaTable *table);
 /* Makes dependent_start and dependent_target, if they are not there. */
 void rxn__ssa_table_list_dependents(SsaTable *table);
 
-/* ---- ssa_table.c: what the direct and the rejection method share -------------------------------- */
+/* ---- ssa_table.c: what the direct method and those with bounds share ----------------------------- */
 
-/* The table of a frame, without what is the direct method's own. NULL, or what is broken. */
-const char *rxn__ssa_table_prepare(SsaFrame *frame, SsaRejection *rejection,
-                                   void (*order_slots)(SsaTable *table));
+/* The table of a frame, without what is the direct method's own. bounds: or NULL. NULL, or what is broken. */
+const char *rxn__ssa_table_prepare(SsaFrame *frame, const TableBounds *bounds);
 
 /* The propensity of a mass-action reaction; and that of any, or its bound where it depends on time, if the first
  * is given. */
@@ -88,8 +95,5 @@ void rxn__ssa_table_apply(SsaTable *table,
 
 /* What is wrong where the total is no finite number. */
 void rxn__ssa_table_explain(SsaFrame *frame, void *context);
-
-/* ssa_rejection.c: the bound of a law. */
-KirValue rxn__ssa_rejection_bound(SsaTable *table, KirValue reaction);
 
 #endif
