@@ -1,0 +1,419 @@
+/* ssa_batch.c: an exact method for very large populations, whose cost per event falls with the square root of the population.
+ *
+ * It is thinning by intervals (Lewis & Shedler 1979; RSSA of Thanh, Priami, Zunino 2014, J. Chem. Phys. 141, 134116) in which
+ * all that stands whatever the state is drawn together, as in the ER-leap of E. Mjolsness, D. Orendorff, P. Chatelain,
+ * P. Koumoutsakos 2009, J. Chem. Phys. 130, 144110.
+ *
+ * A box: each count is in an interval [x - L d, x + L d'] with d, d' the most that one reaction takes or adds. No L reactions
+ * lead out of it, so that nobody needs to look. In it propensity j is in [low, low + gap]. Candidates come as a Poisson
+ * process of rate H = sum of low + gap; one is *sure* with probability sum(low) / H and then is a reaction, whatever the
+ * state, else it is *unsure*. Until L candidates are spent:
+ *
+ *   1. n = the candidates up to the first unsure one, by a geometric number, or all that are left
+ *   2. their time: gamma(n) / H. If that goes past the next stop or sample, a binomial number of the n - 1 (all sure) come
+ *      before it; the rest is thrown away, and so is the box
+ *   3. of the sure ones, how many are of each reaction: a multinomial, by conditional binomials
+ *   4. the unsure one: reaction j with probability gap / sum(gap); it fires if low + u gap is below its propensity at the
+ *      state that steps 3 have made
+ *
+ * A candidate is unsure with a probability that grows with L / x; so a box of L = const sqrt(x) candidates has a few unsure
+ * ones, however large x is. L is chosen for each box (ssa_batch_box.c), from the state alone.
+ *
+ * Species of few copies would forbid any L. They are *held*: their interval is a point, what changes them is unsure with its
+ * whole propensity, and when it fires the box ends. Where neither gives an L that is worth it, a run of single events by the
+ * direct method comes instead.
+ *
+ * Why that is exact. Candidates with their marks (which reaction, u) are a Poisson process; what is decided in a box, its end
+ * included, depends on the marks of the past alone: on a stopping time of it. At a stop or sample the process behind it is
+ * replaced by an independent one, which has the same law. Every candidate of the box is compared with a propensity below
+ * its bound: sure ones are those whose comparison is known.
+ */
+#include "compiler/method/ssa_batch.h"
+
+#include <float.h>
+#include <math.h>
+
+/* So many single events before looking for a box again. */
+enum { DIRECT_RUN = 64 };
+
+static KirValue
+f64(Batch *batch, double value)
+{
+    return rxn__kir_const(batch->builder, KIR_F64, value);
+}
+
+static KirValue
+boolean(Batch *batch, bool value)
+{
+    return rxn__kir_const(batch->builder, KIR_BOOL, value);
+}
+
+static KirValue
+get(Batch *batch, u32 local)
+{
+    return rxn__kir_get(batch->builder, local, 0);
+}
+
+static void
+set(Batch *batch, u32 local, KirValue value)
+{
+    rxn__kir_set(batch->builder, local, 0, value);
+}
+
+static KirValue
+i32v(Batch *batch, i64 value)
+{
+    return rxn__kir_const(batch->builder, KIR_I32, (double)value);
+}
+
+static KirValue
+reactions(Batch *batch)
+{
+    return i32v(batch, batch->reaction_count);
+}
+
+/* ---- firing ------------------------------------------------------------------------------------ */
+
+static void
+count_events(Batch *batch, KirValue number)
+{
+    KirBuilder *b = batch->builder;
+    KirValue more = kir_cast(b, KIR_U64, kir_cast(b, KIR_I64, number));
+    set(batch, batch->fired, kir_add(b, get(batch, batch->fired), more));
+}
+
+/* Reaction j (i32) fires so many times; checked: a count may leave its limits. */
+static void
+fire(Batch *batch, KirValue j, KirValue times, bool checked)
+{
+    KirBuilder *b = batch->builder;
+    SsaFrame *frame = batch->frame;
+    KirValue after = kir_add(b, j, i32v(batch, 1));
+    KirValue e = rxn__kir_for(b, rxn__kir_load(b, batch->change_start, &j),
+                              rxn__kir_load(b, batch->change_start, &after));
+    KirValue species = rxn__kir_load(b, batch->change_species, &e);
+    KirValue delta = kir_cast(b, KIR_F64, rxn__kir_load(b, batch->change_delta, &e));
+    KirValue x = rxn__kir_get(b, frame->lower.species_array, species);
+    x = kir_add(b, x, kir_mul(b, delta, times));
+    rxn__kir_set(b, frame->lower.species_array, species, x);
+    if (checked) {
+        rxn__kir_if(b, kir_lt(b, x, f64(batch, 0)));
+        rxn__kir_trap(b, RXN_FAULT_NEGATIVE_COUNT, kir_cast(b, KIR_U32, species));
+        rxn__kir_close(b);
+        rxn__kir_if(b, kir_gt(b, x, f64(batch, frame->count_limit)));
+        rxn__kir_trap(b, RXN_FAULT_COUNT_OVERFLOW, kir_cast(b, KIR_U32, species));
+        rxn__kir_close(b);
+    }
+    rxn__kir_close(b);
+}
+
+/* `sure` reactions, each of kind j with probability low[j] / sum of low. */
+static void
+fire_sure(Batch *batch)
+{
+    KirBuilder *b = batch->builder;
+    count_events(batch, get(batch, batch->sure));
+    KirValue j = rxn__kir_for(b, i32v(batch, 0), reactions(batch));
+    KirValue rest = get(batch, batch->sure);
+    KirValue share = rxn__kir_get(b, batch->share, j);
+    rxn__kir_if(b, kir_and(b, kir_gt(b, rest, f64(batch, 0)), kir_gt(b, share, f64(batch, 0))));
+    KirValue times = rxn__batch_binomial(&batch->draws, rest, share);
+    set(batch, batch->sure, kir_sub(b, rest, times));
+    fire(batch, j, times, false);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+}
+
+/* Sets `chosen` to j with probability weight[j] / total: never one of weight 0, whatever rounding does. */
+static void
+choose(Batch *batch, u32 weights, KirValue threshold)
+{
+    KirBuilder *b = batch->builder;
+    set(batch, batch->sum, f64(batch, 0));
+    set(batch, batch->chosen, i32v(batch, 0));
+    KirValue j = rxn__kir_for(b, i32v(batch, 0), reactions(batch));
+    KirValue weight = rxn__kir_get(b, weights, j);
+    KirValue sum = kir_add(b, get(batch, batch->sum), weight);
+    set(batch, batch->sum, sum);
+    KirValue possible = kir_gt(b, weight, f64(batch, 0));
+    set(batch, batch->chosen, kir_select(b, possible, j, get(batch, batch->chosen)));
+    rxn__kir_if(b, kir_and(b, possible, kir_lt(b, threshold, sum)));
+    rxn__kir_break(b);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+}
+
+/* ---- one iteration ----------------------------------------------------------------------------- */
+
+/* Candidates up to the first unsure one, and the time they take. */
+static void
+draw_batch(Batch *batch)
+{
+    KirBuilder *b = batch->builder;
+    KirValue left = get(batch, batch->left), rate = get(batch, batch->rate);
+    KirValue waited =
+        rxn__batch_geometric(&batch->draws, kir_div(b, get(batch, batch->gaps), rate));
+    KirValue ends_unsure = kir_lt(b, waited, left);
+    KirValue n = kir_min(b, kir_add(b, waited, f64(batch, 1)), left);
+    set(batch, batch->unsure, ends_unsure);
+    set(batch, batch->candidates, n);
+    set(batch, batch->sure, kir_select(b, ends_unsure, waited, left));
+    set(batch, batch->span, kir_div(b, rxn__batch_gamma(&batch->draws, n), rate));
+}
+
+static void
+draw_single(Batch *batch)
+{
+    KirBuilder *b = batch->builder;
+    KirValue u, v, total = get(batch, batch->rate);
+    rxn__batch_uniforms(&batch->draws, &u, &v);
+    set(batch, batch->span, kir_abs(b, kir_div(b, kir_log_unit(b, u), total)));
+    set(batch, batch->threshold, kir_mul(b, v, total));
+    set(batch, batch->run, kir_sub(b, get(batch, batch->run), i32v(batch, 1)));
+}
+
+/* Of the candidates that were to come, those before the stop or sample; then the box is given up. */
+static void
+cut_short(Batch *batch)
+{
+    KirBuilder *b = batch->builder;
+    SsaFrame *frame = batch->frame;
+    KirValue gone = kir_sub(b, get(batch, frame->next_time), get(batch, frame->t));
+    KirValue part = kir_div(b, gone, get(batch, batch->span));
+    part = kir_min(b, kir_max(b, part, f64(batch, 0)), f64(batch, 1));
+    KirValue before = kir_sub(b, get(batch, batch->candidates), f64(batch, 1));
+    set(batch, batch->sure, rxn__batch_binomial(&batch->draws, before, part));
+    set(batch, batch->left, f64(batch, 0));
+}
+
+/* The least time after `time`, which is not negative. */
+static KirValue
+just_after(Batch *batch, KirValue time)
+{
+    KirBuilder *b = batch->builder;
+    KirValue bits = kir_bits(b, KIR_U64, time);
+    return kir_bits(b, KIR_F64, kir_add(b, bits, rxn__kir_const(b, KIR_U64, 1)));
+}
+
+static void
+advance(Batch *batch)
+{
+    KirBuilder *b = batch->builder;
+    SsaFrame *frame = batch->frame;
+    rxn__kir_if(b, kir_le(b, get(batch, batch->left), f64(batch, 0)));
+    rxn__batch_propensities(batch, true);
+    rxn__kir_if(b, kir_le(b, get(batch, batch->run), i32v(batch, 0)));
+    rxn__batch_make_box(batch);
+    rxn__kir_if(b, kir_le(b, get(batch, batch->left), f64(batch, 0)));
+    set(batch, batch->run, i32v(batch, DIRECT_RUN));
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+
+    KirValue in_box = kir_gt(b, get(batch, batch->left), f64(batch, 0));
+    set(batch, batch->in_box, in_box);
+    rxn__kir_if(b, in_box);
+    draw_batch(batch);
+    rxn__kir_else(b);
+    draw_single(batch);
+    rxn__kir_close(b);
+    KirValue arrival = kir_add(b, get(batch, frame->t), get(batch, batch->span));
+    KirValue next = get(batch, frame->next_time);
+    KirValue cut = kir_not(b, kir_lt(b, arrival, next));
+    set(batch, batch->cut, cut);
+    /* A sample is the state after all that happens at its time: what is before `just after`. */
+    set(batch, frame->arrival, kir_select(b, cut, just_after(batch, next), arrival));
+    set(batch, batch->stop, kir_select(b, cut, next, arrival));
+    rxn__kir_if(b, in_box);
+    rxn__kir_if(b, cut);
+    cut_short(batch);
+    rxn__kir_else(b);
+    set(batch, batch->left, kir_sub(b, get(batch, batch->left), get(batch, batch->candidates)));
+    rxn__kir_close(b);
+    fire_sure(batch);
+    rxn__kir_close(b);
+}
+
+/* The reaction at the end of the time: the unsure candidate, if it stands, or that of the direct method. */
+static void
+conclude(Batch *batch)
+{
+    KirBuilder *b = batch->builder;
+    KirValue in_box = get(batch, batch->in_box);
+    rxn__kir_if(b, kir_or(b, kir_not(b, in_box), get(batch, batch->unsure)));
+    set(batch, batch->stands, boolean(batch, true));
+    rxn__kir_if(b, in_box);
+    KirValue u, v;
+    rxn__batch_uniforms(&batch->draws, &u, &v);
+    choose(batch, batch->gap, kir_mul(b, v, get(batch, batch->gaps)));
+    rxn__batch_propensities(batch, false);
+    KirValue chosen = get(batch, batch->chosen);
+    KirValue mark =
+        kir_fma(b, u, rxn__kir_get(b, batch->gap, chosen), rxn__kir_get(b, batch->low, chosen));
+    set(batch, batch->stands, kir_lt(b, mark, rxn__kir_get(b, batch->propensity, chosen)));
+    rxn__kir_else(b);
+    choose(batch, batch->propensity, get(batch, batch->threshold));
+    rxn__kir_close(b);
+    rxn__kir_if(b, get(batch, batch->stands));
+    KirValue j = get(batch, batch->chosen);
+    fire(batch, j, f64(batch, 1), true);
+    count_events(batch, f64(batch, 1));
+    rxn__kir_if(b, rxn__kir_get(b, batch->ends, j));
+    set(batch, batch->left, f64(batch, 0));
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+}
+
+static void
+write_step(Batch *batch)
+{
+    KirBuilder *b = batch->builder;
+    SsaFrame *frame = batch->frame;
+    rxn__ssa_bind_window(frame);
+    KirValue ended = get(batch, frame->ended);
+    set(batch, batch->cut, boolean(batch, true));
+    rxn__kir_if(b, kir_not(b, ended));
+    advance(batch);
+    rxn__kir_close(b);
+    rxn__lower_forget(&frame->lower);
+    rxn__ssa_rare(frame, f64(batch, 0), 0, NULL, NULL);
+    rxn__ssa_bind_window(frame);
+    rxn__kir_if(b, kir_not(b, ended));
+    KirValue arrival = get(batch, frame->arrival);
+    set(batch, frame->arrival, kir_min(b, arrival, get(batch, batch->stop)));
+    set(batch, frame->t, get(batch, frame->arrival)); /* where a fault would be */
+    rxn__kir_if(b, get(batch, batch->cut));
+    set(batch, batch->run, i32v(batch, 0)); /* an event may have changed the counts */
+    rxn__kir_else(b);
+    conclude(batch);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+    rxn__ssa_close(frame);
+    /* The frame counts an event a step, but for those that it calls missed. */
+    KirValue steps = kir_or(
+        b,
+        kir_shl(b, kir_cast(b, KIR_U64, get(batch, frame->n_high)), rxn__kir_const(b, KIR_U64, 32)),
+        kir_cast(b, KIR_U64, get(batch, frame->n)));
+    set(batch, frame->missed, kir_sub(b, steps, get(batch, batch->fired)));
+}
+
+/* ---- the whole --------------------------------------------------------------------------------- */
+
+static void
+declare(Batch *batch)
+{
+    KirBuilder *b = batch->builder;
+    u32 count = batch->reaction_count + !batch->reaction_count;
+    u32 species = batch->frame->network->species_count + !batch->frame->network->species_count;
+    rxn__batch_draws_begin(&batch->draws, batch->frame);
+    batch->box = (BatchBox){.frame = batch->frame,
+                            .low = rxn__kir_local(b, "count_low", KIR_F64, species),
+                            .high = rxn__kir_local(b, "count_high", KIR_F64, species)};
+    batch->propensity = rxn__kir_local(b, "propensity", KIR_F64, count);
+    batch->low = rxn__kir_local(b, "low", KIR_F64, count);
+    batch->gap = rxn__kir_local(b, "gap", KIR_F64, count);
+    batch->share = rxn__kir_local(b, "share", KIR_F64, count);
+    batch->ends = rxn__kir_local(b, "ends", KIR_BOOL, count);
+    batch->length = rxn__kir_local(b, "length", KIR_F64, 0);
+    batch->left = rxn__kir_local(b, "left", KIR_F64, 0);
+    batch->rate = rxn__kir_local(b, "rate", KIR_F64, 0);
+    batch->gaps = rxn__kir_local(b, "gaps", KIR_F64, 0);
+    batch->candidates = rxn__kir_local(b, "candidates", KIR_F64, 0);
+    batch->sure = rxn__kir_local(b, "sure", KIR_F64, 0);
+    batch->span = rxn__kir_local(b, "span", KIR_F64, 0);
+    batch->threshold = rxn__kir_local(b, "choice", KIR_F64, 0);
+    batch->stop = rxn__kir_local(b, "reached", KIR_F64, 0);
+    batch->sum = rxn__kir_local(b, "sum", KIR_F64, 0);
+    batch->run = rxn__kir_local(b, "run", KIR_I32, 0);
+    batch->chosen = rxn__kir_local(b, "chosen", KIR_I32, 0);
+    batch->fired = rxn__kir_local(b, "fired", KIR_U64, 0);
+    batch->in_box = rxn__kir_local(b, "in_box", KIR_BOOL, 0);
+    batch->unsure = rxn__kir_local(b, "unsure", KIR_BOOL, 0);
+    batch->cut = rxn__kir_local(b, "cut", KIR_BOOL, 0);
+    batch->stands = rxn__kir_local(b, "stands", KIR_BOOL, 0);
+}
+
+static const char *
+write_form(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
+           bool is_short, MethodKernel *ret_kernel)
+{
+    /* Counts past 2^24 are what it is for: f64 in every precision. */
+    MethodOptions wide = *options;
+    wide.precision = KIR_F64;
+    wide.full_sums = true;
+    SsaFrame frame = {0};
+    rxn__ssa_begin(&frame, network, &wide, arena, names, false, ret_kernel);
+    frame.largest_gain = 0; /* a step may add more: boxes and single events look for themselves */
+    Batch batch = {.frame = &frame,
+                   .builder = frame.builder,
+                   .is_short = is_short,
+                   .reaction_count = network->reaction_count};
+    declare(&batch);
+    rxn__batch_plan(&batch);
+    rxn__ssa_init(&frame);
+    rxn__kir_region(frame.builder, KIR_STEP);
+    write_step(&batch);
+    ret_kernel->form = "batches of events, counts in f64";
+    return rxn__ssa_end(&frame);
+}
+
+static const char *
+write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
+             MethodKernel *ret_kernel)
+{
+    return write_form(network, options, arena, names, false, ret_kernel);
+}
+
+static const char *
+write_short(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
+            MethodKernel *ret_kernel)
+{
+    return write_form(network, options, arena, names, true, ret_kernel);
+}
+
+/* Straight code for bounds and slopes of every reaction. */
+enum { BATCH_MOST = 200 };
+
+static bool
+applies(const Network *network, Text *ret_reason)
+{
+    if (network->reaction_count > BATCH_MOST || network->species_count > BATCH_MOST) {
+        rxn__text_printf(ret_reason,
+                         "it takes up to %d reactions and species; this network has %u and %u",
+                         BATCH_MOST, network->reaction_count, network->species_count);
+        return false;
+    }
+    for (u32 e = 0; e < network->events.count; e++)
+        if (network->events.items[e].kind == EVENT_WHEN) {
+            rxn__text_printf(ret_reason,
+                             "it draws many reactions together, and a 'when' looks at each");
+            return false;
+        }
+    for (u32 r = 0; r < network->reactions.count; r++) {
+        const Reaction *reaction = &network->reactions.items[r];
+        if (rxn__expr_uses(network, reaction->propensity).time) {
+            rxn__text_printf(ret_reason, "the rate of '%s' changes with time",
+                             reaction->label->text);
+            return false;
+        }
+        if (!rxn__batch_has_bounds(network, reaction->propensity, network->arena, ret_reason))
+            return false;
+    }
+    return true;
+}
+
+const Method rxn__method_ssa_batch = {
+    .name = "batch",
+    .summary = "exact, many events at a time, for very large populations",
+    .applies = applies,
+    .write = write_kernel,
+};
+
+/* By name: all that the method does, on networks small enough for the master equation. */
+const Method rxn__method_ssa_batch_short = {
+    .name = "batch-short",
+    .summary = "the batch method, a few events at a time whatever that costs",
+    .applies = applies,
+    .write = write_short,
+};
