@@ -107,19 +107,31 @@ fire(Batch *batch, KirValue j, KirValue times, bool checked)
     rxn__kir_close(b);
 }
 
-/* `sure` reactions, each of kind j with probability low[j] / sum of low. */
+/* `sure` reactions, each of kind j with probability low[j] / sum of low. Before that, where the batch is cut short, so many of
+ * them as come before the end: turn -1 of the loop, so that the code of a binomial number is there once. */
 static void
 fire_sure(Batch *batch)
 {
     KirBuilder *b = batch->builder;
-    count_events(batch, get(batch, batch->sure));
-    KirValue j = rxn__kir_for(b, i32v(batch, 0), reactions(batch));
+    KirValue zero = f64(batch, 0);
+    KirValue turn = rxn__kir_for(b, i32v(batch, -1), reactions(batch));
+    KirValue is_reaction = kir_ge(b, turn, i32v(batch, 0));
+    KirValue j = kir_max(b, turn, i32v(batch, 0));
     KirValue rest = get(batch, batch->sure);
-    KirValue share = rxn__kir_get(b, batch->share, j);
-    rxn__kir_if(b, kir_and(b, kir_gt(b, rest, f64(batch, 0)), kir_gt(b, share, f64(batch, 0))));
+    KirValue share =
+        kir_select(b, is_reaction, rxn__kir_get(b, batch->share, j), get(batch, batch->part));
+    KirValue cuts = kir_and(b, kir_not(b, is_reaction), get(batch, batch->cut));
+    rxn__kir_if(b, kir_or(b, cuts,
+                          kir_and(b, is_reaction,
+                                  kir_and(b, kir_gt(b, rest, zero), kir_gt(b, share, zero)))));
     KirValue times = rxn__batch_binomial(&batch->draws, rest, share);
+    rxn__kir_if(b, is_reaction);
     set(batch, batch->sure, kir_sub(b, rest, times));
     fire(batch, j, times, false);
+    count_events(batch, times);
+    rxn__kir_else(b);
+    set(batch, batch->sure, times);
+    rxn__kir_close(b);
     rxn__kir_close(b);
     rxn__kir_close(b);
 }
@@ -180,9 +192,8 @@ cut_short(Batch *batch)
     SsaFrame *frame = batch->frame;
     KirValue gone = kir_sub(b, get(batch, frame->next_time), get(batch, frame->t));
     KirValue part = kir_div(b, gone, get(batch, batch->span));
-    part = kir_min(b, kir_max(b, part, f64(batch, 0)), f64(batch, 1));
-    KirValue before = kir_sub(b, get(batch, batch->candidates), f64(batch, 1));
-    set(batch, batch->sure, rxn__batch_binomial(&batch->draws, before, part));
+    set(batch, batch->part, kir_min(b, kir_max(b, part, f64(batch, 0)), f64(batch, 1)));
+    set(batch, batch->sure, kir_sub(b, get(batch, batch->candidates), f64(batch, 1)));
     set(batch, batch->left, f64(batch, 0));
 }
 
@@ -321,6 +332,7 @@ declare(Batch *batch)
     batch->gaps = rxn__kir_local(b, "gaps", KIR_F64, 0);
     batch->candidates = rxn__kir_local(b, "candidates", KIR_F64, 0);
     batch->sure = rxn__kir_local(b, "sure", KIR_F64, 0);
+    batch->part = rxn__kir_local(b, "part", KIR_F64, 0);
     batch->span = rxn__kir_local(b, "span", KIR_F64, 0);
     batch->threshold = rxn__kir_local(b, "choice", KIR_F64, 0);
     batch->stop = rxn__kir_local(b, "reached", KIR_F64, 0);

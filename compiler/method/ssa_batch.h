@@ -44,7 +44,7 @@ typedef struct Batch {
     u32 rate;   /* of candidates; without a box, of reactions */
     u32 gaps;   /* sum of gap */
     u32 run;    /* single events until a box is looked for */
-    u32 candidates, sure, span, threshold, stop, sum, chosen, in_box, unsure, cut, stands;
+    u32 candidates, sure, part, span, threshold, stop, sum, chosen, in_box, unsure, cut, stands;
     u32 fired; /* u64 */
 } Batch;
 
