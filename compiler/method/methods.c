@@ -30,6 +30,12 @@ rxn__method_choose(const Network *network, Text *ret_why)
     if (!rxn__ssa_is_small(network) && large->applies(network, ret_why) &&
         rxn__ssa_rejection_suits(network, ret_why))
         return large;
+    Text unused;
+    rxn__text_init(&unused, network->arena);
+    const Method *populous = &rxn__method_ssa_batch;
+    if (rxn__ssa_is_small(network) && populous->applies(network, &unused) &&
+        rxn__ssa_batch_suits(network, ret_why))
+        return populous;
     for (u32 k = 0; rxn__methods[k]; k++) {
         if (!rxn__methods[k]->applies(network, ret_why))
             continue;

@@ -221,6 +221,9 @@ bool rxn__ssa_is_small(const Network *network);
 /* Whether the rejection method is likely the fastest for a network that is not small, and why. */
 bool rxn__ssa_rejection_suits(const Network *network, Text *ret_why);
 
+/* Whether batches are likely faster than single events, from the state and the values at the start, and why. */
+bool rxn__ssa_batch_suits(const Network *network, Text *ret_why);
+
 /* Whether the table form takes the network; if not, why. */
 bool rxn__ssa_table_applies(const Network *network, Text *ret_reason);
 

@@ -82,6 +82,18 @@ count_events(Batch *batch, KirValue number)
     set(batch, batch->fired, kir_add(b, get(batch, batch->fired), more));
 }
 
+void
+rxn__batch_check_count(Batch *batch, KirValue species, KirValue count)
+{
+    KirBuilder *b = batch->builder;
+    rxn__kir_if(b, kir_lt(b, count, f64(batch, 0)));
+    rxn__kir_trap(b, RXN_FAULT_NEGATIVE_COUNT, species);
+    rxn__kir_close(b);
+    rxn__kir_if(b, kir_gt(b, count, f64(batch, batch->frame->count_limit)));
+    rxn__kir_trap(b, RXN_FAULT_COUNT_OVERFLOW, species);
+    rxn__kir_close(b);
+}
+
 /* Reaction j (i32) fires so many times; checked: a count may leave its limits. */
 static void
 fire(Batch *batch, KirValue j, KirValue times, bool checked)
@@ -96,14 +108,8 @@ fire(Batch *batch, KirValue j, KirValue times, bool checked)
     KirValue x = rxn__kir_get(b, frame->lower.species_array, species);
     x = kir_add(b, x, kir_mul(b, delta, times));
     rxn__kir_set(b, frame->lower.species_array, species, x);
-    if (checked) {
-        rxn__kir_if(b, kir_lt(b, x, f64(batch, 0)));
-        rxn__kir_trap(b, RXN_FAULT_NEGATIVE_COUNT, kir_cast(b, KIR_U32, species));
-        rxn__kir_close(b);
-        rxn__kir_if(b, kir_gt(b, x, f64(batch, frame->count_limit)));
-        rxn__kir_trap(b, RXN_FAULT_COUNT_OVERFLOW, kir_cast(b, KIR_U32, species));
-        rxn__kir_close(b);
-    }
+    if (checked)
+        rxn__batch_check_count(batch, kir_cast(b, KIR_U32, species), x);
     rxn__kir_close(b);
 }
 
@@ -124,7 +130,11 @@ fire_sure(Batch *batch)
     rxn__kir_if(b, kir_or(b, cuts,
                           kir_and(b, is_reaction,
                                   kir_and(b, kir_gt(b, rest, zero), kir_gt(b, share, zero)))));
-    KirValue times = rxn__batch_binomial(&batch->draws, rest, share);
+    set(batch, batch->times, rest);
+    rxn__kir_if(b, kir_lt(b, share, f64(batch, 1))); /* of the last one it is 1 */
+    set(batch, batch->times, rxn__batch_binomial(&batch->draws, rest, share));
+    rxn__kir_close(b);
+    KirValue times = get(batch, batch->times);
     rxn__kir_if(b, is_reaction);
     set(batch, batch->sure, kir_sub(b, rest, times));
     fire(batch, j, times, false);
@@ -173,24 +183,13 @@ draw_batch(Batch *batch)
     set(batch, batch->span, kir_div(b, rxn__batch_gamma(&batch->draws, n), rate));
 }
 
-static void
-draw_single(Batch *batch)
-{
-    KirBuilder *b = batch->builder;
-    KirValue u, v, total = get(batch, batch->rate);
-    rxn__batch_uniforms(&batch->draws, &u, &v);
-    set(batch, batch->span, kir_abs(b, kir_div(b, kir_log_unit(b, u), total)));
-    set(batch, batch->threshold, kir_mul(b, v, total));
-    set(batch, batch->run, kir_sub(b, get(batch, batch->run), i32v(batch, 1)));
-}
-
 /* Of the candidates that were to come, those before the stop or sample; then the box is given up. */
 static void
 cut_short(Batch *batch)
 {
     KirBuilder *b = batch->builder;
     SsaFrame *frame = batch->frame;
-    KirValue gone = kir_sub(b, get(batch, frame->next_time), get(batch, frame->t));
+    KirValue gone = kir_sub(b, get(batch, batch->reached), get(batch, frame->t));
     KirValue part = kir_div(b, gone, get(batch, batch->span));
     set(batch, batch->part, kir_min(b, kir_max(b, part, f64(batch, 0)), f64(batch, 1)));
     set(batch, batch->sure, kir_sub(b, get(batch, batch->candidates), f64(batch, 1)));
@@ -206,72 +205,88 @@ just_after(Batch *batch, KirValue time)
     return kir_bits(b, KIR_F64, kir_add(b, bits, rxn__kir_const(b, KIR_U64, 1)));
 }
 
+/* What is drawn next reaches to `arrival`, or is cut short by a stop or sample. */
+static void
+arrive(Batch *batch, KirValue arrival)
+{
+    KirBuilder *b = batch->builder;
+    KirValue next = get(batch, batch->frame->next_time);
+    KirValue cut = kir_not(b, kir_lt(b, arrival, next));
+    set(batch, batch->cut, cut);
+    set(batch, batch->reached, kir_select(b, cut, next, arrival));
+}
+
+static void
+run_batch(Batch *batch)
+{
+    KirBuilder *b = batch->builder;
+    draw_batch(batch);
+    arrive(batch, kir_add(b, get(batch, batch->frame->t), get(batch, batch->span)));
+    rxn__kir_if(b, get(batch, batch->cut));
+    cut_short(batch);
+    rxn__kir_else(b);
+    set(batch, batch->left, kir_sub(b, get(batch, batch->left), get(batch, batch->candidates)));
+    rxn__kir_close(b);
+    fire_sure(batch);
+}
+
+/* Single events, up to a stop or sample. */
+static void
+run_direct(Batch *batch)
+{
+    KirBuilder *b = batch->builder;
+    SsaFrame *frame = batch->frame;
+    set(batch, batch->unsure, boolean(batch, false));
+    rxn__kir_for(b, i32v(batch, 0), i32v(batch, DIRECT_RUN));
+    KirValue *sums = NEW_ARRAY(frame->arena, KirValue, batch->reaction_count + 1);
+    KirValue total = rxn__batch_running_sums(batch, sums), u, v;
+    rxn__batch_uniforms(&batch->draws, &u, &v);
+    KirValue span = kir_abs(b, kir_div(b, kir_log_unit(b, u), total));
+    arrive(batch, kir_add(b, get(batch, frame->t), span));
+    rxn__kir_if(b, get(batch, batch->cut));
+    rxn__kir_break(b);
+    rxn__kir_close(b);
+    set(batch, frame->t, get(batch, batch->reached));
+    rxn__batch_fire_single(batch, sums, kir_mul(b, v, total));
+    count_events(batch, f64(batch, 1));
+    rxn__kir_close(b);
+}
+
 static void
 advance(Batch *batch)
 {
     KirBuilder *b = batch->builder;
     SsaFrame *frame = batch->frame;
     rxn__kir_if(b, kir_le(b, get(batch, batch->left), f64(batch, 0)));
-    rxn__batch_propensities(batch, true);
-    rxn__kir_if(b, kir_le(b, get(batch, batch->run), i32v(batch, 0)));
     rxn__batch_make_box(batch);
-    rxn__kir_if(b, kir_le(b, get(batch, batch->left), f64(batch, 0)));
-    set(batch, batch->run, i32v(batch, DIRECT_RUN));
     rxn__kir_close(b);
-    rxn__kir_close(b);
-    rxn__kir_close(b);
-
-    KirValue in_box = kir_gt(b, get(batch, batch->left), f64(batch, 0));
-    set(batch, batch->in_box, in_box);
-    rxn__kir_if(b, in_box);
-    draw_batch(batch);
+    rxn__kir_if(b, kir_gt(b, get(batch, batch->left), f64(batch, 0)));
+    run_batch(batch);
     rxn__kir_else(b);
-    draw_single(batch);
+    run_direct(batch);
     rxn__kir_close(b);
-    KirValue arrival = kir_add(b, get(batch, frame->t), get(batch, batch->span));
-    KirValue next = get(batch, frame->next_time);
-    KirValue cut = kir_not(b, kir_lt(b, arrival, next));
-    set(batch, batch->cut, cut);
     /* A sample is the state after all that happens at its time: what is before `just after`. */
-    set(batch, frame->arrival, kir_select(b, cut, just_after(batch, next), arrival));
-    set(batch, batch->stop, kir_select(b, cut, next, arrival));
-    rxn__kir_if(b, in_box);
-    rxn__kir_if(b, cut);
-    cut_short(batch);
-    rxn__kir_else(b);
-    set(batch, batch->left, kir_sub(b, get(batch, batch->left), get(batch, batch->candidates)));
-    rxn__kir_close(b);
-    fire_sure(batch);
-    rxn__kir_close(b);
+    KirValue reached = get(batch, batch->reached);
+    set(batch, frame->arrival,
+        kir_select(b, get(batch, batch->cut), just_after(batch, reached), reached));
 }
 
-/* The reaction at the end of the time: the unsure candidate, if it stands, or that of the direct method. */
+/* The unsure candidate at the end of a batch. */
 static void
-conclude(Batch *batch)
+decide_unsure(Batch *batch)
 {
     KirBuilder *b = batch->builder;
-    KirValue in_box = get(batch, batch->in_box);
-    rxn__kir_if(b, kir_or(b, kir_not(b, in_box), get(batch, batch->unsure)));
-    set(batch, batch->stands, boolean(batch, true));
-    rxn__kir_if(b, in_box);
     KirValue u, v;
     rxn__batch_uniforms(&batch->draws, &u, &v);
     choose(batch, batch->gap, kir_mul(b, v, get(batch, batch->gaps)));
-    rxn__batch_propensities(batch, false);
-    KirValue chosen = get(batch, batch->chosen);
-    KirValue mark =
-        kir_fma(b, u, rxn__kir_get(b, batch->gap, chosen), rxn__kir_get(b, batch->low, chosen));
-    set(batch, batch->stands, kir_lt(b, mark, rxn__kir_get(b, batch->propensity, chosen)));
-    rxn__kir_else(b);
-    choose(batch, batch->propensity, get(batch, batch->threshold));
-    rxn__kir_close(b);
-    rxn__kir_if(b, get(batch, batch->stands));
+    rxn__batch_propensities(batch);
     KirValue j = get(batch, batch->chosen);
+    KirValue mark = kir_fma(b, u, rxn__kir_get(b, batch->gap, j), rxn__kir_get(b, batch->low, j));
+    rxn__kir_if(b, kir_lt(b, mark, rxn__kir_get(b, batch->propensity, j)));
     fire(batch, j, f64(batch, 1), true);
     count_events(batch, f64(batch, 1));
     rxn__kir_if(b, rxn__kir_get(b, batch->ends, j));
     set(batch, batch->left, f64(batch, 0));
-    rxn__kir_close(b);
     rxn__kir_close(b);
     rxn__kir_close(b);
 }
@@ -283,7 +298,6 @@ write_step(Batch *batch)
     SsaFrame *frame = batch->frame;
     rxn__ssa_bind_window(frame);
     KirValue ended = get(batch, frame->ended);
-    set(batch, batch->cut, boolean(batch, true));
     rxn__kir_if(b, kir_not(b, ended));
     advance(batch);
     rxn__kir_close(b);
@@ -291,13 +305,11 @@ write_step(Batch *batch)
     rxn__ssa_rare(frame, f64(batch, 0), 0, NULL, NULL);
     rxn__ssa_bind_window(frame);
     rxn__kir_if(b, kir_not(b, ended));
-    KirValue arrival = get(batch, frame->arrival);
-    set(batch, frame->arrival, kir_min(b, arrival, get(batch, batch->stop)));
-    set(batch, frame->t, get(batch, frame->arrival)); /* where a fault would be */
-    rxn__kir_if(b, get(batch, batch->cut));
-    set(batch, batch->run, i32v(batch, 0)); /* an event may have changed the counts */
-    rxn__kir_else(b);
-    conclude(batch);
+    KirValue arrival = kir_min(b, get(batch, frame->arrival), get(batch, batch->reached));
+    set(batch, frame->arrival, arrival);
+    set(batch, frame->t, arrival); /* where a fault would be */
+    rxn__kir_if(b, kir_and(b, get(batch, batch->unsure), kir_not(b, get(batch, batch->cut))));
+    decide_unsure(batch);
     rxn__kir_close(b);
     rxn__kir_close(b);
     rxn__ssa_close(frame);
@@ -332,18 +344,15 @@ declare(Batch *batch)
     batch->gaps = rxn__kir_local(b, "gaps", KIR_F64, 0);
     batch->candidates = rxn__kir_local(b, "candidates", KIR_F64, 0);
     batch->sure = rxn__kir_local(b, "sure", KIR_F64, 0);
+    batch->times = rxn__kir_local(b, "times", KIR_F64, 0);
     batch->part = rxn__kir_local(b, "part", KIR_F64, 0);
     batch->span = rxn__kir_local(b, "span", KIR_F64, 0);
-    batch->threshold = rxn__kir_local(b, "choice", KIR_F64, 0);
-    batch->stop = rxn__kir_local(b, "reached", KIR_F64, 0);
+    batch->reached = rxn__kir_local(b, "reached", KIR_F64, 0);
     batch->sum = rxn__kir_local(b, "sum", KIR_F64, 0);
-    batch->run = rxn__kir_local(b, "run", KIR_I32, 0);
     batch->chosen = rxn__kir_local(b, "chosen", KIR_I32, 0);
     batch->fired = rxn__kir_local(b, "fired", KIR_U64, 0);
-    batch->in_box = rxn__kir_local(b, "in_box", KIR_BOOL, 0);
     batch->unsure = rxn__kir_local(b, "unsure", KIR_BOOL, 0);
     batch->cut = rxn__kir_local(b, "cut", KIR_BOOL, 0);
-    batch->stands = rxn__kir_local(b, "stands", KIR_BOOL, 0);
 }
 
 static const char *

@@ -18,20 +18,8 @@
 #include <float.h>
 #include <math.h>
 
-/* (1 + box / batch), measured: tests/bench/batch --tune. */
-#define LENGTH_FACTOR 2.5
-
-/* A held species that changes within the box costs a box, an unsure candidate a batch: their ratio. */
-#define BOX_OVER_BATCH 1.5
-
-/* A species that changes less often than once in so many boxes is held in any case. */
-#define RARELY (1.0 / 16)
-
-/* Changes of held species that a box is made for: most of what is beyond the first is wasted. */
-#define HELD_CHANGES 2.0
-
 /* Candidates below which single events are faster, and above which nothing is gained. */
-#define LEAST_LENGTH 64
+#define LEAST_LENGTH 150
 #define MOST_LENGTH  0x1p24
 
 /* For tests: boxes of at least and down to so many candidates, whatever they cost. */
@@ -59,6 +47,18 @@ count_of(Batch *batch, u32 species)
     return rxn__kir_get(batch->builder, batch->frame->lower.species_array, i32v(batch, species));
 }
 
+double
+rxn__batch_length(double kappa, double ends)
+{
+    return fmin(fmin(sqrt(BATCH_LENGTH_FACTOR / kappa), BATCH_HELD_CHANGES / ends), MOST_LENGTH);
+}
+
+bool
+rxn__batch_is_held(double change, double unsure, double length)
+{
+    return change * length <= BATCH_RARELY || change * BATCH_BOX_COST <= unsure * length;
+}
+
 /* ---- the plan ---------------------------------------------------------------------------------- */
 
 static void
@@ -81,6 +81,8 @@ plan_changes(Batch *batch, BatchReaction *planned)
                                                  planned->member, -changes[k].delta);
     }
     planned->change_end = batch->changes.count;
+    for (u32 k = planned->change_first; k < planned->change_end; k++)
+        vec_push(frame->arena, &batch->change_reaction, (u32)(planned - batch->reactions));
 }
 
 void
@@ -166,39 +168,77 @@ propensity(Batch *batch, const BatchReaction *planned)
     return rxn__lower_propensity(&frame->lower, reaction, reaction->propensity, reaction->rate);
 }
 
-void
-rxn__batch_propensities(Batch *batch, bool sums)
+/* Evaluates all; faults where one is no propensity, or their sum. */
+static KirValue
+evaluate(Batch *batch, KirValue *ret_values)
 {
     KirBuilder *b = batch->builder;
     SsaFrame *frame = batch->frame;
     rxn__lower_forget(&frame->lower);
     KirValue total = f64(batch, 0), sound = 0;
-    KirValue *values = NEW_ARRAY(frame->arena, KirValue, batch->reaction_count + 1);
     for (u32 j = 0; j < batch->reaction_count; j++) {
-        values[j] = propensity(batch, &batch->reactions[j]);
-        rxn__kir_set(b, batch->propensity, i32v(batch, j), values[j]);
-        if (sums)
-            total = kir_add(b, total, values[j]);
-        if (batch->reactions[j].checked) {
-            KirValue good = kir_and(b, kir_ge(b, values[j], f64(batch, 0)),
-                                    kir_le(b, values[j], f64(batch, DBL_MAX)));
-            sound = sound ? kir_and(b, sound, good) : good;
-        }
+        ret_values[j] = propensity(batch, &batch->reactions[j]);
+        total = kir_add(b, total, ret_values[j]);
+        if (!batch->reactions[j].checked)
+            continue;
+        KirValue good = kir_ge(b, ret_values[j], f64(batch, 0));
+        sound = sound ? kir_and(b, sound, good) : good;
     }
-    if (sums && sound)
-        sound = kir_and(b, sound, kir_le(b, total, f64(batch, DBL_MAX)));
     if (sound) {
+        sound = kir_and(b, sound, kir_le(b, total, f64(batch, DBL_MAX)));
         rxn__kir_if(b, kir_not(b, sound));
         for (u32 j = 0; j < batch->reaction_count; j++)
             if (batch->reactions[j].checked)
-                explain(batch, j, values[j]);
+                explain(batch, j, ret_values[j]);
         /* Each is finite, their sum is not. */
         rxn__kir_trap(b, RXN_FAULT_INFINITE_PROPENSITY, rxn__kir_const(b, KIR_U32, 0));
         rxn__kir_close(b);
     }
-    if (sums)
-        rxn__kir_set(b, batch->rate, 0, total);
     rxn__lower_forget(&frame->lower);
+    return total;
+}
+
+void
+rxn__batch_propensities(Batch *batch)
+{
+    KirValue *values = NEW_ARRAY(batch->frame->arena, KirValue, batch->reaction_count + 1);
+    evaluate(batch, values);
+    for (u32 j = 0; j < batch->reaction_count; j++)
+        rxn__kir_set(batch->builder, batch->propensity, i32v(batch, j), values[j]);
+}
+
+KirValue
+rxn__batch_running_sums(Batch *batch, KirValue *ret_sums)
+{
+    KirValue total = evaluate(batch, ret_sums), sum = f64(batch, 0);
+    for (u32 j = 0; j < batch->reaction_count; j++)
+        ret_sums[j] = sum = kir_add(batch->builder, sum, ret_sums[j]);
+    return total;
+}
+
+/* A reaction of zero propensity has the running sum of the one before; and v < 1, so that v · total < total. */
+void
+rxn__batch_fire_single(Batch *batch, const KirValue *sums, KirValue threshold)
+{
+    KirBuilder *b = batch->builder;
+    SsaFrame *frame = batch->frame;
+    for (u32 s = 0; s < frame->network->species_count; s++) {
+        if (!is_changed(batch, s))
+            continue;
+        KirValue x = count_of(batch, s), changed = x;
+        for (u32 k = 0; k < batch->changes.count; k++) {
+            if (batch->changes.items[k].species != s)
+                continue;
+            u32 j = batch->change_reaction.items[k];
+            KirValue fires = kir_lt(b, threshold, sums[j]);
+            if (j > 0)
+                fires = kir_and(b, fires, kir_not(b, kir_lt(b, threshold, sums[j - 1])));
+            KirValue moved = kir_add(b, x, f64(batch, batch->changes.items[k].delta));
+            changed = kir_select(b, fires, moved, changed);
+        }
+        rxn__kir_set(b, frame->lower.species_array, i32v(batch, s), changed);
+        rxn__batch_check_count(batch, rxn__kir_const(b, KIR_U32, s), changed);
+    }
 }
 
 /* ---- the length -------------------------------------------------------------------------------- */
@@ -209,6 +249,7 @@ typedef struct BoxPlan {
     KirValue *unsure; /* by species: g */
     KirValue *held;   /* by species: bool; 0: nothing changes it */
     KirValue *ends;   /* by reaction: bool, changes a held species */
+    const KirValue *propensity;
     KirValue length;
 } BoxPlan;
 
@@ -222,7 +263,7 @@ examine_species(Batch *batch, BoxPlan *plan, u32 s, KirValue inverse)
     for (u32 j = 0; j < batch->reaction_count; j++) {
         const BatchReaction *planned = &batch->reactions[j];
         if (changes_species(batch, planned, s))
-            change = kir_add(b, change, rxn__kir_get(b, batch->propensity, i32v(batch, j)));
+            change = kir_add(b, change, plan->propensity[j]);
         Expr derivative = rxn__expr_derivative(network, planned->propensity, EXPR_SPECIES, s);
         const ExprNode *node = expr_node(network, derivative);
         if (node->op == EXPR_NUMBER && node->number == 0)
@@ -242,8 +283,9 @@ hold(Batch *batch, BoxPlan *plan)
     for (u32 s = 0; s < batch->frame->network->species_count; s++) {
         if (!is_changed(batch, s))
             continue;
-        KirValue rarely = kir_le(b, kir_mul(b, plan->change[s], plan->length), f64(batch, RARELY));
-        KirValue lesser = kir_le(b, kir_mul(b, plan->change[s], f64(batch, BOX_OVER_BATCH)),
+        KirValue rarely =
+            kir_le(b, kir_mul(b, plan->change[s], plan->length), f64(batch, BATCH_RARELY));
+        KirValue lesser = kir_le(b, kir_mul(b, plan->change[s], f64(batch, BATCH_BOX_COST)),
                                  kir_mul(b, plan->unsure[s], plan->length));
         plan->held[s] = kir_or(b, rarely, lesser);
     }
@@ -267,16 +309,14 @@ set_length(Batch *batch, BoxPlan *plan, bool all_free, KirValue inverse)
             kappa = kir_add(b, kappa,
                             all_free ? plan->unsure[s]
                                      : kir_select(b, plan->held[s], zero, plan->unsure[s]));
-    KirValue length = kir_sqrt(b, kir_div(b, f64(batch, LENGTH_FACTOR), kappa));
+    KirValue length = kir_sqrt(b, kir_div(b, f64(batch, BATCH_LENGTH_FACTOR), kappa));
     if (!all_free) {
         for (u32 j = 0; j < batch->reaction_count; j++)
             if (batch->reactions[j].change_end > batch->reactions[j].change_first)
                 changes =
-                    kir_add(b, changes,
-                            kir_select(b, plan->ends[j],
-                                       rxn__kir_get(b, batch->propensity, i32v(batch, j)), zero));
+                    kir_add(b, changes, kir_select(b, plan->ends[j], plan->propensity[j], zero));
         changes = kir_mul(b, changes, inverse);
-        length = kir_min(b, kir_div(b, f64(batch, HELD_CHANGES), changes), length);
+        length = kir_min(b, kir_div(b, f64(batch, BATCH_HELD_CHANGES), changes), length);
     }
     plan->length = kir_min(b, f64(batch, MOST_LENGTH), length); /* what is no number stays it */
 }
@@ -388,8 +428,9 @@ rxn__batch_make_box(Batch *batch)
                     .unsure = NEW_ARRAY(frame->arena, KirValue, species + 1),
                     .held = NEW_ARRAY(frame->arena, KirValue, species + 1),
                     .ends = NEW_ARRAY(frame->arena, KirValue, batch->reaction_count + 1)};
-    rxn__lower_forget(&frame->lower);
-    KirValue inverse = kir_div(b, f64(batch, 1), rxn__kir_get(b, batch->rate, 0));
+    KirValue *propensities = NEW_ARRAY(frame->arena, KirValue, batch->reaction_count + 1);
+    KirValue inverse = kir_div(b, f64(batch, 1), evaluate(batch, propensities));
+    plan.propensity = propensities;
     for (u32 s = 0; s < species; s++)
         if (is_changed(batch, s))
             examine_species(batch, &plan, s, inverse);
