@@ -141,6 +141,23 @@ stirling(BatchDraws *draws, KirValue k)
     return kir_select(b, few, rxn__kir_load(b, draws->stirling, &row), kir_mul(b, series, inverse));
 }
 
+/* With Stirling's formula, the largest terms of the factorials against each other: their logarithms are small. */
+KirValue
+rxn__batch_binomial_ratio(BatchDraws *draws, KirValue n, KirValue odds, KirValue mode, KirValue k)
+{
+    KirBuilder *b = draws->frame->builder;
+    KirValue one = f64(draws, 1), half = f64(draws, 0.5);
+    KirValue rest = kir_sub(b, n, k), rest_mode = kir_sub(b, n, mode);
+    KirValue mode1 = kir_add(b, mode, one), k1 = kir_add(b, k, one);
+    KirValue rest1 = kir_add(b, rest, one), rest_mode1 = kir_add(b, rest_mode, one);
+    KirValue sum = kir_mul(b, kir_add(b, mode, half),
+                           kir_log(b, kir_div(b, mode1, kir_mul(b, odds, rest_mode1))));
+    sum = kir_fma(b, kir_add(b, n, one), kir_log(b, kir_div(b, rest_mode1, rest1)), sum);
+    sum = kir_fma(b, kir_add(b, k, half), kir_log(b, kir_div(b, kir_mul(b, odds, rest1), k1)), sum);
+    sum = kir_add(b, sum, kir_add(b, stirling(draws, mode), stirling(draws, rest_mode)));
+    return kir_sub(b, sum, kir_add(b, stirling(draws, k), stirling(draws, rest)));
+}
+
 /* p at most 1/2, n·p at least 10. The letters are Hörmann's. */
 static void
 transformed_rejection(BatchDraws *draws, KirValue n, KirValue p)
@@ -156,8 +173,8 @@ transformed_rejection(BatchDraws *draws, KirValue n, KirValue p)
     KirValue alpha =
         kir_mul(b, kir_add(b, f64(draws, 2.83), kir_div(b, f64(draws, 5.1), width)), deviation);
     KirValue squeeze = kir_sub(b, f64(draws, 0.92), kir_div(b, f64(draws, 4.2), width));
-    KirValue n1 = kir_add(b, n, one), odds = kir_div(b, p, q);
-    KirValue mode = kir_floor(b, kir_mul(b, n1, p));
+    KirValue odds = kir_div(b, p, q);
+    KirValue mode = kir_floor(b, kir_mul(b, kir_add(b, n, one), p));
     rxn__kir_loop(b);
     KirValue uniform, v;
     rxn__batch_uniforms(draws, &uniform, &v);
@@ -171,18 +188,10 @@ transformed_rejection(BatchDraws *draws, KirValue n, KirValue p)
     rxn__kir_close(b);
     KirValue possible = kir_and(b, kir_ge(b, k, f64(draws, 0)), kir_le(b, k, n));
     rxn__kir_if(b, possible);
-    KirValue rest = kir_sub(b, n, k), rest_mode = kir_sub(b, n, mode);
     KirValue height = kir_log(
         b, kir_div(b, kir_mul(b, v, alpha), kir_add(b, kir_div(b, a, kir_mul(b, us, us)), width)));
-    KirValue mode1 = kir_add(b, mode, one), k1 = kir_add(b, k, one);
-    KirValue rest1 = kir_add(b, rest, one), rest_mode1 = kir_add(b, rest_mode, one);
-    KirValue sum = kir_mul(b, kir_add(b, mode, half),
-                           kir_log(b, kir_div(b, mode1, kir_mul(b, odds, rest_mode1))));
-    sum = kir_fma(b, n1, kir_log(b, kir_div(b, rest_mode1, rest1)), sum);
-    sum = kir_fma(b, kir_add(b, k, half), kir_log(b, kir_div(b, kir_mul(b, odds, rest1), k1)), sum);
-    sum = kir_add(b, sum, kir_add(b, stirling(draws, mode), stirling(draws, rest_mode)));
-    sum = kir_sub(b, sum, kir_add(b, stirling(draws, k), stirling(draws, rest)));
-    rxn__kir_if(b, kir_le(b, height, sum));
+    KirValue ratio = rxn__batch_binomial_ratio(draws, n, odds, mode, k);
+    rxn__kir_if(b, kir_le(b, height, ratio));
     rxn__kir_break(b);
     rxn__kir_close(b);
     rxn__kir_close(b);

@@ -30,4 +30,8 @@ KirValue rxn__batch_gamma(BatchDraws *draws, KirValue shape);
 /* Successes among n trials (a whole number, at most 2^30) of probability p. */
 KirValue rxn__batch_binomial(BatchDraws *draws, KirValue n, KirValue p);
 
+/* log P(k) - log P(mode) of that number, with odds = p / (1 - p). */
+KirValue rxn__batch_binomial_ratio(BatchDraws *draws, KirValue n, KirValue odds, KirValue mode,
+                                   KirValue k);
+
 #endif

@@ -14,9 +14,9 @@ enum { DRAWS = 40000, BINS = 50 };
 
 #define MOST_DEVIATE 6.0
 
-typedef enum Kind { GEOMETRIC, GAMMA, BINOMIAL } Kind;
+typedef enum Kind { GEOMETRIC, GAMMA, BINOMIAL, RATIO } Kind;
 
-/* ret_drawn: DRAWS numbers of this kind; n: trials or shape. */
+/* ret_drawn: DRAWS numbers of this kind; n: trials or shape. RATIO draws none: of the trajectory's number. */
 static void
 draw(Fixture *f, Kind kind, double n, double p, double *ret_drawn)
 {
@@ -34,9 +34,18 @@ draw(Fixture *f, Kind kind, double n, double p, double *ret_drawn)
     rxn__kir_region(b, KIR_STEP);
     KirValue first = rxn__kir_load(b, in, (KirValue[]){rxn__kir_const(b, KIR_I32, 0)}),
              second = rxn__kir_load(b, in, (KirValue[]){rxn__kir_const(b, KIR_I32, 1)});
-    KirValue value = kind == GEOMETRIC ? rxn__batch_geometric(&draws, second)
-                     : kind == GAMMA   ? rxn__batch_gamma(&draws, first)
-                                       : rxn__batch_binomial(&draws, first, second);
+    KirValue value = 0, one = rxn__kir_const(b, KIR_F64, 1);
+    switch (kind) {
+    case GEOMETRIC: value = rxn__batch_geometric(&draws, second); break;
+    case GAMMA: value = rxn__batch_gamma(&draws, first); break;
+    case BINOMIAL: value = rxn__batch_binomial(&draws, first, second); break;
+    case RATIO: {
+        KirValue mode = kir_floor(b, kir_mul(b, kir_add(b, first, one), second));
+        KirValue odds = kir_div(b, second, kir_sub(b, one, second));
+        KirValue k = kir_min(b, kir_cast(b, KIR_F64, kir_trajectory(b)), first);
+        value = rxn__batch_binomial_ratio(&draws, first, odds, mode, k);
+    }
+    }
     rxn__kir_store(b, out, NULL, value);
     rxn__kir_set(b, done, 0, rxn__kir_const(b, KIR_BOOL, 1));
     KirKernel *built;
@@ -137,6 +146,27 @@ test_binomial(void **state)
     }
 }
 
+/* What rejection compares with: an error here is too small to be seen in so few numbers. */
+static void
+test_binomial_ratio(void **state)
+{
+    static const double cases[][2] = {
+        {20, 0.5}, {100, 0.11}, {1e5, 1e-4}, {4e4, 0.25}, {1e6, 0.01}};
+    static double ratio[DRAWS];
+    for (u32 c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const long double n = cases[c][0], p = cases[c][1], mode = floorl((n + 1) * p);
+        draw(*state, RATIO, cases[c][0], cases[c][1], ratio);
+        for (u32 i = 0; i < DRAWS && i <= n; i++) {
+            const long double k = i;
+            long double exact = lgammal(mode + 1) + lgammal(n - mode + 1) - lgammal(k + 1) -
+                                lgammal(n - k + 1) + (k - mode) * (logl(p) - log1pl(-p));
+            if (!(fabsl(exact - ratio[i]) < 1e-11L * (1 + n * p + fabsl(exact))))
+                fail_msg("binomial(%g, %g) at %u: %.17g, not %.17Lg", cases[c][0], cases[c][1], i,
+                         ratio[i], exact);
+        }
+    }
+}
+
 static void
 test_binomial_edges(void **state)
 {
@@ -219,10 +249,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_binomial),
-        TEST(test_binomial_edges),
-        TEST(test_geometric),
-        TEST(test_gamma),
+        TEST(test_binomial),  TEST(test_binomial_ratio), TEST(test_binomial_edges),
+        TEST(test_geometric), TEST(test_gamma),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
