@@ -89,7 +89,8 @@ rxn__batch_check_count(Batch *batch, KirValue species, KirValue count)
     rxn__kir_if(b, kir_lt(b, count, f64(batch, 0)));
     rxn__kir_trap(b, RXN_FAULT_NEGATIVE_COUNT, species);
     rxn__kir_close(b);
-    rxn__kir_if(b, kir_gt(b, count, f64(batch, batch->frame->count_limit)));
+    /* One more than the limit is rounded to it. */
+    rxn__kir_if(b, kir_ge(b, count, f64(batch, batch->frame->count_limit)));
     rxn__kir_trap(b, RXN_FAULT_COUNT_OVERFLOW, species);
     rxn__kir_close(b);
 }
@@ -328,11 +329,12 @@ declare(Batch *batch)
 {
     KirBuilder *b = batch->builder;
     u32 count = batch->reaction_count + !batch->reaction_count;
-    u32 species = batch->frame->network->species_count + !batch->frame->network->species_count;
+    Arena *arena = batch->frame->arena;
+    u32 species = batch->frame->network->species_count;
     rxn__batch_draws_begin(&batch->draws, batch->frame);
     batch->box = (BatchBox){.frame = batch->frame,
-                            .low = rxn__kir_local(b, "count_low", KIR_F64, species),
-                            .high = rxn__kir_local(b, "count_high", KIR_F64, species)};
+                            .low = NEW_ARRAY(arena, KirValue, species + 1),
+                            .high = NEW_ARRAY(arena, KirValue, species + 1)};
     batch->propensity = rxn__kir_local(b, "propensity", KIR_F64, count);
     batch->low = rxn__kir_local(b, "low", KIR_F64, count);
     batch->gap = rxn__kir_local(b, "gap", KIR_F64, count);

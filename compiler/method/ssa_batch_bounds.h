@@ -10,10 +10,10 @@ typedef struct BatchInterval {
     bool not_negative; /* known when compiling */
 } BatchInterval;
 
-/* The intervals of the counts: array locals of f64, by flat species. */
+/* The intervals of the counts: f64 values by flat species. */
 typedef struct BatchBox {
     SsaFrame *frame;
-    u32 low, high;
+    KirValue *low, *high;
     Expr constant; /* is not negative: the constant of mass action, which init has checked; or 0 */
     KirValue
         sound; /* bool: nothing that was bounded has failed, such as a denominator near zero; 0: nothing could */

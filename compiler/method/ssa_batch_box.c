@@ -351,8 +351,8 @@ set_intervals(Batch *batch, const BoxPlan *plan, KirValue length)
             low = kir_select(b, plan->held[s], x, low);
             high = kir_select(b, plan->held[s], x, high);
         }
-        rxn__kir_set(b, batch->box.low, i32v(batch, s), low);
-        rxn__kir_set(b, batch->box.high, i32v(batch, s), high);
+        batch->box.low[s] = low;
+        batch->box.high[s] = high;
     }
 }
 
@@ -366,8 +366,7 @@ may_take_too_much(Batch *batch, const BatchReaction *planned)
         return may;
     for (u32 k = planned->change_first; k < planned->change_end; k++)
         if (batch->changes.items[k].delta < 0) {
-            KirValue low =
-                rxn__kir_get(b, batch->box.low, i32v(batch, batch->changes.items[k].species));
+            KirValue low = batch->box.low[batch->changes.items[k].species];
             may = kir_or(b, may, kir_le(b, low, f64(batch, 0)));
         }
     return may;
