@@ -286,7 +286,7 @@ decide_unsure(Batch *batch)
     rxn__kir_if(b, kir_lt(b, mark, rxn__kir_get(b, batch->propensity, j)));
     fire(batch, j, f64(batch, 1), true);
     count_events(batch, f64(batch, 1));
-    rxn__kir_if(b, rxn__kir_get(b, batch->ends, j));
+    rxn__kir_if(b, kir_ne(b, rxn__kir_get(b, batch->ends, j), i32v(batch, 0)));
     set(batch, batch->left, f64(batch, 0));
     rxn__kir_close(b);
     rxn__kir_close(b);
@@ -339,7 +339,7 @@ declare(Batch *batch)
     batch->low = rxn__kir_local(b, "low", KIR_F64, count);
     batch->gap = rxn__kir_local(b, "gap", KIR_F64, count);
     batch->share = rxn__kir_local(b, "share", KIR_F64, count);
-    batch->ends = rxn__kir_local(b, "ends", KIR_BOOL, count);
+    batch->ends = rxn__kir_local(b, "ends", KIR_I32, count);
     batch->length = rxn__kir_local(b, "length", KIR_F64, 0);
     batch->left = rxn__kir_local(b, "left", KIR_F64, 0);
     batch->rate = rxn__kir_local(b, "rate", KIR_F64, 0);

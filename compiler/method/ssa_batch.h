@@ -49,7 +49,7 @@ typedef struct Batch {
     u32 propensity; /* at the state where it was last evaluated */
     u32 low, gap;   /* in the box: low is sure, low + gap the most it can be */
     u32 share;      /* low over the sum of it and all that follow */
-    u32 ends;       /* bool: changes a held species */
+    u32 ends;       /* i32: 1 where it changes a held species */
 
     /* locals */
     u32 length; /* candidates of the box; as a whole number, f64 */

@@ -397,7 +397,7 @@ set_bounds(Batch *batch, const BoxPlan *plan, KirValue length)
         rxn__kir_set(b, batch->low, place, low);
         rxn__kir_set(b, batch->gap, place, gap);
         rxn__kir_set(b, batch->share, place, share);
-        rxn__kir_set(b, batch->ends, place, plan->ends[j]);
+        rxn__kir_set(b, batch->ends, place, kir_cast(b, KIR_I32, plan->ends[j]));
     }
     if (batch->box.sound)
         usable = kir_and(b, usable, batch->box.sound);

@@ -13,6 +13,9 @@
 /* Below so many events the time to compile decides, which is the longer one. */
 #define CHOICE_EVENTS 3e6
 
+/* What nobody would call a very large population, whatever its rates. */
+#define CHOICE_COUNT 3e4
+
 typedef struct Start {
     Network *network; /* only its tables are written */
     Arena *arena;
@@ -161,6 +164,11 @@ rxn__ssa_batch_suits(const Network *network, Text *ret_why)
     if (!(shares.total > 0))
         return false;
     if (shares.total * network->simulate_until < CHOICE_EVENTS)
+        return false;
+    double largest = 0;
+    for (u32 s = 0; s < species; s++)
+        largest = fmax(largest, shares.change[s] > 0 ? start.counts[s] : 0);
+    if (largest < CHOICE_COUNT)
         return false;
     examine_slopes(&start, &shares, width);
     double length = best_length(network, &shares, NEW_ARRAY(arena, bool, species + 1));
