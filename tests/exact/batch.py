@@ -9,7 +9,9 @@ the same model: the comparison of large_networks.py (Welch's t, two-sample Kolmo
 Each case may reach what has the probability 1e-6, so the suite has a false alarm in 10^5 seeds; seeds are fixed. With N
 trajectories of each a shift of the mean by 7 sqrt(2 / N) standard deviations is found with a probability of 0.9.
 
-Every case also says how many steps of the kernel must suffice, far fewer than events: so single events, which the method
+Small populations with boxes that are forced to be short (batch-short): how long a box may be, and what a sample cuts off.
+
+Every other case also says how many steps of the kernel must suffice, far fewer than events: so single events, which the method
 makes where nothing else pays, cannot pass for batches.
 """
 
@@ -27,10 +29,10 @@ from large_networks import compare, kolmogorov, moments, normal_quantile, sample
 FALSE_ALARM = 1e-6
 
 
-def values(rxn, path, times, n, *flags):
+def values(rxn, path, times, n, method="batch"):
     """{species: {time: [values]}}"""
-    command = [rxn, "run", path, "--method", "batch", "-n", str(n), "--seed", "11", "--at", ",".join(map(repr, times)), "--each", "-o", "-",
-               "--quiet", *flags]
+    command = [rxn, "run", path, "--method", method, "-n", str(n), "--seed", "11", "--at", ",".join(map(repr, times)), "--each", "-o", "-",
+               "--quiet"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=600)
     if run.returncode:
         raise SystemExit("%s\n%s" % (" ".join(command), run.stderr))
@@ -82,18 +84,45 @@ def decay(rxn, path):
     return wrong
 
 
+def binomial(m, q):
+    return [math.exp(math.lgamma(m + 1) - math.lgamma(k + 1) - math.lgamma(m - k + 1) + k * math.log(q) + (m - k) * math.log1p(-q))
+            for k in range(min(m, 400) + 1)]
+
+
+def against_counts(seen, probability, tests=1):
+    """Lines that say that whole numbers have not these probabilities; those expected fewer than 10 times are one bin."""
+    counts, n = collections.Counter(int(v) for v in seen), len(seen)
+    statistic, bins, tail, rest = 0.0, 0, 1.0, n
+    for k, p in enumerate(probability):
+        if n * p >= 10:
+            statistic += (counts[k] - n * p) ** 2 / (n * p)
+            tail, rest, bins = tail - p, rest - counts[k], bins + 1
+    if n * tail >= 10:
+        statistic, bins = statistic + (rest - n * tail) ** 2 / (n * tail), bins + 1
+    p = gamma_tail((bins - 1) / 2, statistic / 2)
+    return ["p = %.3g" % p] if p < FALSE_ALARM / tests else []
+
+
 def last_ones(rxn, path):
     """Binomial with a mean of 2: batches have become single events on the way."""
-    m, n, t = 100000, 2000, math.log(50000)
-    seen = collections.Counter(int(v) for v in values(rxn, path, (t,), n)["A"][t])
-    statistic, used, tail, rest = 0.0, 0, 1.0, n
-    for k in range(7):
-        p = math.comb(m, k) * (2 / m) ** k * (1 - 2 / m) ** (m - k)
-        statistic += (seen[k] - n * p) ** 2 / (n * p)
-        tail, rest, used = tail - p, rest - seen[k], used + 1
-    statistic += (rest - n * tail) ** 2 / (n * tail)
-    p = gamma_tail(used / 2, statistic / 2)
-    return ["p = %.3g" % p] if p < FALSE_ALARM else []
+    t = math.log(50000)
+    return against_counts(values(rxn, path, (t,), 2000)["A"][t], binomial(100000, 2e-5))
+
+
+def short_decay(rxn, path):
+    """Boxes of 7 candidates that all go to one edge: it has to be where it is."""
+    times = (0.2, 0.5, 1.0)
+    seen = values(rxn, path, times, 100000, "batch-short")["A"]
+    return [line for t in times for line in against_counts(seen[t], binomial(30, math.exp(-t)), 3)]
+
+
+def many_stops(rxn, path):
+    """A sample after each event or so: the batches that they cut short are as many as those that they do not."""
+    times, q = [k / 20 for k in range(1, 61)], math.exp(-0.3)
+    seen = values(rxn, path, times, 20000, "batch-short")["A"][3.0]
+    old, mean = binomial(100, q), 100 * (1 - q)
+    new = [math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(150)]
+    return against_counts(seen, [sum(old[i] * new[k - i] for i in range(max(0, k - 149), min(k, 100) + 1)) for k in range(250)])
 
 
 def two_samples(times, n):
@@ -104,11 +133,13 @@ def two_samples(times, n):
     return test
 
 
-# Name: model, test, and for one trajectory: its end, events at least, steps that suffice.
+# Name: model, test, and (but for short boxes) for one trajectory: its end, events at least, steps that suffice.
 CASES = {
     "births_and_deaths": ("species A = 100000000; 0 -> A @ 1e8; A -> 0 @ 1", births_and_deaths, 0.1, 10000000, 30000),
     "decay": ("species A = 1000000000; A -> 0 @ 1", decay, 0.05, 40000000, 10000),
     "last_ones": ("species A = 100000; A -> 0 @ 1", last_ones, 11, 99900, 5000),
+    "short_decay": ("species A = 30; A -> 0 @ 1", short_decay),
+    "many_stops": ("species A = 100; 0 -> A @ 10; A -> 0 @ 0.1", many_stops),
     "lotka_volterra": ("param V = 3e4; species X = 1.2 * V, Y = 0.8 * V; X -> 2 X @ 1; X + Y -> 2 Y @ 1 / V; Y -> 0 @ 1",
                        two_samples((0.05, 1, 3), 500), 3, 150000, 20000),
     "dimerisation": ("species M = 200000, D = 10000; 2 M <-> D @ 1e-6, 0.2", two_samples((0.5, 3), 500), 3, 40000, 2000),
@@ -152,7 +183,7 @@ def main():
             path = os.path.join(folder, "model.rxn")
             with open(path, "w", encoding="utf-8") as file:
                 file.write("model m\n%s\n" % text.replace("; ", "\n"))
-            wrong = batches(options.rxn, path, *limits) + test(options.rxn, path)
+            wrong = (batches(options.rxn, path, *limits) if limits else []) + test(options.rxn, path)
         print("%s: %s" % (name, "; ".join(wrong) or "as it should be"), flush=True)
         failures += bool(wrong)
     return failures > 0

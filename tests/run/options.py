@@ -89,7 +89,7 @@ def test_where_batches_do_not_apply(program):
         )
     text = "model m\nspecies A = %s\n0 -> A @ 1e8\nA -> 0 @ 1\nsimulate until 1 every 1\n"
     check = program.good("check", program.file("many.rxn", text % "100000000")).out
-    check_in("method       batch: at the start some 1.1e+04 reactions can be drawn together", check)
+    check_in("method       batch: at the start some 1.6e+04 reactions can be drawn together", check)
     assert "method       direct" in program.good("check", program.file("few.rxn", text % "100")).out, "few"
 
 
