@@ -4,7 +4,8 @@
 #include <string.h>
 
 extern const Method rxn__method_ssa_direct, rxn__method_ssa_unrolled, rxn__method_ssa_table,
-    rxn__method_ssa_table_full, rxn__method_ssa_rejection, rxn__method_ssa_composition;
+    rxn__method_ssa_table_full, rxn__method_ssa_rejection, rxn__method_ssa_composition,
+    rxn__method_ssa_batch, rxn__method_ssa_batch_short;
 
 const Method *const rxn__methods[] = {
     &rxn__method_ssa_direct,
@@ -13,6 +14,8 @@ const Method *const rxn__methods[] = {
     &rxn__method_ssa_table_full,
     &rxn__method_ssa_rejection,
     &rxn__method_ssa_composition,
+    &rxn__method_ssa_batch,
+    &rxn__method_ssa_batch_short,
     NULL,
 };
 
@@ -35,6 +38,12 @@ rxn__method_choose(const Network *network, Text *ret_why)
         if (rxn__ssa_rejection_suits(network, ret_why))
             return large;
     }
+    Text unused;
+    rxn__text_init(&unused, network->arena);
+    const Method *populous = &rxn__method_ssa_batch;
+    if (rxn__ssa_is_small(network) && populous->applies(network, &unused) &&
+        rxn__ssa_batch_suits(network, ret_why))
+        return populous;
     for (u32 k = 0; rxn__methods[k]; k++) {
         if (!rxn__methods[k]->applies(network, ret_why))
             continue;

@@ -2,7 +2,7 @@
 """Random small networks against their exact distributions.
 
     random_networks.py --rxn PATH [--seeds 1-40] [--methods direct-unrolled,direct-table,rejection,composition]
-                       [--precisions f64,f32] [--n N] [--compare] [--show]
+                       [--precisions f64,f32] [--n N] [--compare] [--applicable] [--show]
     random_networks.py --rxn PATH --corners
 
 A seed makes a network with a finite state space from the parts of the language whose meaning
@@ -45,14 +45,38 @@ MOST_SECONDS = 60  # a run takes well under one
 LANES = (1, 2, 4, 8, 16, 32)
 
 
-def make(seed):
+def make(seed, takes):
+    """The seed's first model that `takes` takes."""
     choice = random.Random(seed)
     while True:
         try:
             model = Generator(choice).network()
-            return model, Master(model).solve()
+            if takes(model):
+                return model, Master(model).solve()
         except Rejected:
             continue
+
+
+def written(model):
+    """The path of a file with the model's text."""
+    handle, path = tempfile.mkstemp(suffix=".rxn")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(model.text())
+    return path
+
+
+def applies(options, model):
+    """Whether all the methods can simulate this model."""
+    path = written(model)
+    try:
+        for method in options.methods.split(","):
+            done = subprocess.run([options.rxn, "run", path, "-n", "1", "--until", "0", "--every", "1", "--quiet", "-o", "-",
+                                   "--device", "interpreter", "--method", method], capture_output=True, check=False)
+            if b"cannot simulate this model" in done.stderr:
+                return False
+    finally:
+        os.unlink(path)
+    return True
 
 
 # ---------------------------------------------------------------- the runs
@@ -211,10 +235,8 @@ def corner(options, text, times, flags):
     model = Model()
     model.lines = text.split("; ")
     model.end, model.samples = times[-1], list(times)
-    handle, path = tempfile.mkstemp(suffix=".rxn")
+    path = written(model)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(model.text())
         return run(options.rxn, path, model, flags)
     finally:
         os.unlink(path)
@@ -289,6 +311,7 @@ def main():
     parser.add_argument("--precisions", default="f64,f32")
     parser.add_argument("--n", type=int, default=20000)
     parser.add_argument("--compare", action="store_true", help="lane widths and the interpreter too")
+    parser.add_argument("--applicable", action="store_true", help="models that the methods can simulate, for those that not all are for")
     parser.add_argument("--corners", action="store_true", help="the corner cases instead of the seeds")
     parser.add_argument("--show", action="store_true", help="print the models")
     options = parser.parse_args()
@@ -296,13 +319,11 @@ def main():
         return run_corners(options)
     failures, tests, least = 0, 0, 1.0
     for seed in seed_list(options.seeds):
-        model, exact = make(seed)
+        model, exact = make(seed, (lambda m: applies(options, m)) if options.applicable else lambda m: True)
         if options.show:
             print("# seed %d\n%s# sampled at %s until %s\n" % (seed, model.text(), model.samples, model.end))
-        handle, path = tempfile.mkstemp(suffix=".rxn")
+        path = written(model)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(model.text())
             if options.compare:
                 compare(options, path, model)
             p, count = test_model(options, path, model, exact, seed)

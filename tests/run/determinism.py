@@ -99,6 +99,30 @@ def test_both_forms(program):
         assert plain.startswith(few), "the interpreter differs in %s" % name
 
 
+def test_batches(program):
+    """Large populations, where lanes are at different things: batches, single events, samples that cut them short."""
+    text = """model lotka
+param V = 1e5
+species X = 1.2 * V, Y = 0.8 * V, G = 0
+X -> 2 X @ 1
+X + Y -> 2 Y @ 1 / V
+Y -> 0 @ 1
+0 -> G @ 5
+G + X -> X @ 20 / V
+at 0.35: X = floor(X / 100)
+simulate until 1 every 0.09
+"""
+    model = program.file("lotka.rxn", text)
+    for flags in ([model, "--method", "batch"], [os.path.join(STDLIB, "dosing.rxn"), "--method", "batch-short"]):
+        command = ["run", *flags, "-n", "40", "--each", "--quiet", "-o", "-", "--seed", "5"]
+        plain = program.good(*command, "--threads", "1").out
+        for variant in (["--lanes", "1"], ["--lanes", "4"], ["--lanes", "32"], ["--threads", "3"], ["--precision", "f32"]):
+            check_equal(digest(program.good(*command, *variant).out), digest(plain), "%s with %s" % (flags, variant))
+        command[command.index("40")] = "3"
+        few = program.good(*command, "--device", "interpreter").out
+        assert plain.startswith(few), "the interpreter differs"
+
+
 def test_statistics_do_not_depend_on_threads(program):
     for name in ("dimerisation", "sir", "hopping_line"):
         command = ["run", model_of(program, name), "-n", "20000", "-o", "-", "--quiet"]

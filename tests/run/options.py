@@ -73,6 +73,26 @@ def test_methods_and_devices(program):
     program.good("run", model, "-n", "2", "--method", "direct")
 
 
+def test_where_batches_do_not_apply(program):
+    """The reason, whole; and what `check` says where they do."""
+    reasons = {
+        "when A > 3: A = 0": "it draws many reactions together, and a 'when' looks at each",
+        "up: A => B @ A * (1 + sin(t))": "the rate of 'up' changes with time",
+        "A => B @ A * (1 + sin(B))":
+            "it draws reactions together while their rates keep to bounds, and a rate has a sine, cosine or tangent of a count",
+    }
+    for line, reason in reasons.items():
+        model = program.file("no_batch.rxn", "model m\nspecies A = 5, B = 0\nA -> B @ 1\n%s\nsimulate until 1 every 1\n" % line)
+        check_equal(
+            program.bad(1, "run", model, "--method", "batch").err,
+            "error: the method 'batch' cannot simulate this model: %s\nnote: --method auto takes one that can\n" % reason,
+        )
+    text = "model m\nspecies A = %s\n0 -> A @ 1e8\nA -> 0 @ 1\nsimulate until 1 every 1\n"
+    check = program.good("check", program.file("many.rxn", text % "100000000")).out
+    check_in("method       batch: at the start some 1.6e+04 reactions can be drawn together", check)
+    assert "method       direct" in program.good("check", program.file("few.rxn", text % "100")).out, "few"
+
+
 def test_commands(program):
     check_equal(message(program, "rnu"), "error: there is no command 'rnu'\nnote: did you mean 'rxn run'?\n")
     check_equal(message(program, "simulate"), "error: there is no command 'simulate'\nnote: 'rxn --help' lists the commands\n")
