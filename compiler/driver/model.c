@@ -71,6 +71,16 @@ rxn__driver_check_ensemble(Driver *driver, EnsembleOptions *options)
     return rxn__check_ensemble(&driver->engine, options);
 }
 
+bool
+rxn__driver_bytes(Driver *driver, const char *option, const char *text, uint64_t *ret_bytes)
+{
+    if (!text || rxn__parse_bytes(text, ret_bytes))
+        return true;
+    rxn__driver_error(driver, "%s takes a number of bytes as 500M or 2G, not '%s'", option,
+                      rxn__driver_shown(driver, text));
+    return false;
+}
+
 RxnSimulatorOptions
 rxn__driver_kernel(const EnsembleOptions *o, const char *method)
 {
