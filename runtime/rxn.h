@@ -467,7 +467,7 @@ typedef struct RxnFitStep {
     uint64_t start, starts;
     bool main;
     double rate, validation; /* NaN: was not asked for */
-    uint64_t events;
+    uint64_t events;         /* in all until then */
 } RxnFitStep;
 
 typedef struct RxnFitOptions {
@@ -521,7 +521,7 @@ typedef struct RxnFitInfo {
     const char *estimator, *why_estimator;
     bool unbiased;
     const char *optimizer, *why_optimizer, *schedule;
-    const char *noise; /* "common" or "fresh" */
+    const char *noise; /* "common", "fresh" or "none" */
     bool noiseless;    /* by the master equation: nothing is simulated */
     bool has_samples;  /* trajectories are counted for each sample of the data */
     uint64_t steps, starts, seed;

@@ -223,9 +223,8 @@ compare(RxnModel *model, RxnValues *values)
     options.estimator = "score,martingale,exact";
     run_options.trajectories = 8;
     run_options.threads = 1;
-    bool done =
-        good(rxn_differentiator_check(model, &options, &error), error, NULL) &&
-        good(rxn_differentiator_new(model, &options, values, &d, &error), error, d);
+    bool done = good(rxn_differentiator_check(model, &options, &error), error, NULL) &&
+                good(rxn_differentiator_new(model, &options, values, &d, &error), error, d);
     if (!done)
         return false;
     done = good(rxn_differentiate(d, values, &run_options, &found, &error), error, found.value);
