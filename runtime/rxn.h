@@ -129,6 +129,9 @@ typedef struct RxnModelOptions {
     RxnTell tell; /* or NULL */
     void *tell_context;
     size_t memory_limit; /* bytes that the compiler may take for this model; 0: no limit */
+    /* Warnings are not told when the model is read, but by what is made of it, which may use what is not used otherwise: the
+     * expressions of a differentiator, the block of a fit. */
+    bool tell_later;
 } RxnModelOptions;
 
 RXN_PUBLIC RxnModelOptions rxn_model_options(void);

@@ -199,11 +199,11 @@ prepare(FitCommand *command)
     RxnError *error;
     RxnStatus status = RXN_OK;
     if (!command->path) /* a program, whose model has a say in what may be asked of it */
-        status = rxn__driver_model(driver, NULL, &command->model);
+        status = rxn__driver_model(driver, NULL, true, &command->model);
     if (status == RXN_OK)
         status = check_options(command);
     if (status == RXN_OK && command->path)
-        status = rxn__driver_model(driver, command->path, &command->model);
+        status = rxn__driver_model(driver, command->path, true, &command->model);
     if (status != RXN_OK)
         return status;
     EnsembleOptions given = command->flags.ensemble;

@@ -67,8 +67,10 @@ RxnStatus rxn__driver_guard(Driver *driver, RxnStatus (*body)(void *context), vo
 
 /* ---- model.c: the library's objects, with messages printed ------------------------------------ */
 
-/* The model named on the command line; NULL: that of the program. It is freed by rxn__driver_end. */
-RxnStatus rxn__driver_model(Driver *driver, const char *path, RxnModel **ret_model);
+/* The model named on the command line; NULL: that of the program. It is freed by rxn__driver_end. tell_later: as
+ * RxnModelOptions. */
+RxnStatus rxn__driver_model(Driver *driver, const char *path, bool tell_later,
+                            RxnModel **ret_model);
 void rxn__driver_end(Driver *driver);
 
 /* The status of a call of the library's; prints its error, if it has one, and frees it. */

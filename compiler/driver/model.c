@@ -34,12 +34,13 @@ rxn__driver_take(Driver *driver, RxnStatus status, RxnError *error)
 }
 
 RxnStatus
-rxn__driver_model(Driver *driver, const char *path, RxnModel **ret_model)
+rxn__driver_model(Driver *driver, const char *path, bool tell_later, RxnModel **ret_model)
 {
     RxnModelOptions options = rxn_model_options();
     RxnError *error;
     options.tell = print_told;
     options.tell_context = driver;
+    options.tell_later = tell_later;
     RxnStatus status =
         path ? rxn_model_open(path, &options, ret_model, &error)
              : rxn__model_of_program(driver->program->built, &options, ret_model, &error);

@@ -236,6 +236,10 @@ read_model(void *context)
         .file = file, .loader = &model->engine.loader, .goal = PIPELINE_NETWORK};
     RxnStatus status = rxn__pipeline_run(session, &request, &model->pipeline);
     model->engine.internal_error = model->pipeline.internal_error;
+    if (model->options.tell_later && status == RXN_OK) {
+        session->diagnostics.list.count = session->diagnostics.warning_count = 0;
+        session->diagnostics.dropped_warnings = 0;
+    }
     for (u32 k = 0; k < session->diagnostics.list.count; k++)
         if (session->diagnostics.list.items[k].kind == DIAGNOSTIC_WARNING)
             vec_push(&session->arena, &model->told, session->diagnostics.list.items[k].message);

@@ -269,6 +269,36 @@ test_failures(void **state)
     rxn_model_free(model);
 }
 
+/* What is used by an expression alone is used; a model that was read cannot know. */
+static void
+test_tell_later(void **state)
+{
+    (void)state;
+    static const char text[] = "param k = 1, z = 2, y = 3\nspecies A = 3\nA -> 0 @ k\n";
+    static const char *const of[] = {"z * A"};
+    for (unsigned later = 0; later < 2; later++) {
+        Told told = {.text = ""};
+        RxnModelOptions model_options = rxn_model_options();
+        RxnDifferentiatorOptions options = options_for("score");
+        RxnModel *model;
+        RxnDifferentiator *d;
+        model_options.tell = take_told;
+        model_options.tell_context = &told;
+        model_options.tell_later = later;
+        assert_int_equal(rxn_model_parse(text, &model_options, &model, NULL), RXN_OK);
+        assert_int_equal(told.warnings, later ? 0 : 2);
+        RxnValues *values = own_values(model);
+        options.of = of;
+        options.of_count = 1;
+        assert_int_equal(rxn_differentiator_new(model, &options, values, &d, NULL), RXN_OK);
+        assert_int_equal(told.warnings, later ? 1 : 2);
+        assert_non_null(strstr(told.text, "the parameter 'y' is never used"));
+        rxn_differentiator_free(d);
+        rxn_values_free(values);
+        rxn_model_free(model);
+    }
+}
+
 static void
 test_check(void **state)
 {
@@ -515,9 +545,10 @@ int
 main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compare),  cmocka_unit_test(test_alone_or_not),
-        cmocka_unit_test(test_failures), cmocka_unit_test(test_check),
-        cmocka_unit_test(test_fitted),   cmocka_unit_test(test_endings),
+        cmocka_unit_test(test_compare),    cmocka_unit_test(test_alone_or_not),
+        cmocka_unit_test(test_failures),   cmocka_unit_test(test_check),
+        cmocka_unit_test(test_tell_later), cmocka_unit_test(test_fitted),
+        cmocka_unit_test(test_endings),
     };
     if (getenv("RXN_TEST_DEVICE"))
         device = getenv("RXN_TEST_DEVICE");
