@@ -22,6 +22,7 @@
 
 #include "runtime/gauss_newton.h"
 #include "runtime/optimizer.h"
+#include "runtime/rxn.h"
 
 /* ---- seeds ------------------------------------------------------------------------------------- */
 
@@ -126,18 +127,6 @@ typedef struct RxnFitLoopOptions {
     void (*report)(void *context, const RxnFitRecord *record); /* or NULL */
     void *report_context;
 } RxnFitLoopOptions;
-
-typedef enum RxnFitEnding {
-    RXN_FIT_RUNNING,
-    RXN_FIT_STEPS,     /* all steps are done */
-    RXN_FIT_CONVERGED, /* the optimizer has ended; see why */
-    RXN_FIT_TOLERANCE,
-    RXN_FIT_PATIENCE,
-    RXN_FIT_INTERRUPTED,
-    RXN_FIT_NOT_FINITE, /* loss or gradient */
-    RXN_FIT_FAULT,      /* the evaluation failed */
-    RXN_FIT_NOT_SAVED,  /* a checkpoint could not be written; see why */
-} RxnFitEnding;
 
 typedef struct RxnFitLoop RxnFitLoop;
 

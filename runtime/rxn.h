@@ -19,7 +19,7 @@
  *   RxnModel           a text that was read and checked. Everything below is made of one.
  *   RxnValues          numbers for its parameters and inputs.
  *   RxnSimulator       its kernel, compiled: runs ensembles, at any values.
- *   RxnDifferentiator  expectations and their derivatives, compiled: evaluates them at any values.
+ *   RxnDifferentiator  expectations and their derivatives, compiled: evaluates them at any values, by one estimator or several.
  *   RxnFit             its fit block: trains parameters on data.
  *   RxnError           why something could not be done.
  *
@@ -100,6 +100,18 @@ typedef void (*RxnTell)(void *context, RxnSeverity severity, const char *text);
 /* Called about ten times a second from the thread that called; total 0: not known. */
 typedef void (*RxnProgressCall)(void *context, uint64_t done, uint64_t total);
 
+/* A call may consist of several pieces of work, each of which `cancel` ends. Each beginning has its end, also inside of
+ * another. */
+typedef enum RxnStage {
+    RXN_STAGE_TRAJECTORIES, /* begins, and its progress counts them from 0 on */
+    RXN_STAGE_STEPS,        /* begins, and its progress counts what means nothing to a person */
+    RXN_STAGE_SILENT,       /* begins, and its progress is not told */
+    RXN_STAGE_END,
+} RxnStage;
+
+/* From the thread that called. */
+typedef void (*RxnStageCall)(void *context, RxnStage stage);
+
 /* ---- models ------------------------------------------------------------------------------------ */
 
 typedef struct RxnModel RxnModel;
@@ -117,6 +129,9 @@ typedef struct RxnModelOptions {
     RxnTell tell; /* or NULL */
     void *tell_context;
     size_t memory_limit; /* bytes that the compiler may take for this model; 0: no limit */
+    /* Warnings are not told when the model is read, but by what is made of it, which may use what is not used otherwise: the
+     * expressions of a differentiator, the block of a fit. */
+    bool tell_later;
 } RxnModelOptions;
 
 RXN_PUBLIC RxnModelOptions rxn_model_options(void);
@@ -299,6 +314,8 @@ typedef struct RxnRunOptions {
     RxnProgressCall progress; /* or NULL */
     void *progress_context;
     const volatile int *cancel; /* or NULL; once it is not 0 the run ends soon */
+    RxnStageCall stage;         /* or NULL */
+    void *stage_context;
 } RxnRunOptions;
 
 RXN_PUBLIC RxnRunOptions rxn_run_options(void);
@@ -332,6 +349,9 @@ RXN_PUBLIC void rxn_run_release(RxnRun *run);
 
 /* ---- derivatives ------------------------------------------------------------------------------- */
 
+/* The estimators that there are: number k from 0 on, with a few words on it. False behind the last. */
+RXN_PUBLIC bool rxn_estimator(size_t k, const char **ret_name, const char **ret_summary);
+
 typedef struct RxnDifferentiatorOptions {
     const char *const
         *of; /* what to differentiate, as --of takes it: "A", "var(A)", "cov(A, B)"… */
@@ -340,15 +360,26 @@ typedef struct RxnDifferentiatorOptions {
     size_t at_count;
     const char *const *wrt; /* by which parameters; none: those marked `fit`, else all */
     size_t wrt_count;
-    const char *estimator;               /* "auto"; one name */
-    uint64_t draws, bins, degree, pilot; /* see `rxn grad --help`; 0: chosen */
+    /* "auto"; a name; several with commas between, or "all" of those that can do it: they are compared. */
+    const char *estimator;
+    uint64_t draws, bins, degree, pilot; /* see `rxn grad --help`; the last three 0: chosen */
     double tau, difference;
     uint64_t tape_memory; /* bytes for all tapes; 0: a quarter of what the machine has */
     RxnSimulatorOptions
         kernel; /* its method is not looked at; trajectories: the most that will run */
+    /* Nothing is compiled before the first evaluation needs it. So it is in any case with several estimators, of which one
+     * may fail while the others go on. */
+    bool later;
+    const char *form; /* how a kernel is written: "unrolled", "table", "dense"; NULL: chosen */
 } RxnDifferentiatorOptions;
 
 RXN_PUBLIC RxnDifferentiatorOptions rxn_differentiator_options(void);
+
+/* What can be said of options without the model's text, all but the kernel's: for programs that read them before the model.
+ * model: NULL, but of a program that rxn built. */
+RXN_PUBLIC RxnStatus rxn_differentiator_check(const RxnModel *model,
+                                              const RxnDifferentiatorOptions *options,
+                                              RxnError **ret_error);
 
 typedef struct RxnDifferentiator RxnDifferentiator;
 
@@ -361,36 +392,85 @@ RXN_PUBLIC RxnStatus rxn_differentiator_new(RxnModel *model,
 RXN_PUBLIC void rxn_differentiator_free(RxnDifferentiator *differentiator);
 
 typedef struct RxnDifferentiatorInfo {
-    const char *estimator, *why, *remarks; /* why and remarks may be NULL */
+    /* Of several estimators the first; why it was taken and remarks may be NULL. What is found out by compiling (remarks,
+     * unbiased, seconds) is there once that is done. */
+    const char *estimator, *why, *remarks;
     bool unbiased, exact;
     size_t output_count, parameter_count;
     const char *const *outputs;    /* [output_count] "var(A) at 10" */
     const char *const *parameters; /* [parameter_count] */
     double seconds_compile;
+    const char *const *expressions; /* [output_count] "var(A)" */
+    const double *times;            /* [output_count]; NaN: the expression has its own */
+    const size_t *members;          /* [parameter_count]: among RXN_PARAMETERS */
+    const char *device, *precision;
 } RxnDifferentiatorInfo;
 
 RXN_PUBLIC RxnDifferentiatorInfo rxn_differentiator_info(const RxnDifferentiator *differentiator);
 
+/* What an estimator saw on its way, as "largest |lambda|" or the share of steps in which a softmax was saturated. */
+typedef struct RxnFigure {
+    const char *name;
+    double value;
+    bool is_alarm; /* 0 says that nothing is wrong, and is not worth telling */
+} RxnFigure;
+
+/* What one estimator found. Arrays are [output_count] or [output_count][parameter_count]. */
+typedef struct RxnEstimate {
+    const char *estimator;
+    const char *failure;               /* why it could not end, and the rest is 0; NULL: it did */
+    const char *remarks;               /* or NULL */
+    bool unbiased, exact;              /* exact: from the master equation, without trajectories */
+    uint64_t trajectories;             /* the n of standard errors */
+    bool by_parameter;                 /* so many for each parameter */
+    uint64_t pilot;                    /* that ran before, to fit a control variate */
+    uint64_t trajectories_run, events; /* in all */
+    double seconds, seconds_compile;   /* the first without the second */
+    const double *value, *value_se;
+    const double *plain_value, *plain_value_se; /* without the control variate; NULL: it has none */
+    const double *gradient, *se, *sd;           /* sd: of a single trajectory's */
+    const double *value_error, *gradient_error; /* bounds, of the exact one, else NULL */
+    /* Where the estimator it is compared with is among those that ran, else NULL: how far it is from `exact`, in standard
+     * errors; its variance times its time, in units of what `score` needs. */
+    const double *bias, *work;
+    size_t figure_count;
+    const RxnFigure *figures;
+} RxnEstimate;
+
 typedef struct RxnDerivatives {
+    /* Of the first estimator that did not fail. */
     uint64_t trajectories, events;
     size_t output_count, parameter_count;
     const double *value, *value_se; /* [output_count] */
     const double *gradient, *se;    /* [output_count][parameter_count] */
-    double seconds;
+    double seconds;                 /* of the call */
+    /* One by one: those that ended first, then those that failed. */
+    size_t estimate_count, failure_count;
+    const RxnEstimate *estimates; /* [estimate_count + failure_count] */
+    /* Where a number is not to be trusted without a second look: large errors, bias, sentences. */
+    size_t warning_count;
+    const char *const *warnings;
 } RxnDerivatives;
 
-/* options: trajectories, seed, threads, step_limit, progress, cancel; the others are not looked at. The arrays live until the
- * next call or the end of the differentiator. */
+/* options: trajectories, seed, threads, step_limit, progress, stage, cancel; the others are not looked at. The arrays live
+ * until the next call or the end of the differentiator. Of several estimators some may fail, of which the model's `tell` is told
+ * at once; RXN_ERROR_INPUT if all do, and their failures are in *ret_derivatives then. */
 RXN_PUBLIC RxnStatus rxn_differentiate(RxnDifferentiator *differentiator, const RxnValues *values,
                                        const RxnRunOptions *options,
                                        RxnDerivatives *ret_derivatives, RxnError **ret_error);
 
 /* ---- fits -------------------------------------------------------------------------------------- */
 
+/* One evaluation of loss and gradient. */
 typedef struct RxnFitStep {
-    uint64_t step, steps;
+    uint64_t step, steps; /* 0 … in its fit */
     double loss, loss_se, gradient_norm, gradient_noise, seconds;
     uint64_t trajectories;
+    /* Of multi-start: the short fits are made from points 0 …; the fit that goes on (`main`) from the best of them. */
+    uint64_t start, starts;
+    bool main;
+    double rate, validation; /* NaN: was not asked for */
+    uint64_t events;         /* in all until then */
 } RxnFitStep;
 
 typedef struct RxnFitOptions {
@@ -410,9 +490,19 @@ typedef struct RxnFitOptions {
     void (*step)(void *context, const RxnFitStep *step); /* or NULL */
     void *step_context;
     const volatile int *cancel;
+    RxnStageCall stage; /* or NULL; of training the last ends with the fit's object */
+    void *stage_context;
+    uint64_t checkpoint_steps; /* from one to the next; 0: one a minute */
+    uint64_t step_limit;       /* of a trajectory */
+    bool later;                /* nothing is compiled yet: rxn_fit_compile does it, or training */
+    bool no_advice;            /* what could be done better is not told */
 } RxnFitOptions;
 
 RXN_PUBLIC RxnFitOptions rxn_fit_options(void);
+
+/* As rxn_differentiator_check. */
+RXN_PUBLIC RxnStatus rxn_fit_check(const RxnModel *model, const RxnFitOptions *options,
+                                   RxnError **ret_error);
 
 typedef struct RxnFit RxnFit;
 
@@ -421,6 +511,57 @@ RXN_PUBLIC RxnStatus rxn_fit_new(RxnModel *model, const RxnFitOptions *options,
                                  const RxnValues *values, RxnFit **ret_fit, RxnError **ret_error);
 RXN_PUBLIC void rxn_fit_free(RxnFit *fit);
 
+/* Looks whether the checkpoint may be written, and compiles. Where it was done before, nothing. */
+RXN_PUBLIC RxnStatus rxn_fit_compile(RxnFit *fit, RxnError **ret_error);
+
+/* How it is done: by the block and the options, and what was chosen. */
+typedef struct RxnFitInfo {
+    size_t parameter_count;
+    const char *const *labels; /* [parameter_count] */
+    const size_t *members;     /* [parameter_count]: among RXN_PARAMETERS */
+    const double *start;       /* [parameter_count] */
+    /* Of the first experiment; why it was taken: NULL, it was asked for. unbiased: once it is compiled. */
+    const char *estimator, *why_estimator;
+    bool unbiased;
+    const char *optimizer, *why_optimizer, *schedule;
+    const char *noise; /* "common", "fresh" or "none" */
+    bool noiseless;    /* by the master equation: nothing is simulated */
+    bool has_samples;  /* trajectories are counted for each sample of the data */
+    uint64_t steps, starts, seed;
+    uint64_t resumed; /* evaluations that the checkpoint has, all fits of multi-start together */
+} RxnFitInfo;
+
+RXN_PUBLIC RxnFitInfo rxn_fit_info(const RxnFit *fit);
+
+typedef enum RxnFitEnding {
+    RXN_FIT_RUNNING,
+    RXN_FIT_STEPS,       /* all steps are done */
+    RXN_FIT_CONVERGED,   /* says the optimizer */
+    RXN_FIT_TOLERANCE,   /* the loss no longer improves */
+    RXN_FIT_PATIENCE,    /* no better validation, or loss, for as long as that was given */
+    RXN_FIT_INTERRUPTED, /* from here on: the result is the last good point */
+    RXN_FIT_NOT_FINITE,  /* loss or gradient */
+    RXN_FIT_FAULT,       /* a trajectory could not go on */
+    RXN_FIT_NOT_SAVED,   /* a checkpoint could not be written */
+} RxnFitEnding;
+
+/* Data, and the model at the result. Arrays are [count]; NaN where something is not known. */
+typedef struct RxnFitSeries {
+    const char *experiment;   /* "" where there is one alone */
+    const char *model, *data; /* what is compared, as the block has it */
+    const char *axis;         /* what x is, or NULL */
+    const double *x, *measured, *measured_sd, *modelled, *modelled_se;
+    size_t count;
+    double r2;
+    bool aside; /* compared, but not shown by `rxn fit`: a column beside others */
+} RxnFitSeries;
+
+/* A `measure` of the block at the result. */
+typedef struct RxnFitMeasure {
+    const char *experiment, *name; /* "" where there is one alone */
+    double value, se;
+} RxnFitMeasure;
+
 typedef struct RxnFitted {
     size_t parameter_count;
     const char *const *labels; /* [parameter_count] */
@@ -428,15 +569,40 @@ typedef struct RxnFitted {
     double loss, loss_se;
     uint64_t steps;
     const char *ending; /* why it ended, a sentence */
+    RxnFitEnding ended;
+    bool complete; /* it came to its end */
+    /* [parameter_count], NaN where it is not known: standard errors that stem from the data, how well these are known, and those
+     * from simulated trajectories (`se` has both); the gradient at the result; how far the minimum is. */
+    const double *se_data, *se_data_error, *se_simulation;
+    const double *gradient, *gradient_se;
+    const double *to_minimum, *to_minimum_se;
+    const bool *identifiable; /* [parameter_count]: it has an influence on the loss */
+    bool
+        examined; /* the loss is the result's, by trajectories of its own; else that of the last step */
+    double validation;             /* the last one; NaN: there is none */
+    uint64_t averaged;             /* evaluations that the result is the mean of; 0: it is of one */
+    bool by_validation;            /* it is the point with the best validation */
+    uint64_t best_start;           /* of multi-start */
+    uint64_t trajectories, events; /* in all */
+    double seconds;                /* of all sessions together */
+    size_t step_count, series_count, measure_count;
+    const RxnFitStep *history; /* [step_count]: those of short fits too */
+    const RxnFitSeries *series;
+    const RxnFitMeasure *measures;
 } RxnFitted;
 
-/* To its end. After RXN_CANCELLED, and after an error at a step, *ret_fitted is the last good point. */
+/* To its end, then looks at the result. After RXN_CANCELLED, and after an error at a step, *ret_fitted is the last good
+ * point. It lives as long as the fit. */
 RXN_PUBLIC RxnStatus rxn_fit_train(RxnFit *fit, RxnFitted *ret_fitted, RxnError **ret_error);
 
 /* What it found, for rxn_run; and as the JSON of `rxn fit -o`. */
 RXN_PUBLIC RxnStatus rxn_fit_values(const RxnFit *fit, RxnValues **ret_values,
                                     RxnError **ret_error);
 RXN_PUBLIC RxnStatus rxn_fit_save(RxnFit *fit, const char *path, RxnError **ret_error);
+
+/* The same JSON, and loss and gradient of each step as the CSV of `rxn fit --history`, as texts for rxn_text_free. */
+RXN_PUBLIC RxnStatus rxn_fit_json(RxnFit *fit, char **ret_text, RxnError **ret_error);
+RXN_PUBLIC RxnStatus rxn_fit_history(RxnFit *fit, char **ret_text, RxnError **ret_error);
 
 #ifdef __cplusplus
 }

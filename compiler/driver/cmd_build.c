@@ -104,7 +104,7 @@ check_marches(Build *build)
 static void
 check_bytes(Driver *driver, const char *option, const char *text, u64 *bytes)
 {
-    if (text && !rxn__grad_parse_bytes(text, bytes))
+    if (text && !rxn__parse_bytes(text, bytes))
         rxn__driver_error(driver, "%s takes a number of bytes as 500K or 16M, not '%s'", option,
                           rxn__shown(&driver->engine.session.arena, text, strlen(text)));
 }

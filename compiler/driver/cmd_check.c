@@ -64,7 +64,7 @@ rxn__cmd_check(Driver *driver, int argc, char **argv)
         return RXN_OK;
     }
     RxnModel *model;
-    RxnStatus status = rxn__driver_model(driver, path, &model);
+    RxnStatus status = rxn__driver_model(driver, path, false, &model);
     if (status == RXN_OK)
         status = check(driver, &wanted, model);
     rxn__driver_end(driver);

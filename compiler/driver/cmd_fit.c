@@ -1,12 +1,13 @@
 /* cmd_fit.c: `rxn fit`: trains the parameters of a model on data, as its fit block says. */
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "compiler/driver/fit_report.h"
 
-#define AT(field) offsetof(FitOptions, field)
+#define AT(field) offsetof(FitFlags, field)
 static const Option options[] = {
     {"--data", "FILE", OPTION_TEXT, AT(data), "a table instead of that of the block"},
     {"--steps", "N", OPTION_COUNT, AT(steps), "steps (evaluations); 0: only look at the start"},
@@ -55,12 +56,64 @@ const OptionTable rxn__usage_fit = {
         "wrong\n"
         "options, 3 a bug in rxn.",
     .options = options,
-    .option_count = COUNT_OF(options),
+    .option_count = sizeof options / sizeof options[0],
     .operand = "MODEL",
     .shared = rxn__ensemble_options,
     .shared_count = ENSEMBLE_OPTION_COUNT,
-    .shared_offset = offsetof(FitOptions, ensemble),
+    .shared_offset = offsetof(FitFlags, ensemble),
 };
+
+/* ---- options ----------------------------------------------------------------------------------- */
+
+#define NOT_GIVEN UINT64_MAX
+
+/* What can be said before the model is read. */
+static RxnStatus
+check_options(FitCommand *command)
+{
+    Driver *driver = command->driver;
+    FitFlags *flags = &command->flags;
+    RxnFitOptions *wanted = &command->wanted;
+    RxnError *error;
+    bool good = rxn__driver_check_ensemble(driver, &flags->ensemble);
+    if (flags->starts == 0) {
+        rxn__driver_error(driver, "--starts takes 1 or more");
+        good = false;
+    }
+    if (flags->plot && !rxn__plot_knows(flags->plot)) {
+        rxn__driver_error(driver, "--plot takes a file that ends with .svg or .png, not '%s'",
+                          flags->plot);
+        good = false;
+    }
+    *wanted = rxn_fit_options();
+    wanted->data = flags->data;
+    wanted->estimator = flags->estimator;
+    wanted->optimizer = flags->optimizer;
+    wanted->schedule = flags->schedule;
+    wanted->rate = flags->rate;
+    wanted->starts = flags->starts == NOT_GIVEN ? 0 : flags->starts;
+    wanted->steps = flags->steps;
+    wanted->seed = flags->ensemble.seed;
+    wanted->trajectories = flags->ensemble.counted ? flags->ensemble.trajectories : 0;
+    wanted->threads = (uint32_t)flags->ensemble.threads;
+    wanted->step_limit = flags->ensemble.step_limit;
+    wanted->checkpoint = flags->checkpoint;
+    wanted->checkpoint_steps = flags->checkpoint_steps;
+    wanted->resume = flags->resume;
+    wanted->no_advice = flags->ensemble.quiet;
+    wanted->later = true; /* so that nothing is lost because a file cannot be written */
+    wanted->step = rxn__fit_show_step;
+    wanted->step_context = command;
+    wanted->cancel = rxn__interrupt_flag();
+    wanted->stage = rxn__driver_stage;
+    wanted->stage_context = driver;
+    good = rxn__driver_bytes(driver, "--tape-memory", flags->tape_memory, &wanted->tape_memory) &&
+           good;
+    RxnStatus status = rxn_fit_check(command->model, wanted, &error);
+    status = rxn__driver_take(driver, status, error);
+    wanted->kernel = rxn__driver_kernel(&flags->ensemble, NULL);
+    return status == RXN_OK && !good ? RXN_ERROR_USAGE : status;
+}
 
 /* ---- what is to be written --------------------------------------------------------------------- */
 
@@ -68,19 +121,18 @@ static bool
 can_plot(FitCommand *command)
 {
     Driver *driver = command->driver;
-    const char *path = command->fit.options.plot;
+    const char *path = command->flags.plot;
     if (!path)
         return true;
-    if (rxn__is_a_source(&driver->engine, path))
+    if (rxn__driver_is_a_source(driver, path))
         return false;
     const char *slash = strrchr(path, '/');
-    Text folder;
-    rxn__text_init(&folder, &driver->engine.session.arena);
-    rxn__text_append(&folder, slash ? path : ".", slash ? (size_t)(slash - path) + 1 : 1);
-    if (access(folder.data, W_OK) == 0)
-        return true;
-    rxn__driver_error(driver, "the plot '%s' cannot be written: %s", path, strerror(errno));
-    return false;
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    const bool good = folder && access(folder, W_OK) == 0;
+    if (!good)
+        rxn__driver_error(driver, "the plot '%s' cannot be written: %s", path, strerror(errno));
+    free(folder);
+    return good;
 }
 
 /* Before hours are spent: everything that is to be written can be. */
@@ -88,88 +140,128 @@ static bool
 open_outputs(FitCommand *command)
 {
     Driver *driver = command->driver;
-    const FitOptions *o = &command->fit.options;
-    if (o->ensemble.json && !rxn__output_open(driver, &command->json, o->ensemble.json))
+    const EnsembleOptions *o = &command->flags.ensemble;
+    if (o->json && !rxn__output_open(driver, &command->json, o->json))
         return false;
-    if (o->ensemble.csv && !rxn__output_open(driver, &command->history, o->ensemble.csv))
+    if (o->csv && !rxn__output_open(driver, &command->history, o->csv))
         return false;
     return can_plot(command);
 }
 
 static RxnStatus
+write_text(FitCommand *command, OutputFile *output,
+           RxnStatus (*as_text)(RxnFit *fit, char **ret_text, RxnError **ret_error))
+{
+    char *text;
+    RxnError *error;
+    if (!output->file)
+        return RXN_OK;
+    RxnStatus status = as_text(command->fit, &text, &error);
+    if (status != RXN_OK)
+        return rxn__driver_take(command->driver, status, error);
+    fputs(text, output->file);
+    rxn_text_free(text);
+    return rxn__output_commit(command->driver, output) ? RXN_OK : RXN_ERROR_INPUT;
+}
+
+static RxnStatus
 show(FitCommand *command)
 {
-    FitRun *fit = &command->fit;
-    const FitOptions *o = &fit->options;
-    if (command->history.file) {
-        rxn__fit_history(command->history.file, fit);
-        if (!rxn__output_commit(command->driver, &command->history))
-            return RXN_ERROR_INPUT;
-    }
-    if (command->json.file) {
-        rxn__fit_json(command->json.file, fit);
-        if (!rxn__output_commit(command->driver, &command->json))
-            return RXN_ERROR_INPUT;
-    }
-    if (!o->ensemble.quiet && !rxn__takes_stdout(&o->ensemble))
-        rxn__fit_table(stdout, fit);
-    return o->plot ? rxn__fit_draw(fit) : RXN_OK;
+    const EnsembleOptions *o = &command->flags.ensemble;
+    RxnStatus status = write_text(command, &command->history, rxn_fit_history);
+    if (status == RXN_OK)
+        status = write_text(command, &command->json, rxn_fit_json);
+    if (status != RXN_OK)
+        return status;
+    if (!o->quiet && !rxn__takes_stdout(o))
+        rxn__fit_table(stdout, command);
+    return command->flags.plot ? rxn__fit_draw(command) : RXN_OK;
 }
 
 /* ---- the way of a fit -------------------------------------------------------------------------- */
+
+/* With what the library cannot know of the files. */
+static RxnStatus
+take_training(FitCommand *command, RxnStatus status, RxnError *error)
+{
+    const RxnFitted *fitted = &command->fitted;
+    status = rxn__driver_take(command->driver, status, error);
+    if (!fitted->complete && fitted->ended != RXN_FIT_NOT_SAVED && command->flags.ensemble.json &&
+        fitted->labels)
+        rxn__driver_note(command->driver, "the result is that of the last good step, and says so");
+    return status;
+}
+
+static RxnStatus
+prepare(FitCommand *command)
+{
+    Driver *driver = command->driver;
+    RxnError *error;
+    RxnStatus status = RXN_OK;
+    if (!command->path) /* a program, whose model has a say in what may be asked of it */
+        status = rxn__driver_model(driver, NULL, true, &command->model);
+    if (status == RXN_OK)
+        status = check_options(command);
+    if (status == RXN_OK && command->path)
+        status = rxn__driver_model(driver, command->path, true, &command->model);
+    if (status != RXN_OK)
+        return status;
+    EnsembleOptions given = command->flags.ensemble;
+    given.seed = given.seed == NOT_GIVEN ? 1 : given.seed; /* the block's, which draws again */
+    status = rxn__driver_values(driver, command->model, &given, &command->values);
+    if (status != RXN_OK)
+        return status;
+    status = rxn_fit_new(command->model, &command->wanted, command->values, &command->fit, &error);
+    return rxn__driver_take(driver, status, error);
+}
 
 static RxnStatus
 fit_model(void *context)
 {
     FitCommand *command = context;
-    FitRun *fit = &command->fit;
-    RxnStatus status = rxn__fit_prepare(fit);
+    Driver *driver = command->driver;
+    RxnError *error;
+    RxnStatus status = prepare(command);
     if (status != RXN_OK)
         return status;
     if (!open_outputs(command))
         return RXN_ERROR_INPUT;
-    status = rxn__fit_open(fit);
+    status = rxn_fit_compile(command->fit, &error);
+    status = rxn__driver_take(driver, status, error);
     if (status != RXN_OK)
         return status;
-    fit->loop_options.report = rxn__fit_show_step;
-    fit->loop_options.report_context = command;
-    status = rxn__fit_train(fit);
+    command->begun = rxn__seconds();
+    status = rxn_fit_train(command->fit, &command->fitted, &error);
     if (command->has_line)
         fputc('\n', stderr);
-    RxnStatus shown = fit->has_result ? show(command) : RXN_OK;
+    status = take_training(command, status, error);
+    RxnStatus shown = command->fitted.labels ? show(command) : RXN_OK;
     return shown == RXN_OK ? status : shown;
 }
 
 RxnStatus
 rxn__cmd_fit(Driver *driver, int argc, char **argv)
 {
-    Engine *engine = &driver->engine;
-    FitCommand command = {
-        .driver = driver,
-        .fit = {.engine = engine, .options = rxn__fit_defaults()},
-    };
-    FitOptions *o = &command.fit.options;
-    const char *model;
+    FitCommand command = {.driver = driver,
+                          .flags = {.ensemble = rxn__ensemble_defaults(),
+                                    .steps = NOT_GIVEN,
+                                    .starts = NOT_GIVEN,
+                                    .rate = NAN}};
     bool help;
-    if (!rxn__options_parse(driver, &rxn__usage_fit, argc, argv, o, &model, &help))
+    command.flags.ensemble.seed = NOT_GIVEN;
+    if (!rxn__options_parse(driver, &rxn__usage_fit, argc, argv, &command.flags, &command.path,
+                            &help))
         return RXN_ERROR_USAGE;
     if (help) {
         rxn__options_help(driver, &rxn__usage_fit, stdout);
         return RXN_OK;
     }
-    bool good = rxn__check_ensemble(engine, &o->ensemble);
-    if (!rxn__fit_check_options(engine, o) || !good)
-        return RXN_ERROR_USAGE;
-    RxnStatus status = rxn__device_open(engine, &o->ensemble);
-    if (status != RXN_OK)
-        return status;
-    if (!rxn__load_model(engine, model, &command.fit.file))
-        return RXN_ERROR_INPUT;
     /* Inside, memory may run out; what was begun is put away here in any case. */
-    status = rxn__session_guard(&engine->session, fit_model, &command);
+    RxnStatus status = rxn__driver_guard(driver, fit_model, &command);
     rxn__output_drop(&command.json);
     rxn__output_drop(&command.history);
-    rxn__driver_say(driver);
-    rxn__fit_put_away(&command.fit);
+    rxn_fit_free(command.fit);
+    rxn_values_free(command.values);
+    rxn__driver_end(driver);
     return status;
 }

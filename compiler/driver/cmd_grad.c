@@ -1,9 +1,17 @@
 /* cmd_grad.c: `rxn grad`: derivatives of expectations by parameters, from one estimator or several.
  */
-#include "compiler/driver/driver.h"
 #include "compiler/driver/grad_report.h"
 
-#define AT(field) offsetof(GradOptions, field)
+typedef struct GradFlags {
+    EnsembleOptions ensemble;
+    uint64_t draws, bins, degree, pilot;
+    double tau, difference;
+    NumberList at;
+    TextList of, wrt;
+    const char *estimators, *tape_memory, *form;
+} GradFlags;
+
+#define AT(field) offsetof(GradFlags, field)
 static const Option options[] = {
     {"--of", "EXPR", OPTION_TEXTS, AT(of), "what to differentiate; may be given again"},
     {"--at", "T1,T2,...", OPTION_NUMBERS, AT(at), "when"},
@@ -35,9 +43,9 @@ static void
 list_estimators(FILE *file)
 {
     fputs("Estimators\n", file);
-    for (const Estimator *const *e = rxn__estimators; *e; e++)
-        fprintf(file, "  %-22s %s\n", (*e)->name, (*e)->summary);
-    fprintf(file, "  %-22s %s\n", "exact", "the master equation: no noise, for small models");
+    const char *name, *summary;
+    for (size_t k = 0; rxn_estimator(k, &name, &summary); k++)
+        fprintf(file, "  %-22s %s\n", name, summary);
 }
 
 const OptionTable rxn__usage_grad = {
@@ -57,38 +65,107 @@ const OptionTable rxn__usage_grad = {
         "Exit status: 0 done, 1 the model or the run failed or was interrupted, 2 wrong options,\n"
         "3 a bug in rxn.",
     .options = options,
-    .option_count = COUNT_OF(options),
+    .option_count = sizeof options / sizeof options[0],
     .operand = "MODEL",
     .shared = rxn__ensemble_options,
     .shared_count = ENSEMBLE_OPTION_COUNT,
-    .shared_offset = offsetof(GradOptions, ensemble),
+    .shared_offset = offsetof(GradFlags, ensemble),
 };
 
 typedef struct GradCommand {
     Driver *driver;
-    Grad grad;
+    const char *path; /* of the model */
+    GradFlags flags;
+    RxnDifferentiatorOptions wanted;
+    RxnModel *model;
+    RxnValues *values;
+    RxnDifferentiator *differentiator;
+    RxnDerivatives found;
     OutputFile csv, json;
 } GradCommand;
+
+/* What can be said before the model is read. */
+static RxnStatus
+check_options(GradCommand *command)
+{
+    Driver *driver = command->driver;
+    GradFlags *flags = &command->flags;
+    RxnError *error;
+    bool good = rxn__driver_check_ensemble(driver, &flags->ensemble);
+    command->wanted = rxn_differentiator_options();
+    RxnDifferentiatorOptions *wanted = &command->wanted;
+    wanted->of = flags->of.items;
+    wanted->of_count = flags->of.count;
+    wanted->at = flags->at.items;
+    wanted->at_count = flags->at.count;
+    wanted->wrt = flags->wrt.items;
+    wanted->wrt_count = flags->wrt.count;
+    wanted->estimator = flags->estimators;
+    wanted->draws = flags->draws;
+    wanted->bins = flags->bins;
+    wanted->degree = flags->degree;
+    wanted->pilot = flags->pilot;
+    wanted->tau = flags->tau;
+    wanted->difference = flags->difference;
+    wanted->form = flags->form;
+    wanted->later = true; /* so that hours are not spent before the files can be written */
+    good = rxn__driver_bytes(driver, "--tape-memory", flags->tape_memory, &wanted->tape_memory) &&
+           good;
+    RxnStatus status = rxn_differentiator_check(command->model, wanted, &error);
+    status = rxn__driver_take(driver, status, error);
+    wanted->kernel = rxn__driver_kernel(&flags->ensemble, NULL);
+    return status == RXN_OK && !good ? RXN_ERROR_USAGE : status;
+}
 
 static RxnStatus
 show(GradCommand *command)
 {
-    Grad *grad = &command->grad;
-    const GradOptions *o = &grad->options;
+    const EnsembleOptions *o = &command->flags.ensemble;
+    const GradReport report = {
+        .model = command->model,
+        .info = rxn_differentiator_info(command->differentiator),
+        .found = &command->found,
+        .seed = o->seed,
+    };
     if (command->csv.file) {
-        rxn__grad_csv(command->csv.file, grad);
+        rxn__grad_csv(command->csv.file, &report);
         if (!rxn__output_commit(command->driver, &command->csv))
             return RXN_ERROR_INPUT;
     }
     if (command->json.file) {
-        rxn__grad_json(command->json.file, grad);
+        rxn__grad_json(command->json.file, &report);
         if (!rxn__output_commit(command->driver, &command->json))
             return RXN_ERROR_INPUT;
     }
-    if (!o->ensemble.quiet && !rxn__takes_stdout(&o->ensemble))
-        rxn__grad_table(stdout, grad);
-    rxn__grad_warnings(grad);
-    return grad->failures.count ? RXN_ERROR_INPUT : RXN_OK;
+    if (!o->quiet && !rxn__takes_stdout(o) && !rxn__grad_table(stdout, &report))
+        return RXN_ERROR_MEMORY;
+    for (size_t k = 0; k < command->found.warning_count; k++)
+        rxn__driver_warning(command->driver, "%s", command->found.warnings[k]);
+    return command->found.failure_count ? RXN_ERROR_INPUT : RXN_OK;
+}
+
+static RxnStatus
+estimate(GradCommand *command)
+{
+    const EnsembleOptions *o = &command->flags.ensemble;
+    RxnRunOptions run = rxn_run_options();
+    RxnError *error;
+    run.trajectories = o->trajectories;
+    run.seed = o->seed;
+    run.threads = (uint32_t)o->threads;
+    run.step_limit = o->step_limit;
+    run.progress = o->quiet ? NULL : rxn__driver_progress;
+    run.progress_context = command->driver;
+    run.stage = rxn__driver_stage;
+    run.stage_context = command->driver;
+    run.cancel = rxn__interrupt_flag();
+    RxnStatus status =
+        rxn_differentiate(command->differentiator, command->values, &run, &command->found, &error);
+    if (status == RXN_ERROR_INPUT && command->found.failure_count > 0) {
+        rxn_error_free(error); /* each has been told */
+        return status;
+    }
+    return rxn__driver_take(command->driver, status, error);
 }
 
 static RxnStatus
@@ -96,45 +173,56 @@ differentiate(void *context)
 {
     GradCommand *command = context;
     Driver *driver = command->driver;
-    const GradOptions *o = &command->grad.options;
-    RxnStatus status = rxn__grad_prepare(&command->grad);
+    const EnsembleOptions *o = &command->flags.ensemble;
+    RxnError *error;
+    RxnStatus status = RXN_OK;
+    if (!command->path) /* a program, whose model has a say in what may be asked of it */
+        status = rxn__driver_model(driver, NULL, true, &command->model);
+    if (status == RXN_OK)
+        status = check_options(command);
+    if (status == RXN_OK && command->path)
+        status = rxn__driver_model(driver, command->path, true, &command->model);
+    if (status == RXN_OK)
+        status = rxn__driver_values(driver, command->model, o, &command->values);
     if (status != RXN_OK)
         return status;
-    if (o->ensemble.csv && !rxn__output_open(driver, &command->csv, o->ensemble.csv))
+    status = rxn_differentiator_new(command->model, &command->wanted, command->values,
+                                    &command->differentiator, &error);
+    status = rxn__driver_take(driver, status, error);
+    if (status != RXN_OK)
+        return status;
+    if (o->csv && !rxn__output_open(driver, &command->csv, o->csv))
         return RXN_ERROR_INPUT;
-    if (o->ensemble.json && !rxn__output_open(driver, &command->json, o->ensemble.json))
+    if (o->json && !rxn__output_open(driver, &command->json, o->json))
         return RXN_ERROR_INPUT;
-    status = rxn__grad_estimate(&command->grad);
+    status = estimate(command);
     return status == RXN_OK ? show(command) : status;
 }
 
 RxnStatus
 rxn__cmd_grad(Driver *driver, int argc, char **argv)
 {
-    Engine *engine = &driver->engine;
-    GradCommand command = {.driver = driver, .grad = {.engine = engine}};
-    Grad *grad = &command.grad;
-    const char *model;
+    const RxnDifferentiatorOptions usual = rxn_differentiator_options();
+    GradCommand command = {.driver = driver,
+                           .flags = {.ensemble = rxn__ensemble_defaults(),
+                                     .draws = usual.draws,
+                                     .tau = usual.tau,
+                                     .difference = usual.difference,
+                                     .estimators = usual.estimator}};
     bool help;
-    rxn__grad_defaults(&grad->options);
-    if (!rxn__options_parse(driver, &rxn__usage_grad, argc, argv, &grad->options, &model, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_grad, argc, argv, &command.flags, &command.path,
+                            &help))
         return RXN_ERROR_USAGE;
     if (help) {
         rxn__options_help(driver, &rxn__usage_grad, stdout);
         return RXN_OK;
     }
-    if (!rxn__grad_check_options(grad))
-        return RXN_ERROR_USAGE;
-    RxnStatus status = rxn__device_open(engine, &grad->options.ensemble);
-    if (status != RXN_OK)
-        return status;
-    if (!rxn__load_model(engine, model, &grad->file))
-        return RXN_ERROR_INPUT;
     /* Inside, memory may run out; what was begun is put away here in any case. */
-    status = rxn__session_guard(&engine->session, differentiate, &command);
+    RxnStatus status = rxn__driver_guard(driver, differentiate, &command);
     rxn__output_drop(&command.csv);
     rxn__output_drop(&command.json);
-    rxn__grad_runner_close(grad->runner);
-    rxn__driver_close(driver, &grad->pipeline);
+    rxn_differentiator_free(command.differentiator);
+    rxn_values_free(command.values);
+    rxn__driver_end(driver);
     return status;
 }

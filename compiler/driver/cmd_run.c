@@ -305,7 +305,7 @@ run_model(void *context)
     Driver *driver = run->driver;
     const RunOptions *o = &run->options;
     RxnError *error;
-    RxnStatus status = rxn__driver_model(driver, run->path, &run->model);
+    RxnStatus status = rxn__driver_model(driver, run->path, false, &run->model);
     if (status != RXN_OK)
         return status;
     RxnSimulatorOptions kernel =

@@ -308,6 +308,9 @@ prepare_gradients(Selftest *test)
     if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
         return RXN_ERROR_INPUT;
     rxn__grad_outputs(grad);
+    grad->runners = NEW_ARRAY(&grad->pipeline.arena, GradRunner, grad->estimators.count);
+    grad->found = &grad->pipeline.arena;
+    grad->trajectories = o->trajectories;
     return RXN_OK;
 }
 
@@ -336,7 +339,7 @@ check_gradients(Selftest *test)
         rxn__text_init(&reason, &grad->pipeline.arena);
         if (!estimator || !estimator->applies(&grad->request, &reason))
             continue;
-        status = rxn__grad_run(grad, estimator);
+        status = rxn__grad_run(grad, estimator, &grad->runners[k]);
         if (status == RXN_OK)
             judge(test, &grad->estimates.items[grad->estimates.count - 1]);
     }
@@ -410,7 +413,7 @@ rxn__cmd_selftest(Driver *driver, int argc, char **argv)
     if (!rxn__load_model(&driver->engine, NULL, &test.file))
         return RXN_ERROR_INPUT;
     RxnStatus status = rxn__session_guard(&driver->engine.session, check_all, &test);
-    rxn__grad_runner_close(test.grad.runner);
+    rxn__grad_close(&test.grad);
     rxn__driver_close(driver, &test.grad.pipeline);
     return status;
 }

@@ -47,6 +47,7 @@ RxnStatus rxn__cmd_repl(Driver *driver, int argc, char **argv);
 
 /* An error or a note about no place in a file. */
 void rxn__driver_error(Driver *driver, const char *format, ...) RXN_COMMAND_PRINTF;
+void rxn__driver_warning(Driver *driver, const char *format, ...) RXN_COMMAND_PRINTF;
 void rxn__driver_note(Driver *driver, const char *format, ...) RXN_COMMAND_PRINTF;
 uint32_t rxn__driver_error_count(const Driver *driver);
 
@@ -56,13 +57,20 @@ const char *rxn__driver_shown(Driver *driver, const char *text);
 /* Prints what the diagnostics hold to standard error and empties them. */
 void rxn__driver_flush(Driver *driver);
 
+/* For the library's calls that take long, with the driver as their context: Ctrl-C ends them (`cancel` is rxn__interrupt_flag),
+ * and how far they are is shown. */
+void rxn__driver_stage(void *driver, RxnStage stage);
+void rxn__driver_progress(void *driver, uint64_t done, uint64_t total);
+
 /* Calls body(context); where memory runs out inside, returns RXN_ERROR_MEMORY. */
 RxnStatus rxn__driver_guard(Driver *driver, RxnStatus (*body)(void *context), void *context);
 
 /* ---- model.c: the library's objects, with messages printed ------------------------------------ */
 
-/* The model named on the command line; NULL: that of the program. It is freed by rxn__driver_end. */
-RxnStatus rxn__driver_model(Driver *driver, const char *path, RxnModel **ret_model);
+/* The model named on the command line; NULL: that of the program. It is freed by rxn__driver_end. tell_later: as
+ * RxnModelOptions. */
+RxnStatus rxn__driver_model(Driver *driver, const char *path, bool tell_later,
+                            RxnModel **ret_model);
 void rxn__driver_end(Driver *driver);
 
 /* The status of a call of the library's; prints its error, if it has one, and frees it. */
@@ -72,6 +80,9 @@ RxnStatus rxn__driver_take(Driver *driver, RxnStatus status, RxnError *error);
  * is memory for them. */
 RxnStatus rxn__driver_values(Driver *driver, RxnModel *model, const EnsembleOptions *options,
                              RxnValues **ret_values);
+
+/* "500M" and the like into *ret_bytes, which a text of NULL leaves as it is. False after an error. */
+bool rxn__driver_bytes(Driver *driver, const char *option, const char *text, uint64_t *ret_bytes);
 
 /* How kernels are to be made. */
 RxnSimulatorOptions rxn__driver_kernel(const EnsembleOptions *options, const char *method);
@@ -170,6 +181,9 @@ void rxn__output_drop(OutputFile *output);
  * its end it changes nothing. */
 const volatile int *rxn__interrupt_begin(void);
 void rxn__interrupt_end(void);
+
+/* The flag, for options that are made before. */
+const volatile int *rxn__interrupt_flag(void);
 
 /* The same for a session of several commands: no number of them ends the program, and each call clears the flag. */
 const volatile int *rxn__interrupt_listen(void);

@@ -1,54 +1,90 @@
 /* fit_plot.c: the picture of a fit, for the runtime to draw. */
-#include <string.h>
+#include <stdlib.h>
 
 #include "compiler/driver/fit_report.h"
 
-RxnStatus
-rxn__fit_draw(FitRun *fit)
+/* Steps and curves, in arrays that the picture points to. */
+typedef struct Room {
+    double *loss, *se, *validation;
+    RxnFitCurve *curves;
+} Room;
+
+static bool
+make_room(const RxnFitted *fitted, Room *room)
 {
-    Arena *arena = &fit->engine->session.arena;
-    const RxnFitState *state = &fit->state;
-    u64 steps = 0;
-    double *loss = NEW_ARRAY(arena, double, state->record_count + 1);
-    double *se = NEW_ARRAY(arena, double, state->record_count + 1);
-    double *validation = NEW_ARRAY(arena, double, state->record_count + 1);
-    for (u64 k = 0; k < state->record_count; k++) {
-        const RxnFitRecord *record = &state->records[k];
-        if (record->main == 0) /* the short fits of multi-start */
+    const size_t steps = fitted->step_count + 1;
+    room->loss = calloc(steps, sizeof *room->loss);
+    room->se = calloc(steps, sizeof *room->se);
+    room->validation = calloc(steps, sizeof *room->validation);
+    room->curves = calloc(fitted->series_count + 1, sizeof *room->curves);
+    return room->loss && room->se && room->validation && room->curves;
+}
+
+static RxnFitPicture
+picture_of(const FitCommand *command, const Room *room)
+{
+    const RxnFitted *fitted = &command->fitted;
+    uint64_t steps = 0;
+    uint32_t count = 0;
+    for (size_t k = 0; k < fitted->step_count; k++) {
+        const RxnFitStep *step = &fitted->history[k];
+        if (!step->main) /* the short fits of multi-start */
             continue;
-        loss[steps] = record->loss;
-        se[steps] = record->loss_se;
-        validation[steps++] = record->validation;
+        room->loss[steps] = step->loss;
+        room->se[steps] = step->loss_se;
+        room->validation[steps++] = step->validation;
     }
-    RxnFitCurve *curves = NEW_ARRAY(arena, RxnFitCurve, (size_t)fit->series.count + 1);
-    u32 count = 0;
-    for (u32 k = 0; k < fit->series.count; k++) {
-        const FitSeriesFigures *figures = &fit->series.items[k];
-        const FitSeries *series = &figures->part->spec.series.items[figures->series];
+    for (size_t k = 0; k < fitted->series_count; k++) {
+        const RxnFitSeries *series = &fitted->series[k];
         if (series->aside)
             continue;
-        curves[count++] = (RxnFitCurve){
-            .experiment = figures->part->name,
+        room->curves[count++] = (RxnFitCurve){
+            .experiment = series->experiment,
             .model = series->model,
             .data = series->data,
             .axis = series->axis ? series->axis : "",
-            .r2 = figures->r2,
-            .count = figures->count,
-            .x = figures->x,
-            .measured = figures->data,
-            .measured_sd = figures->sd,
-            .modelled = figures->model,
+            .r2 = series->r2,
+            .count = (uint32_t)series->count,
+            .x = series->x,
+            .measured = series->measured,
+            .measured_sd = series->measured_sd,
+            .modelled = series->modelled,
         };
     }
-    RxnFitPicture picture = {fit->model, steps, loss, se, validation, count, curves};
+    return (RxnFitPicture){rxn_model_name(command->model),
+                           steps,
+                           room->loss,
+                           room->se,
+                           room->validation,
+                           count,
+                           room->curves};
+}
+
+static RxnStatus
+draw(const FitCommand *command, const Room *room)
+{
+    Driver *driver = command->driver;
+    const char *path = command->flags.plot;
+    const RxnFitPicture picture = picture_of(command, room);
     char message[512];
-    if (!rxn__plot_fit(&picture, fit->options.plot, message, sizeof message)) {
-        rxn__engine_error(fit->engine, "the plot '%s' could not be made: %s", fit->options.plot,
-                          message);
-        rxn__engine_note(fit->engine, "the fit itself is good; -o FILE.json keeps its result");
+    if (!rxn__plot_fit(&picture, path, message, sizeof message)) {
+        rxn__driver_error(driver, "the plot '%s' could not be made: %s", path, message);
+        rxn__driver_note(driver, "the fit itself is good; -o FILE.json keeps its result");
         return RXN_ERROR_INPUT;
     }
-    if (message[0] && !fit->options.ensemble.quiet)
-        rxn__engine_note(fit->engine, "the plot shows %s", message);
+    if (message[0] && !command->flags.ensemble.quiet)
+        rxn__driver_note(driver, "the plot shows %s", message);
     return RXN_OK;
+}
+
+RxnStatus
+rxn__fit_draw(const FitCommand *command)
+{
+    Room room = {0};
+    RxnStatus status = make_room(&command->fitted, &room) ? draw(command, &room) : RXN_ERROR_MEMORY;
+    free(room.loss);
+    free(room.se);
+    free(room.validation);
+    free(room.curves);
+    return status;
 }

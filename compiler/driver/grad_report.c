@@ -1,10 +1,11 @@
 /* grad_report.c: what `rxn grad` shows: a table, JSON, CSV. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "compiler/driver/grad_report.h"
-#include "compiler/method/grad_score.h"
 #include "runtime/report.h"
 
 enum {
@@ -13,6 +14,45 @@ enum {
     MOST_OUTPUTS = 12,
     COLUMNS = 9,
 };
+
+/* ---- figures ----------------------------------------------------------------------------------- */
+
+/* What one estimator says of an output's derivative by a parameter. */
+typedef struct Cell {
+    const RxnEstimate *estimate;
+    size_t parameter;
+    double gradient, se, sd, bias,
+        work; /* the last two: NaN where there is nothing to compare with */
+} Cell;
+
+static Cell
+cell_of(const GradReport *report, const RxnEstimate *estimate, size_t output, size_t parameter)
+{
+    const size_t at = output * report->info.parameter_count + parameter;
+    return (Cell){.estimate = estimate,
+                  .parameter = parameter,
+                  .gradient = estimate->gradient[at],
+                  .se = estimate->se[at],
+                  .sd = estimate->sd[at],
+                  .bias = estimate->bias ? estimate->bias[at] : NAN,
+                  .work = estimate->work ? estimate->work[at] : NAN};
+}
+
+/* Standard error by derivative; NaN where it says nothing: 0 ± 0, and what has no error. */
+static double
+relative_error(const Cell *cell)
+{
+    return cell->estimate->exact || cell->se == 0 ? NAN : cell->se / fabs(cell->gradient);
+}
+
+static bool
+has_run(const GradReport *report, const char *estimator)
+{
+    for (size_t e = 0; e < report->found->estimate_count; e++)
+        if (strcmp(report->found->estimates[e].estimator, estimator) == 0)
+            return true;
+    return false;
+}
 
 /* ---- JSON -------------------------------------------------------------------------------------- */
 
@@ -34,78 +74,77 @@ text(FILE *file, const char *before, const char *value)
 }
 
 static void
-json_parameters(FILE *file, const Grad *grad, const GradEstimate *estimate, u32 output)
+json_parameters(FILE *file, const GradReport *report, const RxnEstimate *estimate, size_t output)
 {
-    bool biases = rxn__grad_found(grad, "exact") && !estimate->exact;
-    bool works = rxn__grad_found(grad, "score") && !estimate->exact;
+    const size_t parameters = report->info.parameter_count;
     fputs(",\n    \"parameters\": [", file);
-    for (u32 p = 0; p < grad->request.wrt_count; p++) {
-        GradCell cell = rxn__grad_cell(grad, estimate, output, p);
-        text(file, p ? ",\n      {\"name\": " : "\n      {\"name\": ", grad->labels[p]);
+    for (size_t p = 0; p < parameters; p++) {
+        const Cell cell = cell_of(report, estimate, output, p);
+        text(file, p ? ",\n      {\"name\": " : "\n      {\"name\": ", report->info.parameters[p]);
         number(file, ", \"gradient\": ", cell.gradient);
         number(file, ", \"se\": ", cell.se);
         number(file, ", \"sd\": ", cell.sd);
-        if (estimate->exact)
-            number(file, ", \"error\": ",
-                   estimate->gradient_error[(size_t)output * grad->request.wrt_count + p]);
-        if (biases)
-            number(file, ", \"bias_in_se\": ", rxn__grad_bias(grad, &cell));
-        if (works)
-            number(file, ", \"variance_time_relative_to_score\": ", rxn__grad_work(grad, &cell));
+        if (estimate->gradient_error)
+            number(file, ", \"error\": ", estimate->gradient_error[output * parameters + p]);
+        if (estimate->bias)
+            number(file, ", \"bias_in_se\": ", cell.bias);
+        if (estimate->work)
+            number(file, ", \"variance_time_relative_to_score\": ", cell.work);
         fputc('}', file);
     }
     fputs("\n    ]", file);
 }
 
 static void
-json_estimate(FILE *file, const Grad *grad, const GradEstimate *estimate, u32 k)
+json_estimate(FILE *file, const GradReport *report, const RxnEstimate *estimate, size_t k)
 {
-    const Output *output = &grad->pipeline.network->objective->outputs.items[k];
     text(file, "  {\n    \"estimator\": ", estimate->estimator);
-    text(file, ",\n    \"output\": ", output->label);
-    number(file, ",\n    \"time\": ", output->time);
+    text(file, ",\n    \"output\": ", report->info.expressions[k]);
+    number(file, ",\n    \"time\": ", report->info.times[k]);
     number(file, ",\n    \"value\": ", estimate->value[k]);
     number(file, ",\n    \"value_se\": ", estimate->value_se[k]);
-    if (estimate->exact)
+    if (estimate->value_error)
         number(file, ",\n    \"value_error\": ", estimate->value_error[k]);
     if (estimate->plain_value) {
         number(file, ",\n    \"plain_value\": ", estimate->plain_value[k]);
         number(file, ",\n    \"plain_value_se\": ", estimate->plain_value_se[k]);
     }
-    json_parameters(file, grad, estimate, k);
+    json_parameters(file, report, estimate, k);
     number(file, ",\n    \"seconds\": ", estimate->seconds);
     number(file, ",\n    \"seconds_compile\": ", estimate->seconds_compile);
     fprintf(file, ",\n    \"trajectories\": %" PRIu64, estimate->trajectories);
-    fprintf(file, ",\n    \"trajectories_run\": %" PRIu64, estimate->rows);
+    fprintf(file, ",\n    \"trajectories_run\": %" PRIu64, estimate->trajectories_run);
     fprintf(file, ",\n    \"events\": %" PRIu64, estimate->events);
     fprintf(file, ",\n    \"unbiased\": %s", estimate->unbiased ? "true" : "false");
     text(file, ",\n    \"remarks\": ", estimate->remarks);
     fputs(",\n    \"diagnostics\": {", file);
-    for (u32 d = 0; d < estimate->diagnostic_count; d++) {
-        text(file, d ? ", " : "", estimate->diagnostics[d].name);
-        number(file, ": ", estimate->diagnostic_values[d]);
+    for (size_t d = 0; d < estimate->figure_count; d++) {
+        text(file, d ? ", " : "", estimate->figures[d].name);
+        number(file, ": ", estimate->figures[d].value);
     }
-    fprintf(file, "},\n    \"seed\": %" PRIu64, grad->options.ensemble.seed);
-    text(file, ",\n    \"device\": ", grad->options.ensemble.device);
-    text(file, ",\n    \"precision\": ", grad->options.ensemble.precision);
+    fprintf(file, "},\n    \"seed\": %" PRIu64, report->seed);
+    text(file, ",\n    \"device\": ", report->info.device);
+    text(file, ",\n    \"precision\": ", report->info.precision);
     fputs("\n  }", file);
 }
 
 void
-rxn__grad_json(FILE *file, const Grad *grad)
+rxn__grad_json(FILE *file, const GradReport *report)
 {
+    const RxnDerivatives *found = report->found;
     bool first = true;
     fputs("[\n", file);
-    for (u32 k = 0; k < grad->output_count; k++)
-        for (u32 e = 0; e < grad->estimates.count; e++) {
+    for (size_t k = 0; k < found->output_count; k++)
+        for (size_t e = 0; e < found->estimate_count; e++) {
             fputs(first ? "" : ",\n", file);
-            json_estimate(file, grad, &grad->estimates.items[e], k);
+            json_estimate(file, report, &found->estimates[e], k);
             first = false;
         }
-    for (u32 e = 0; e < grad->failures.count; e++) {
-        text(file, first ? "  {\n    \"estimator\": " : ",\n  {\n    \"estimator\": ",
-             grad->failures.items[e].estimator);
-        text(file, ",\n    \"error\": ", grad->failures.items[e].error);
+    for (size_t e = 0; e < found->failure_count; e++) {
+        const RxnEstimate *failed = &found->estimates[found->estimate_count + e];
+        text(file,
+             first ? "  {\n    \"estimator\": " : ",\n  {\n    \"estimator\": ", failed->estimator);
+        text(file, ",\n    \"error\": ", failed->failure);
         fputs("\n  }", file);
         first = false;
     }
@@ -140,21 +179,22 @@ csv_number(FILE *file, double value)
 }
 
 void
-rxn__grad_csv(FILE *file, const Grad *grad)
+rxn__grad_csv(FILE *file, const GradReport *report)
 {
+    const RxnDerivatives *found = report->found;
+    const RxnDifferentiatorInfo *info = &report->info;
     fputs("output,time,estimator,parameter,gradient,se,sd\n", file);
-    for (u32 k = 0; k < grad->output_count; k++) {
-        const Output *output = &grad->pipeline.network->objective->outputs.items[k];
-        for (u32 e = 0; e < grad->estimates.count; e++) {
-            for (u32 p = 0; p < grad->request.wrt_count; p++) {
-                GradCell cell = rxn__grad_cell(grad, &grad->estimates.items[e], k, p);
-                csv_text(file, output->label);
-                if (isnan(output->time))
+    for (size_t k = 0; k < found->output_count; k++) {
+        for (size_t e = 0; e < found->estimate_count; e++) {
+            for (size_t p = 0; p < found->parameter_count; p++) {
+                const Cell cell = cell_of(report, &found->estimates[e], k, p);
+                csv_text(file, info->expressions[k]);
+                if (isnan(info->times[k]))
                     fputc(',', file);
                 else
-                    csv_number(file, output->time);
+                    csv_number(file, info->times[k]);
                 fprintf(file, ",%s,", cell.estimate->estimator);
-                csv_text(file, grad->labels[p]);
+                csv_text(file, info->parameters[p]);
                 csv_number(file, cell.gradient);
                 csv_number(file, cell.se);
                 csv_number(file, cell.sd);
@@ -167,33 +207,66 @@ rxn__grad_csv(FILE *file, const Grad *grad)
 /* ---- the table --------------------------------------------------------------------------------- */
 
 typedef struct Row {
-    const char *cells[COLUMNS]; /* NULL: empty */
+    char *cells[COLUMNS]; /* NULL: empty */
 } Row;
 
 typedef struct Table {
-    const Grad *grad;
-    Arena *arena;
-    VEC(Row) rows;
+    const GradReport *report;
+    Row *rows;
+    uint32_t count, room;
+    bool no_memory;
 } Table;
 
-static const char *cell_text(Table *table, const char *format, ...) RXN_PRINTF(2, 3);
+static char *cell_text(Table *table, const char *format, ...) RXN_COMMAND_PRINTF;
 
-static const char *
+/* NULL, once memory is out. */
+static char *
 cell_text(Table *table, const char *format, ...)
 {
-    Text text;
+    char *text = NULL;
     va_list args;
-    rxn__text_init(&text, table->arena);
     va_start(args, format);
-    rxn__text_vprintf(&text, format, args);
+    if (vasprintf(&text, format, args) < 0) {
+        table->no_memory = true;
+        text = NULL;
+    }
     va_end(args);
-    return text.data;
+    return text;
+}
+
+/* The cells are the table's from here on. */
+static void
+add_row(Table *table, Row row)
+{
+    if (table->count == table->room) {
+        const uint32_t room = table->room ? 2 * table->room : 64;
+        Row *rows = realloc(table->rows, room * sizeof *rows);
+        if (rows) {
+            table->rows = rows;
+            table->room = room;
+        }
+    }
+    if (table->count < table->room) {
+        table->rows[table->count++] = row;
+        return;
+    }
+    table->no_memory = true;
+    for (uint32_t c = 0; c < COLUMNS; c++)
+        free(row.cells[c]);
+}
+
+static void
+free_table(Table *table)
+{
+    for (uint32_t r = 0; r < table->count; r++)
+        for (uint32_t c = 0; c < COLUMNS; c++)
+            free(table->rows[r].cells[c]);
+    free(table->rows);
 }
 
 /* As many digits as the error has, to two of it; with an exponent where that would be too many. */
 static void
-estimate_texts(Table *table, double value, double se, bool exact, const char **ret_value,
-               const char **ret_se)
+estimate_texts(Table *table, double value, double se, bool exact, char **ret_value, char **ret_se)
 {
     bool has_error = se > 0 && isfinite(se) && isfinite(value);
     if (!has_error || exact) {
@@ -212,7 +285,7 @@ estimate_texts(Table *table, double value, double se, bool exact, const char **r
     *ret_se = cell_text(table, "%.*f", decimals, se);
 }
 
-static const char *
+static char *
 duration(Table *table, double seconds)
 {
     char text[40];
@@ -222,153 +295,160 @@ duration(Table *table, double seconds)
     return cell_text(table, "%s", text);
 }
 
-static const char *
-figure(Table *table, const char *format_small, double value, const char *unit)
-{
-    if (isnan(value))
-        return NULL;
-    return cell_text(table, "%s%s", cell_text(table, format_small, value), unit);
-}
-
-static const char *
+static char *
 percent(Table *table, double ratio)
 {
-    return figure(table, ratio < 0.1 ? "%.2g" : "%.0f", 100 * ratio, " %");
+    if (isnan(ratio))
+        return NULL;
+    return ratio < 0.1 ? cell_text(table, "%.2g %%", 100 * ratio)
+                       : cell_text(table, "%.0f %%", 100 * ratio);
 }
 
 /* Then each row says whose it is. */
 static bool
-has_several(const Grad *grad)
+has_several(const GradReport *report)
 {
-    return grad->estimates.count + grad->failures.count > 1;
+    return report->found->estimate_count + report->found->failure_count > 1;
+}
+
+/* Whose the row is, or NULL. */
+static char *
+owner(Table *table, const RxnEstimate *estimate)
+{
+    return has_several(table->report) ? cell_text(table, "%s", estimate->estimator) : NULL;
 }
 
 static void
-header_row(Table *table, const char *title)
+header_row(Table *table, char *title)
 {
-    const Grad *grad = table->grad;
-    bool several = has_several(grad);
-    Row row = {{title, several ? "estimator" : NULL, "estimate", "±", "rel. ±", "sd", "time",
-                rxn__grad_found(grad, "exact") && several ? "bias/±" : NULL,
-                rxn__grad_found(grad, "score") && several ? "work" : NULL}};
-    vec_push(table->arena, &table->rows, row);
+    const GradReport *report = table->report;
+    const bool several = has_several(report);
+    const char *heads[COLUMNS] = {NULL,
+                                  several ? "estimator" : NULL,
+                                  "estimate",
+                                  "±",
+                                  "rel. ±",
+                                  "sd",
+                                  "time",
+                                  several && has_run(report, "exact") ? "bias/±" : NULL,
+                                  several && has_run(report, "score") ? "work" : NULL};
+    Row row = {{title}};
+    for (uint32_t c = 1; c < COLUMNS; c++)
+        row.cells[c] = heads[c] ? cell_text(table, "%s", heads[c]) : NULL;
+    add_row(table, row);
 }
 
 static void
-value_rows(Table *table, u32 output)
+value_rows(Table *table, size_t output)
 {
-    const Grad *grad = table->grad;
-    for (u32 e = 0; e < grad->estimates.count; e++) {
-        const GradEstimate *estimate = &grad->estimates.items[e];
-        Row row = {{e == 0 ? "value" : NULL, has_several(grad) ? estimate->estimator : NULL}};
+    const RxnDerivatives *found = table->report->found;
+    for (size_t e = 0; e < found->estimate_count; e++) {
+        const RxnEstimate *estimate = &found->estimates[e];
+        Row row = {{e == 0 ? cell_text(table, "value") : NULL, owner(table, estimate)}};
         double value = estimate->value[output], se = estimate->value_se[output];
         estimate_texts(table, value, se, estimate->exact, &row.cells[2], &row.cells[3]);
         if (!estimate->exact && se > 0)
             row.cells[4] = percent(table, se / fabs(value));
-        vec_push(table->arena, &table->rows, row);
+        add_row(table, row);
     }
-    for (u32 e = 0; e < grad->failures.count; e++) {
-        Row row = {{NULL, grad->failures.items[e].estimator, "failed"}};
-        vec_push(table->arena, &table->rows, row);
+    for (size_t e = 0; e < found->failure_count; e++) {
+        const RxnEstimate *failed = &found->estimates[found->estimate_count + e];
+        add_row(table, (Row){{NULL, cell_text(table, "%s", failed->estimator),
+                              cell_text(table, "failed")}});
     }
 }
 
 static void
-parameter_rows(Table *table, u32 output, u32 p)
+parameter_rows(Table *table, size_t output, size_t p)
 {
-    const Grad *grad = table->grad;
-    bool several = has_several(grad);
-    for (u32 e = 0; e < grad->estimates.count; e++) {
-        const GradEstimate *estimate = &grad->estimates.items[e];
-        GradCell cell = rxn__grad_cell(grad, estimate, output, p);
-        Row row = {{e == 0 ? cell_text(table, "d/d %s", grad->labels[p]) : NULL,
-                    several ? estimate->estimator : NULL}};
+    const GradReport *report = table->report;
+    for (size_t e = 0; e < report->found->estimate_count; e++) {
+        const RxnEstimate *estimate = &report->found->estimates[e];
+        const Cell cell = cell_of(report, estimate, output, p);
+        Row row = {{e == 0 ? cell_text(table, "d/d %s", report->info.parameters[p]) : NULL,
+                    owner(table, estimate)}};
         estimate_texts(table, cell.gradient, cell.se, estimate->exact, &row.cells[2],
                        &row.cells[3]);
-        row.cells[4] = percent(table, rxn__grad_relative_error(&cell));
-        if (!estimate->exact)
-            row.cells[5] = figure(table, "%.3g", cell.sd, "");
+        row.cells[4] = percent(table, relative_error(&cell));
+        if (!estimate->exact && !isnan(cell.sd))
+            row.cells[5] = cell_text(table, "%.3g", cell.sd);
         row.cells[6] = duration(table, estimate->seconds);
-        row.cells[7] = figure(table, "%+.1f", rxn__grad_bias(grad, &cell), "");
-        if (several)
-            row.cells[8] = figure(table, "%.2g", rxn__grad_work(grad, &cell), "");
-        vec_push(table->arena, &table->rows, row);
+        if (!isnan(cell.bias))
+            row.cells[7] = cell_text(table, "%+.1f", cell.bias);
+        if (has_several(report) && !isnan(cell.work))
+            row.cells[8] = cell_text(table, "%.2g", cell.work);
+        add_row(table, row);
     }
 }
 
 /* The parameters from p on that are of the same declaration. */
-static u32
-group_of(const Grad *grad, u32 p)
+static size_t
+group_of(Table *table, size_t p)
 {
-    const Network *network = grad->pipeline.network;
-    u32 number = 0, count = 1;
-    while (number + 1 < network->params.count &&
-           network->params.items[number + 1].flat <= grad->request.wrt[p])
-        number++;
-    const Param *param = &network->params.items[number];
-    u64 members = rxn__shape_count(&param->shape);
-    while (p + count < grad->request.wrt_count && grad->request.wrt[p + count] >= param->flat &&
-           grad->request.wrt[p + count] < param->flat + members)
+    const RxnDifferentiatorInfo *info = &table->report->info;
+    const char *label = info->parameters[p];
+    char *name = cell_text(table, "%.*s", (int)strcspn(label, "["), label);
+    size_t first = info->members[p], members = 1, count = 1;
+    if (name)
+        rxn_model_find(table->report->model, RXN_PARAMETERS, name, &first, &members);
+    free(name);
+    while (p + count < info->parameter_count && info->members[p + count] >= first &&
+           info->members[p + count] < first + members)
         count++;
     return count;
 }
 
-static const char *
-name_of_group(Table *table, u32 p)
-{
-    const char *label = table->grad->labels[p];
-    return cell_text(table, "%.*s", (int)strcspn(label, "["), label);
-}
-
 /* Of many members of an array: how large their derivatives are, and which is the largest. */
 static void
-group_rows(Table *table, u32 output, u32 p, u32 count)
+group_rows(Table *table, size_t output, size_t p, size_t count)
 {
-    const Grad *grad = table->grad;
-    for (u32 e = 0; e < grad->estimates.count; e++) {
-        const GradEstimate *estimate = &grad->estimates.items[e];
+    const GradReport *report = table->report;
+    const char *label = report->info.parameters[p];
+    for (size_t e = 0; e < report->found->estimate_count; e++) {
+        const RxnEstimate *estimate = &report->found->estimates[e];
         double squares = 0, errors = 0;
-        GradCell largest = rxn__grad_cell(grad, estimate, output, p);
-        for (u32 k = p; k < p + count; k++) {
-            GradCell cell = rxn__grad_cell(grad, estimate, output, k);
-            squares += cell.gradient * cell.gradient / count;
-            errors += cell.se * cell.se / count;
+        Cell largest = cell_of(report, estimate, output, p);
+        for (size_t k = p; k < p + count; k++) {
+            const Cell cell = cell_of(report, estimate, output, k);
+            squares += cell.gradient * cell.gradient / (double)count;
+            errors += cell.se * cell.se / (double)count;
             if (fabs(cell.gradient) > fabs(largest.gradient) || isnan(cell.gradient))
                 largest = cell;
         }
         char all[32];
         rxn__format_grouped(all, sizeof all, count);
-        const char *title = cell_text(table, "rms of d/d %s, %s", name_of_group(table, p), all);
-        Row row = {{e == 0 ? title : NULL, has_several(grad) ? estimate->estimator : NULL}};
+        Row row = {
+            {e == 0 ? cell_text(table, "rms of d/d %.*s, %s", (int)strcspn(label, "["), label, all)
+                    : NULL,
+             owner(table, estimate)}};
         estimate_texts(table, sqrt(squares), sqrt(errors), estimate->exact, &row.cells[2],
                        &row.cells[3]);
         if (!estimate->exact)
             row.cells[4] = percent(table, sqrt(errors / squares));
         row.cells[6] = duration(table, estimate->seconds);
-        vec_push(table->arena, &table->rows, row);
-        row = (Row){{cell_text(table, "largest: %s", grad->labels[largest.parameter]),
-                     has_several(grad) ? estimate->estimator : NULL}};
+        add_row(table, row);
+        row = (Row){{cell_text(table, "largest: %s", report->info.parameters[largest.parameter]),
+                     owner(table, estimate)}};
         estimate_texts(table, largest.gradient, largest.se, estimate->exact, &row.cells[2],
                        &row.cells[3]);
-        row.cells[4] = percent(table, rxn__grad_relative_error(&largest));
-        vec_push(table->arena, &table->rows, row);
+        row.cells[4] = percent(table, relative_error(&largest));
+        add_row(table, row);
     }
 }
 
 /* All parameters where they are few; else arrays as a whole, and as many of the others as there is room for. Returns
  * how many have a row of their own. */
-static u32
-all_parameter_rows(Table *table, u32 output)
+static size_t
+all_parameter_rows(Table *table, size_t output)
 {
-    const Grad *grad = table->grad;
-    u32 all = grad->request.wrt_count, shown = 0, groups = 0;
-    for (u32 p = 0; p < all;) {
-        u32 count = group_of(grad, p);
+    size_t all = table->report->info.parameter_count, shown = 0, groups = 0;
+    for (size_t p = 0; p < all;) {
+        const size_t count = group_of(table, p);
         if (all > MOST_PARAMETERS && count > MOST_MEMBERS) {
             if (groups++ < MOST_PARAMETERS)
                 group_rows(table, output, p, count);
         } else {
-            for (u32 k = p; k < p + count && shown < MOST_PARAMETERS; k++, shown++)
+            for (size_t k = p; k < p + count && shown < MOST_PARAMETERS; k++, shown++)
                 parameter_rows(table, output, k);
         }
         p += count;
@@ -376,79 +456,94 @@ all_parameter_rows(Table *table, u32 output)
     return shown;
 }
 
-static void
-print_output(FILE *file, const Grad *grad, u32 k)
+static bool
+print_output(FILE *file, const GradReport *report, size_t k)
 {
-    const Output *output = &grad->pipeline.network->objective->outputs.items[k];
-    Arena arena;
-    rxn__arena_init(&arena, &grad->engine->session.memory);
-    Table table = {.grad = grad, .arena = &arena};
-    header_row(&table, isnan(output->time)
-                           ? output->label
-                           : cell_text(&table, "%s at %.10g", output->label, output->time));
+    const RxnDifferentiatorInfo *info = &report->info;
+    Table table = {.report = report};
+    header_row(&table, isnan(info->times[k]) ? cell_text(&table, "%s", info->expressions[k])
+                                             : cell_text(&table, "%s at %.10g",
+                                                         info->expressions[k], info->times[k]));
     value_rows(&table, k);
-    bool complete = all_parameter_rows(&table, k) == grad->request.wrt_count;
+    const bool complete = all_parameter_rows(&table, k) == info->parameter_count;
     /* A row is its cells. */
     _Static_assert(sizeof(Row) == COLUMNS * sizeof(char *), "a row has something else");
-    rxn__table_columns(file, table.rows.count, COLUMNS, 2, table.rows.items->cells);
+    if (!table.no_memory)
+        rxn__table_columns(file, table.count, COLUMNS, 2, (const char *const *)table.rows->cells);
     if (!complete) {
         char all[32];
-        rxn__format_grouped(all, sizeof all, grad->request.wrt_count);
+        rxn__format_grouped(all, sizeof all, info->parameter_count);
         fprintf(file, "(-o FILE.csv writes all %s parameters one by one)\n", all);
     }
     fputc('\n', file);
-    rxn__arena_release(&arena);
+    free_table(&table);
+    return !table.no_memory;
 }
 
 static void
-print_estimator(FILE *file, const Grad *grad, const GradEstimate *estimate)
+print_duration(FILE *file, double seconds)
+{
+    char text[40];
+    rxn__format_duration(text, sizeof text, seconds);
+    if (seconds < 1)
+        fprintf(file, "%.3g ms", seconds * 1e3);
+    else
+        fputs(text, file);
+}
+
+static void
+print_estimator(FILE *file, const GradReport *report, const RxnEstimate *estimate)
 {
     char count[32], events[32];
-    Arena arena;
-    rxn__arena_init(&arena, &grad->engine->session.memory);
-    Table table = {.grad = grad, .arena = &arena};
-    const char *by = grad->choice ? " (taken by auto)" : "";
+    const char *by = report->info.why ? " (taken by auto)" : "";
     fprintf(file, "%s%s: ", estimate->estimator, by);
     if (!estimate->exact) {
         rxn__format_grouped(count, sizeof count, estimate->trajectories);
         rxn__format_grouped(events, sizeof events, estimate->events);
         fprintf(file, "%s %s%s, %s events in ", count,
                 estimate->trajectories == 1 ? "trajectory" : "trajectories",
-                estimate->one_leaf ? " for each parameter" : "", events);
+                estimate->by_parameter ? " for each parameter" : "", events);
     }
-    fprintf(file, "%s", duration(&table, estimate->seconds));
+    print_duration(file, estimate->seconds);
     /* A remark of an estimator that says whether it is biased says so first. */
     const char *bias = estimate->unbiased ? "unbiased" : "biased", *remarks = estimate->remarks;
-    if (!estimate->exact)
-        fprintf(file, " (compiled in %s)", duration(&table, estimate->seconds_compile));
+    if (!estimate->exact) {
+        fputs(" (compiled in ", file);
+        print_duration(file, estimate->seconds_compile);
+        fputc(')', file);
+    }
     if (!estimate->exact && !(remarks && strncmp(remarks, bias, strlen(bias)) == 0))
         fprintf(file, "; %s", bias);
     if (remarks)
         fprintf(file, "; %s", remarks);
-    for (u32 d = 0; d < estimate->diagnostic_count; d++)
-        if (strcmp(estimate->diagnostics[d].name, SCORE_BLIND) != 0 || rxn__grad_blind(estimate, d))
-            fprintf(file, "; %s %.3g", estimate->diagnostics[d].name,
-                    estimate->diagnostic_values[d]);
+    for (size_t d = 0; d < estimate->figure_count; d++)
+        if (!estimate->figures[d].is_alarm || estimate->figures[d].value > 0)
+            fprintf(file, "; %s %.3g", estimate->figures[d].name, estimate->figures[d].value);
     fputc('\n', file);
-    rxn__arena_release(&arena);
 }
 
-void
-rxn__grad_table(FILE *file, const Grad *grad)
+bool
+rxn__grad_table(FILE *file, const GradReport *report)
 {
-    u32 shown = grad->output_count < MOST_OUTPUTS ? grad->output_count : MOST_OUTPUTS;
-    for (u32 k = 0; k < shown; k++)
-        print_output(file, grad, k);
-    if (shown < grad->output_count)
-        fprintf(file, "(%u of %u outputs; -o FILE.csv writes all)\n\n", shown, grad->output_count);
-    const char *remarks = grad->estimates.items[0].remarks;
-    if (grad->choice && !(remarks && strcmp(grad->choice, remarks) == 0))
-        fprintf(file, "auto takes %s: %s\n", grad->estimators.items[0], grad->choice);
-    for (u32 e = 0; e < grad->estimates.count; e++)
-        print_estimator(file, grad, &grad->estimates.items[e]);
-    for (u32 e = 0; e < grad->failures.count; e++)
-        fprintf(file, "%s: failed: %s\n", grad->failures.items[e].estimator,
-                grad->failures.items[e].error);
-    if (grad->estimates.count > 1 && rxn__grad_found(grad, "score"))
+    const RxnDerivatives *found = report->found;
+    const RxnDifferentiatorInfo *info = &report->info;
+    const size_t shown = found->output_count < MOST_OUTPUTS ? found->output_count : MOST_OUTPUTS;
+    bool good = true;
+    for (size_t k = 0; k < shown && good; k++)
+        good = print_output(file, report, k);
+    if (shown < found->output_count)
+        fprintf(file, "(%zu of %zu outputs; -o FILE.csv writes all)\n\n", shown,
+                found->output_count);
+    const char *remarks = found->estimates[0].remarks;
+    if (info->why && !(remarks && strcmp(info->why, remarks) == 0))
+        fprintf(file, "auto takes %s: %s\n", info->estimator, info->why);
+    for (size_t e = 0; e < found->estimate_count; e++)
+        print_estimator(file, report, &found->estimates[e]);
+    for (size_t e = 0; e < found->failure_count; e++) {
+        const RxnEstimate *failed = &found->estimates[found->estimate_count + e];
+        fprintf(file, "%s: failed: %s\n", failed->estimator, failed->failure);
+    }
+    if (found->estimate_count > 1 && has_run(report, "score"))
         fputs("work: variance times time, relative to score\n", file);
+    return good;
 }

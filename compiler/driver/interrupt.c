@@ -16,6 +16,12 @@ on_interrupt(int signal)
 }
 
 const volatile int *
+rxn__interrupt_flag(void)
+{
+    return &interrupted;
+}
+
+const volatile int *
 rxn__interrupt_begin(void)
 {
     if (depth++ > 0)

@@ -9,15 +9,16 @@
 
 /* A message goes the same way as those of the engine. */
 static void
-add(Driver *driver, bool note, const char *format, va_list args)
+add(Driver *driver, RxnSeverity severity, const char *format, va_list args)
 {
-    Text text;
-    rxn__text_init(&text, &driver->engine.session.arena);
-    rxn__text_vprintf(&text, format, args);
-    if (note)
-        rxn__engine_note(&driver->engine, "%s", text.data);
-    else
-        rxn__engine_error(&driver->engine, "%s", text.data);
+    const char *text = rxn__text_vformat(&driver->engine.session.arena, format, args);
+    switch (severity) {
+    case RXN_ERROR: rxn__engine_error(&driver->engine, "%s", text); break;
+    case RXN_WARNING:
+        rxn__warning(&driver->engine.session.diagnostics, (Span){0, 0}, "%s", text);
+        break;
+    case RXN_NOTE: rxn__engine_note(&driver->engine, "%s", text); break;
+    }
 }
 
 void
@@ -25,7 +26,16 @@ rxn__driver_error(Driver *driver, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    add(driver, false, format, args);
+    add(driver, RXN_ERROR, format, args);
+    va_end(args);
+}
+
+void
+rxn__driver_warning(Driver *driver, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    add(driver, RXN_WARNING, format, args);
     va_end(args);
 }
 
@@ -34,7 +44,7 @@ rxn__driver_note(Driver *driver, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    add(driver, true, format, args);
+    add(driver, RXN_NOTE, format, args);
     va_end(args);
 }
 
@@ -107,10 +117,10 @@ begin(void *context, bool counted, bool quiet)
     return rxn__interrupt_begin();
 }
 
-static void
-show_progress(void *context, uint64_t done, uint64_t total)
+void
+rxn__driver_progress(void *driver, uint64_t done, uint64_t total)
 {
-    rxn__progress_show(&((Driver *)context)->progress, done, total);
+    rxn__progress_show(&((Driver *)driver)->progress, done, total);
 }
 
 static void
@@ -118,6 +128,15 @@ end(void *context)
 {
     rxn__interrupt_end();
     rxn__progress_end(&((Driver *)context)->progress);
+}
+
+void
+rxn__driver_stage(void *driver, RxnStage stage)
+{
+    if (stage == RXN_STAGE_END)
+        end(driver);
+    else
+        begin(driver, stage == RXN_STAGE_TRAJECTORIES, stage == RXN_STAGE_SILENT);
 }
 
 static void
@@ -216,7 +235,7 @@ rxn__invoke(const Program *program, int argc, char **argv)
     Driver driver = {.program = program};
     RxnStatus status = rxn__engine_open(&driver.engine, 0);
     if (status == RXN_OK) {
-        driver.engine.watch = (Watch){begin, show_progress, end, tell, &driver};
+        driver.engine.watch = (Watch){begin, rxn__driver_progress, end, tell, &driver};
         if (program->built)
             rxn__embedded_init(&driver.engine, program->built);
         Invocation invocation = {&driver, program, argc, argv};

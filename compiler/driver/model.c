@@ -34,12 +34,13 @@ rxn__driver_take(Driver *driver, RxnStatus status, RxnError *error)
 }
 
 RxnStatus
-rxn__driver_model(Driver *driver, const char *path, RxnModel **ret_model)
+rxn__driver_model(Driver *driver, const char *path, bool tell_later, RxnModel **ret_model)
 {
     RxnModelOptions options = rxn_model_options();
     RxnError *error;
     options.tell = print_told;
     options.tell_context = driver;
+    options.tell_later = tell_later;
     RxnStatus status =
         path ? rxn_model_open(path, &options, ret_model, &error)
              : rxn__model_of_program(driver->program->built, &options, ret_model, &error);
@@ -69,6 +70,16 @@ bool
 rxn__driver_check_ensemble(Driver *driver, EnsembleOptions *options)
 {
     return rxn__check_ensemble(&driver->engine, options);
+}
+
+bool
+rxn__driver_bytes(Driver *driver, const char *option, const char *text, uint64_t *ret_bytes)
+{
+    if (!text || rxn__parse_bytes(text, ret_bytes))
+        return true;
+    rxn__driver_error(driver, "%s takes a number of bytes as 500M or 2G, not '%s'", option,
+                      rxn__driver_shown(driver, text));
+    return false;
 }
 
 RxnSimulatorOptions

@@ -40,6 +40,8 @@ typedef struct ApiPart {
     RxnProgressCall progress;
     void *progress_context;
     const volatile int *cancel;
+    RxnStageCall stage;
+    void *stage_context;
 } ApiPart;
 
 /* Opens the session with the model's text in it; to be closed whatever the status. */
@@ -72,6 +74,11 @@ RxnStatus rxn__api_no_memory(RxnError **ret_error);
 /* The messages so far, before work that takes long. */
 void rxn__api_tell(Engine *engine, const RxnModelOptions *options);
 
+/* A call about options alone: body checks them with an engine that has the program's model, if it is one, and no other. */
+RxnStatus rxn__api_check(const RxnModel *model,
+                         RxnStatus (*body)(Engine *engine, const void *options),
+                         const void *options, RxnError **ret_error);
+
 /* An error of who called; returns RXN_ERROR_USAGE. */
 RxnStatus rxn__api_refuse(Engine *engine, const char *format, ...) RXN_PRINTF(2, 3);
 
@@ -89,6 +96,9 @@ struct RxnValues {
 /* The options of an ensemble that these are, with the device opened. False after errors; *ret_status: RXN_ERROR_USAGE… */
 RxnStatus rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options,
                                   EnsembleOptions *ret_options);
+
+/* A number of bytes as --tape-memory has it. */
+const char *rxn__api_bytes(Arena *arena, u64 bytes);
 
 /* Checks what a run takes, into the options of an ensemble. */
 RxnStatus rxn__api_run_options(ApiPart *part, const RxnRunOptions *options,

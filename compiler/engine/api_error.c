@@ -156,10 +156,15 @@ put(Room *room, const char *text, size_t length)
     return here;
 }
 
+static const RxnSeverity severities[] = {
+    [DIAGNOSTIC_ERROR] = RXN_ERROR,
+    [DIAGNOSTIC_WARNING] = RXN_WARNING,
+    [DIAGNOSTIC_NOTE] = RXN_NOTE,
+};
+
 static RxnMessage
 message_of(const Engine *engine, const Diagnostic *d)
 {
-    static const RxnSeverity severities[] = {RXN_ERROR, RXN_WARNING, RXN_NOTE};
     RxnMessage message = {.severity = severities[d->kind], .text = d->message};
     SourcePlace place = rxn__sources_locate(&engine->session.sources, d->span.begin);
     if (!place.file)
@@ -230,8 +235,7 @@ tell_each(void *context)
         some.dropped = some.dropped_warnings = 0;
         rxn__text_init(&text, making->arena);
         rxn__diagnostics_render(&some, &text);
-        making->options->tell(making->options->tell_context,
-                              some.list.items[0].kind == DIAGNOSTIC_NOTE ? RXN_NOTE : RXN_WARNING,
+        making->options->tell(making->options->tell_context, severities[some.list.items[0].kind],
                               text.data);
     }
     return RXN_OK;
@@ -275,5 +279,35 @@ rxn__api_finish(Engine *engine, const RxnModelOptions *options, RxnStatus status
         status = rxn__api_no_memory(ret_error);
     rxn__arena_release(&arena);
     empty(engine);
+    return status;
+}
+
+typedef struct Checking {
+    Engine *engine;
+    RxnStatus (*body)(Engine *engine, const void *options);
+    const void *options;
+} Checking;
+
+static RxnStatus
+check(void *context)
+{
+    Checking *checking = context;
+    return checking->body(checking->engine, checking->options);
+}
+
+RxnStatus
+rxn__api_check(const RxnModel *model, RxnStatus (*body)(Engine *engine, const void *options),
+               const void *options, RxnError **ret_error)
+{
+    const RxnModelOptions usual = rxn_model_options();
+    Engine engine;
+    Checking checking = {&engine, body, options};
+    RxnStatus status = rxn__engine_open(&engine, 0);
+    if (model && model->engine.built)
+        rxn__embedded_init(&engine, model->engine.built);
+    if (status == RXN_OK)
+        status = rxn__api_guard(&engine, check, &checking);
+    status = rxn__api_finish(&engine, model ? &model->options : &usual, status, ret_error);
+    rxn__engine_close(&engine);
     return status;
 }

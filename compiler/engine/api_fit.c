@@ -15,16 +15,20 @@ struct RxnFit {
     RxnValues *start;
     void (*step)(void *context, const RxnFitStep *step);
     void *step_context;
-    bool is_trained; /* whatever came of it */
-    double *se;
-    const char *ending;
+    bool is_begun, is_compiled; /* begun: whatever came of it */
+    bool is_trained;            /* likewise */
+    size_t *members;            /* [count] */
+    RxnFitted fitted;           /* once training has a result */
 };
 
 RxnFitOptions
 rxn_fit_options(void)
 {
-    return (RxnFitOptions){
-        .rate = NAN, .steps = UINT64_MAX, .seed = UINT64_MAX, .kernel = rxn_simulator_options()};
+    return (RxnFitOptions){.rate = NAN,
+                           .steps = UINT64_MAX,
+                           .seed = UINT64_MAX,
+                           .kernel = rxn_simulator_options(),
+                           .step_limit = rxn__ensemble_defaults().step_limit};
 }
 
 /* ---- making ------------------------------------------------------------------------------------ */
@@ -40,24 +44,10 @@ copy(Arena *arena, const char *text)
     return text ? rxn__arena_copy_text(arena, text, strlen(text)) : NULL;
 }
 
-static RxnStatus
-take_options(Making *making)
+/* All but the kernel's and the ensemble's. */
+static void
+fill(Arena *arena, const RxnFitOptions *from, FitOptions *o)
 {
-    RxnFit *fit = making->fit;
-    const RxnFitOptions *from = making->options;
-    Engine *engine = &fit->part.engine;
-    Arena *arena = &engine->session.arena;
-    FitOptions *o = &fit->run.options;
-    RxnStatus status = rxn__api_kernel_options(&fit->part, &from->kernel, &o->ensemble);
-    if (status != RXN_OK)
-        return status;
-    o->ensemble.counted = from->trajectories > 0;
-    o->ensemble.trajectories = from->trajectories ? from->trajectories : 1000;
-    o->ensemble.seed = from->seed;
-    o->ensemble.threads = from->threads;
-    o->ensemble.given = &fit->start->given;
-    if (from->threads > 4096)
-        return rxn__api_refuse(engine, "%u threads are more than 4096", from->threads);
     o->steps = from->steps;
     o->rate = from->rate;
     o->data = copy(arena, from->data);
@@ -66,14 +56,68 @@ take_options(Making *making)
     o->schedule = copy(arena, from->schedule);
     o->starts = from->starts ? from->starts : FIT_NOT_GIVEN;
     o->checkpoint = copy(arena, from->checkpoint);
+    o->checkpoint_steps = from->checkpoint_steps;
     o->resume = copy(arena, from->resume);
-    if (from->tape_memory) {
-        Text bytes;
-        rxn__text_init(&bytes, arena);
-        rxn__text_printf(&bytes, "%llu", (unsigned long long)from->tape_memory);
-        o->tape_memory = bytes.data;
-    }
+    if (from->tape_memory)
+        o->tape_memory = rxn__api_bytes(arena, from->tape_memory);
+}
+
+static RxnStatus
+check_options(Engine *engine, const void *options)
+{
+    FitOptions o = rxn__fit_defaults();
+    fill(&engine->session.arena, options, &o);
+    return rxn__fit_check_options(engine, &o) ? RXN_OK : RXN_ERROR_USAGE;
+}
+
+RxnStatus
+rxn_fit_check(const RxnModel *model, const RxnFitOptions *options, RxnError **ret_error)
+{
+    return rxn__api_check(model, check_options, options, ret_error);
+}
+
+static RxnStatus
+take_options(Making *making)
+{
+    RxnFit *fit = making->fit;
+    const RxnFitOptions *from = making->options;
+    Engine *engine = &fit->part.engine;
+    FitOptions *o = &fit->run.options;
+    RxnStatus status = rxn__api_kernel_options(&fit->part, &from->kernel, &o->ensemble);
+    if (status != RXN_OK)
+        return status;
+    fill(&engine->session.arena, from, o);
+    o->ensemble.quiet = from->no_advice;
+    o->ensemble.counted = from->trajectories > 0;
+    o->ensemble.trajectories = from->trajectories ? from->trajectories : 1000;
+    o->ensemble.seed = from->seed;
+    o->ensemble.threads = from->threads;
+    o->ensemble.step_limit = from->step_limit;
+    o->ensemble.given = &fit->start->given;
+    if (from->threads > 4096)
+        return rxn__api_refuse(engine, "%u threads are more than 4096", from->threads);
     return rxn__fit_check_options(engine, o) ? RXN_OK : RXN_ERROR_USAGE;
+}
+
+static RxnFitStep
+step_of(const RxnFitLoopOptions *loop, const RxnFitRecord *record)
+{
+    return (RxnFitStep){
+        .step = (u64)record->step,
+        .steps = loop->steps,
+        .loss = record->loss,
+        .loss_se = record->loss_se,
+        .gradient_norm = record->norm,
+        .gradient_noise = record->noise,
+        .seconds = record->seconds,
+        .trajectories = (u64)record->trajectories,
+        .start = (u64)record->start,
+        .starts = loop->starts,
+        .main = record->main != 0,
+        .rate = record->rate,
+        .validation = record->validation,
+        .events = (u64)record->events,
+    };
 }
 
 /* As RxnFitLoopOptions.report. */
@@ -83,21 +127,26 @@ report_step(void *context, const RxnFitRecord *record)
     RxnFit *fit = context;
     if (!fit->step)
         return;
-    RxnFitStep step = {
-        .step = (u64)record->step,
-        .steps = fit->run.loop_options.steps,
-        .loss = record->loss,
-        .loss_se = record->loss_se,
-        .gradient_norm = record->norm,
-        .gradient_noise = record->noise,
-        .seconds = record->seconds,
-        .trajectories = (u64)record->trajectories,
-    };
+    const RxnFitStep step = step_of(&fit->run.loop_options, record);
     fit->step(fit->step_context, &step);
 }
 
 static RxnStatus
 compile(void *context)
+{
+    RxnFit *fit = context;
+    if (fit->is_compiled)
+        return RXN_OK;
+    if (fit->is_begun)
+        return rxn__api_refuse(&fit->part.engine, "this fit could not be compiled; make another");
+    fit->is_begun = true;
+    RxnStatus status = rxn__fit_open(&fit->run);
+    fit->is_compiled = status == RXN_OK;
+    return status;
+}
+
+static RxnStatus
+prepare(void *context)
 {
     Making *making = context;
     RxnFit *fit = making->fit;
@@ -106,14 +155,14 @@ compile(void *context)
         return status;
     fit->run.file = fit->part.file;
     status = rxn__fit_prepare(&fit->run);
-    if (status == RXN_OK)
-        status = rxn__fit_open(&fit->run);
     if (status != RXN_OK)
         return status;
     fit->run.loop_options.report = report_step;
     fit->run.loop_options.report_context = fit;
-    fit->se = NEW_ARRAY(&fit->part.engine.session.arena, double, (size_t)fit->run.count + 1);
-    return RXN_OK;
+    fit->members = NEW_ARRAY(&fit->part.engine.session.arena, size_t, (size_t)fit->run.count + 1);
+    for (u32 k = 0; k < fit->run.count; k++)
+        fit->members[k] = fit->run.flat[k];
+    return making->options->later ? RXN_OK : compile(fit);
 }
 
 static RxnStatus
@@ -138,12 +187,14 @@ rxn_fit_new(RxnModel *model, const RxnFitOptions *options, const RxnValues *valu
     fit->step = making.options->step;
     fit->step_context = making.options->step_context;
     fit->part.cancel = making.options->cancel;
+    fit->part.stage = making.options->stage;
+    fit->part.stage_context = making.options->stage_context;
     if (status == RXN_OK)
         status = rxn_values_copy(values, &fit->start, NULL);
     if (status == RXN_OK && values->model != model)
         status = rxn__api_guard(&fit->part.engine, refuse_values, fit);
     if (status == RXN_OK)
-        status = rxn__api_guard(&fit->part.engine, compile, &making);
+        status = rxn__api_guard(&fit->part.engine, prepare, &making);
     status = rxn__part_finish(&fit->part, status, ret_error);
     if (status == RXN_OK)
         *ret_fit = fit;
@@ -163,42 +214,146 @@ rxn_fit_free(RxnFit *fit)
     free(fit);
 }
 
+RxnStatus
+rxn_fit_compile(RxnFit *fit, RxnError **ret_error)
+{
+    RxnStatus status = rxn__api_guard(&fit->part.engine, compile, fit);
+    return rxn__part_finish(&fit->part, status, ret_error);
+}
+
+RxnFitInfo
+rxn_fit_info(const RxnFit *fit)
+{
+    const FitRun *run = &fit->run;
+    const FitPart *part = run->parts[0];
+    return (RxnFitInfo){
+        .parameter_count = run->count,
+        .labels = run->labels,
+        .members = fit->members,
+        .start = run->start,
+        .estimator = part->estimator_name,
+        .why_estimator = part->grad.choice,
+        .unbiased = !rxn__fit_is_biased(run),
+        .optimizer = run->optimizer,
+        .why_optimizer = run->why_optimizer,
+        .schedule = run->schedule,
+        .noise = run->noise,
+        .noiseless = run->noiseless,
+        .has_samples = run->has_samples,
+        .steps = run->loop_options.steps,
+        .starts = run->loop_options.starts,
+        .seed = run->loop_options.seed,
+        .resumed = run->resumed_at,
+    };
+}
+
 /* ---- training ---------------------------------------------------------------------------------- */
 
-static RxnStatus
-train(void *context)
+static void
+take_history(RxnFit *fit, RxnFitted *fitted)
 {
-    RxnFit *fit = context;
-    if (fit->is_trained)
-        return rxn__api_refuse(&fit->part.engine, "this fit was trained before; make another");
-    fit->is_trained = true;
-    RxnStatus status = rxn__fit_train(&fit->run);
-    if (fit->run.has_result)
-        fit->ending = rxn__fit_ending_text(&fit->run, &fit->part.engine.session.arena);
-    return status;
+    const FitRun *run = &fit->run;
+    const RxnFitState *state = &run->state;
+    RxnFitStep *history =
+        NEW_ARRAY(&fit->part.engine.session.arena, RxnFitStep, (size_t)state->record_count + 1);
+    fitted->validation = NAN;
+    for (u64 k = 0; k < state->record_count; k++) {
+        history[k] = step_of(&run->loop_options, &state->records[k]);
+        if (run->problem.validate && !isnan(history[k].validation))
+            fitted->validation = history[k].validation;
+    }
+    fitted->step_count = state->record_count;
+    fitted->history = history;
 }
 
 static void
-hand_over(RxnFit *fit, RxnFitted *ret_fitted)
+take_series(RxnFit *fit, RxnFitted *fitted)
+{
+    const FitRun *run = &fit->run;
+    Arena *arena = &fit->part.engine.session.arena;
+    RxnFitSeries *series = NEW_ARRAY(arena, RxnFitSeries, (size_t)run->series.count + 1);
+    RxnFitMeasure *measures = NEW_ARRAY(arena, RxnFitMeasure, (size_t)run->measured.count + 1);
+    for (u32 k = 0; k < run->series.count; k++) {
+        const FitSeriesFigures *figures = &run->series.items[k];
+        const FitSeries *from = &figures->part->spec.series.items[figures->series];
+        series[k] = (RxnFitSeries){
+            .experiment = figures->part->name,
+            .model = from->model,
+            .data = from->data,
+            .axis = from->axis,
+            .x = figures->x,
+            .measured = figures->data,
+            .measured_sd = figures->sd,
+            .modelled = figures->model,
+            .modelled_se = figures->model_se,
+            .count = figures->count,
+            .r2 = figures->r2,
+            .aside = from->aside,
+        };
+    }
+    for (u32 k = 0; k < run->measured.count; k++) {
+        const FitMeasured *from = &run->measured.items[k];
+        measures[k] = (RxnFitMeasure){from->part->name, from->name, from->value, from->se};
+    }
+    fitted->series_count = run->series.count;
+    fitted->series = series;
+    fitted->measure_count = run->measured.count;
+    fitted->measures = measures;
+}
+
+/* NaN throughout where nothing is known. */
+static const double *
+known(Arena *arena, const double *values, u32 count)
+{
+    if (values)
+        return values;
+    double *none = NEW_ARRAY(arena, double, (size_t)count + 1);
+    for (u32 k = 0; k < count; k++)
+        none[k] = NAN;
+    return none;
+}
+
+static void
+take_errors(RxnFit *fit, RxnFitted *fitted)
+{
+    const FitRun *run = &fit->run;
+    const FitErrors *e = &run->errors;
+    Arena *arena = &fit->part.engine.session.arena;
+    const u32 count = run->count;
+    double *se = NEW_ARRAY(arena, double, (size_t)count + 1);
+    bool *identifiable = NEW_ARRAY(arena, bool, (size_t)count + 1);
+    fitted->se_data = known(arena, e->data, count);
+    fitted->se_data_error = known(arena, e->data_error, count);
+    fitted->se_simulation = known(arena, e->simulation, count);
+    fitted->gradient = known(arena, e->known ? e->gradient : NULL, count);
+    fitted->gradient_se = known(arena, e->known ? e->gradient_se : NULL, count);
+    fitted->to_minimum = known(arena, e->away, count);
+    fitted->to_minimum_se = known(arena, e->away_se, count);
+    /* From data, and from simulation, which have nothing to do with each other. */
+    for (u32 k = 0; k < count; k++) {
+        double data = fitted->se_data[k], simulation = fitted->se_simulation[k];
+        se[k] = isfinite(data) && isfinite(simulation) ? hypot(data, simulation)
+                : isfinite(data)                       ? data
+                                                       : simulation;
+        identifiable[k] = run->acts[k] && !(e->no_influence && e->no_influence[k]);
+    }
+    fitted->se = se;
+    fitted->identifiable = identifiable;
+}
+
+/* All that is known of the result, in the fit's own memory. */
+static void
+take_result(RxnFit *fit)
 {
     const FitRun *run = &fit->run;
     const RxnFitState *state = &run->state;
     const FitErrors *e = &run->errors;
-    /* From data, and from simulation, which have nothing to do with each other. */
-    for (u32 k = 0; k < run->count; k++) {
-        double data = e->data ? e->data[k] : NAN,
-               simulation = e->simulation ? e->simulation[k] : NAN;
-        fit->se[k] = isfinite(data) && isfinite(simulation) ? hypot(data, simulation)
-                     : isfinite(data)                       ? data
-                                                            : simulation;
-    }
     const RxnFitRecord *last =
         state->record_count ? &state->records[state->record_count - 1] : NULL;
-    *ret_fitted = (RxnFitted){
+    RxnFitted fitted = {
         .parameter_count = run->count,
         .labels = run->labels,
         .value = state->parameters,
-        .se = fit->se,
         .loss = e->known ? e->loss
                 : last   ? last->loss
                          : NAN,
@@ -206,17 +361,44 @@ hand_over(RxnFit *fit, RxnFitted *ret_fitted)
                    : last   ? last->loss_se
                             : NAN,
         .steps = state->step,
-        .ending = fit->ending,
+        .ending = rxn__fit_ending_text(run, &fit->part.engine.session.arena),
+        .ended = state->ending,
+        .complete = rxn__fit_is_complete(state),
+        .examined = e->known,
+        .averaged = state->averaged,
+        .by_validation = state->by_validation,
+        .best_start = state->best_start,
+        .trajectories = (u64)state->total_trajectories,
+        .events = (u64)state->total_events,
+        .seconds = state->seconds,
     };
+    take_history(fit, &fitted);
+    take_series(fit, &fitted);
+    take_errors(fit, &fitted);
+    fit->fitted = fitted;
+}
+
+static RxnStatus
+train(void *context)
+{
+    RxnFit *fit = context;
+    if (fit->is_trained)
+        return rxn__api_refuse(&fit->part.engine, "this fit was trained before; make another");
+    RxnStatus status = compile(fit);
+    if (status != RXN_OK)
+        return status;
+    fit->is_trained = true;
+    status = rxn__fit_train(&fit->run);
+    if (fit->run.has_result)
+        take_result(fit);
+    return status;
 }
 
 RxnStatus
 rxn_fit_train(RxnFit *fit, RxnFitted *ret_fitted, RxnError **ret_error)
 {
-    *ret_fitted = (RxnFitted){0};
     RxnStatus status = rxn__api_guard(&fit->part.engine, train, fit);
-    if (fit->run.has_result)
-        hand_over(fit, ret_fitted);
+    *ret_fitted = fit->fitted;
     return rxn__part_finish(&fit->part, status, ret_error);
 }
 
@@ -250,9 +432,15 @@ rxn_fit_values(const RxnFit *fit, RxnValues **ret_values, RxnError **ret_error)
     return status;
 }
 
+/* How a result is written. */
+typedef void (*Writer)(FILE *file, FitRun *run);
+
 typedef struct Saving {
     RxnFit *fit;
-    const char *path;
+    Writer write;
+    const char *path; /* or into memory: */
+    char *text;
+    size_t length;
     FILE *file;
     char *beside;
 } Saving;
@@ -283,7 +471,7 @@ save(void *context)
     if (!saving->file)
         return cannot_write(saving, strerror(errno));
     saving->beside = beside.data;
-    rxn__fit_json(saving->file, &fit->run);
+    saving->write(saving->file, &fit->run);
     errno = 0;
     bool good = fflush(saving->file) == 0 && !ferror(saving->file);
     int reason = errno;
@@ -298,11 +486,55 @@ save(void *context)
 RxnStatus
 rxn_fit_save(RxnFit *fit, const char *path, RxnError **ret_error)
 {
-    Saving saving = {.fit = fit, .path = path};
+    Saving saving = {.fit = fit, .write = rxn__fit_json, .path = path};
     RxnStatus status = rxn__api_guard(&fit->part.engine, save, &saving);
     if (saving.file)
         fclose(saving.file);
     if (saving.beside)
         unlink(saving.beside);
     return rxn__part_finish(&fit->part, status, ret_error);
+}
+
+static RxnStatus
+write_text(void *context)
+{
+    Saving *saving = context;
+    RxnStatus status = need_result(saving->fit);
+    if (status != RXN_OK)
+        return status;
+    saving->file = open_memstream(&saving->text, &saving->length);
+    if (!saving->file)
+        return RXN_ERROR_MEMORY;
+    saving->write(saving->file, &saving->fit->run);
+    bool good = !ferror(saving->file);
+    good = fclose(saving->file) == 0 && good;
+    saving->file = NULL;
+    return good ? RXN_OK : RXN_ERROR_MEMORY;
+}
+
+static RxnStatus
+as_text(RxnFit *fit, Writer write, char **ret_text, RxnError **ret_error)
+{
+    Saving saving = {.fit = fit, .write = write};
+    RxnStatus status = rxn__api_guard(&fit->part.engine, write_text, &saving);
+    if (saving.file)
+        fclose(saving.file);
+    if (status != RXN_OK) {
+        free(saving.text);
+        saving.text = NULL;
+    }
+    *ret_text = saving.text;
+    return rxn__part_finish(&fit->part, status, ret_error);
+}
+
+RxnStatus
+rxn_fit_json(RxnFit *fit, char **ret_text, RxnError **ret_error)
+{
+    return as_text(fit, rxn__fit_json, ret_text, ret_error);
+}
+
+RxnStatus
+rxn_fit_history(RxnFit *fit, char **ret_text, RxnError **ret_error)
+{
+    return as_text(fit, rxn__fit_history, ret_text, ret_error);
 }

@@ -1,24 +1,35 @@
-/* api_gradient.c: differentiators: one estimator's kernel, compiled once, and evaluated at any values. */
+/* api_gradient.c: differentiators: the kernels of one estimator or several, compiled once, and evaluated at any values. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/cme/cme.h"
 #include "compiler/engine/api.h"
 #include "compiler/engine/grad.h"
+#include "compiler/method/grad_score.h"
 #include "runtime/report.h"
 
 struct RxnDifferentiator {
     ApiPart part;
     Grad grad;
-    const Estimator *estimator; /* NULL: the master equation */
-    GradRunner runner;
-    const char **outputs;
+    const char **outputs, **expressions; /* [outputs] */
+    double *times;                       /* [outputs] */
+    size_t *members;                     /* [parameters] */
     Pipeline scratch; /* that of the differentiator, with an arena of one evaluation's own */
-    double seconds_compile;
-    double *value, *value_se; /* [outputs] */
-    double *gradient, *se;    /* [outputs][parameters] */
 };
+
+bool
+rxn_estimator(size_t k, const char **ret_name, const char **ret_summary)
+{
+    size_t count = 0;
+    while (rxn__estimators[count])
+        count++;
+    if (k > count)
+        return false;
+    *ret_name = k < count ? rxn__estimators[k]->name : "exact";
+    *ret_summary =
+        k < count ? rxn__estimators[k]->summary : "the master equation: no noise, for small models";
+    return true;
+}
 
 RxnDifferentiatorOptions
 rxn_differentiator_options(void)
@@ -40,47 +51,73 @@ typedef struct Making {
     const RxnValues *values;
 } Making;
 
+static const char *
+copy(Arena *arena, const char *text)
+{
+    return text ? rxn__arena_copy_text(arena, text, strlen(text)) : NULL;
+}
+
+static void
+take_texts(Arena *arena, const char *const *texts, size_t count, TextList *list)
+{
+    for (size_t k = 0; k < count; k++)
+        vec_push(arena, list, copy(arena, texts[k]));
+}
+
+/* All but the kernel's. */
+static void
+fill(Arena *arena, const RxnDifferentiatorOptions *from, GradOptions *o)
+{
+    rxn__grad_defaults(o);
+    take_texts(arena, from->of, from->of_count, &o->of);
+    take_texts(arena, from->wrt, from->wrt_count, &o->wrt);
+    for (size_t k = 0; k < from->at_count; k++)
+        vec_push(arena, &o->at, from->at[k]);
+    if (from->estimator)
+        o->estimators = copy(arena, from->estimator);
+    o->form = copy(arena, from->form);
+    o->draws = from->draws;
+    o->bins = from->bins;
+    o->degree = from->degree;
+    o->pilot = from->pilot;
+    o->tau = from->tau;
+    o->difference = from->difference;
+    if (from->tape_memory)
+        o->tape_memory = rxn__api_bytes(arena, from->tape_memory);
+}
+
+static RxnStatus
+check_options(Engine *engine, const void *options)
+{
+    Grad grad = {.engine = engine};
+    fill(&engine->session.arena, options, &grad.options);
+    return rxn__grad_check_options(&grad) ? RXN_OK : RXN_ERROR_USAGE;
+}
+
+RxnStatus
+rxn_differentiator_check(const RxnModel *model, const RxnDifferentiatorOptions *options,
+                         RxnError **ret_error)
+{
+    return rxn__api_check(model, check_options, options, ret_error);
+}
+
 static RxnStatus
 take_options(Making *making)
 {
     RxnDifferentiator *d = making->differentiator;
     const RxnDifferentiatorOptions *from = making->options;
     Engine *engine = &d->part.engine;
-    Arena *arena = &engine->session.arena;
     GradOptions *o = &d->grad.options;
-    rxn__grad_defaults(o);
-    RxnStatus status = rxn__api_kernel_options(&d->part, &from->kernel, &o->ensemble);
+    EnsembleOptions kernel;
+    RxnStatus status = rxn__api_kernel_options(&d->part, &from->kernel, &kernel);
     if (status != RXN_OK)
         return status;
-    for (size_t k = 0; k < from->of_count; k++)
-        vec_push(arena, &o->of, rxn__arena_copy_text(arena, from->of[k], strlen(from->of[k])));
-    for (size_t k = 0; k < from->at_count; k++)
-        vec_push(arena, &o->at, from->at[k]);
-    for (size_t k = 0; k < from->wrt_count; k++)
-        vec_push(arena, &o->wrt, rxn__arena_copy_text(arena, from->wrt[k], strlen(from->wrt[k])));
-    if (from->estimator)
-        o->estimators = rxn__arena_copy_text(arena, from->estimator, strlen(from->estimator));
-    o->draws = from->draws ? from->draws : o->draws;
-    o->bins = from->bins;
-    o->degree = from->degree;
-    o->pilot = from->pilot;
-    o->tau = from->tau != 0 ? from->tau : o->tau;
-    o->difference = from->difference != 0 ? from->difference : o->difference;
-    if (from->tape_memory) {
-        Text bytes;
-        rxn__text_init(&bytes, arena);
-        rxn__text_printf(&bytes, "%llu", (unsigned long long)from->tape_memory);
-        o->tape_memory = bytes.data;
-    }
-    if (strchr(o->estimators, ',') || strcmp(o->estimators, "all") == 0)
-        return rxn__api_refuse(engine, "a differentiator has one estimator, not '%s'",
-                               o->estimators);
     if (making->values->model != d->part.model)
         return rxn__api_refuse(engine, "these values are of another model");
-    const EnsembleOptions opened = o->ensemble; /* its device is settled */
+    fill(&engine->session.arena, from, o);
     if (!rxn__grad_check_options(&d->grad))
         return RXN_ERROR_USAGE;
-    o->ensemble = opened;
+    o->ensemble = kernel;
     o->ensemble.seed = making->values->seed;
     o->ensemble.given = &making->values->given;
     return RXN_OK;
@@ -103,9 +140,19 @@ label_outputs(RxnDifferentiator *d)
 {
     const Grad *grad = &d->grad;
     Arena *arena = &d->part.engine.session.arena;
-    d->outputs = NEW_ARRAY(arena, const char *, (size_t)grad->output_count + 1);
-    for (u32 k = 0; k < grad->output_count; k++)
-        d->outputs[k] = output_label(&grad->pipeline.network->objective->outputs.items[k], arena);
+    size_t count = grad->output_count, parameters = grad->request.wrt_count;
+    d->outputs = NEW_ARRAY(arena, const char *, count + 1);
+    d->expressions = NEW_ARRAY(arena, const char *, count + 1);
+    d->times = NEW_ARRAY(arena, double, count + 1);
+    for (size_t k = 0; k < count; k++) {
+        const Output *output = &grad->pipeline.network->objective->outputs.items[k];
+        d->outputs[k] = output_label(output, arena);
+        d->expressions[k] = output->label;
+        d->times[k] = output->time;
+    }
+    d->members = NEW_ARRAY(arena, size_t, parameters + 1);
+    for (size_t k = 0; k < parameters; k++)
+        d->members[k] = grad->request.wrt[k];
 }
 
 static RxnStatus
@@ -122,20 +169,14 @@ compile(void *context)
     grad->options.ensemble.given = NULL;
     if (status != RXN_OK)
         return status;
-    d->estimator = rxn__estimator_find(grad->estimators.items[0]);
-    Arena *arena = &d->part.engine.session.arena;
-    size_t outputs = grad->output_count, cells = outputs * grad->request.wrt_count;
-    d->value = NEW_ARRAY(arena, double, outputs + 1);
-    d->value_se = NEW_ARRAY(arena, double, outputs + 1);
-    d->gradient = NEW_ARRAY(arena, double, cells + 1);
-    d->se = NEW_ARRAY(arena, double, cells + 1);
+    grad->found = &d->scratch.arena;
     label_outputs(d);
-    if (!d->estimator)
+    const Estimator *estimator = rxn__estimator_find(grad->estimators.items[0]);
+    if (grad->estimators.count > 1 || !estimator || making->options->later)
         return RXN_OK;
-    status = rxn__grad_runner_open(grad, d->estimator, making->values->seed, &d->runner);
+    status = rxn__grad_runner_open(grad, estimator, making->values->seed, &grad->runners[0]);
     if (status == RXN_OK)
-        rxn__warn_interpreted(grad->engine, &grad->pipeline, NULL);
-    d->seconds_compile = d->runner.seconds_compile;
+        rxn__grad_warn_interpreted(grad, estimator);
     return status;
 }
 
@@ -168,8 +209,7 @@ rxn_differentiator_free(RxnDifferentiator *d)
 {
     if (!d)
         return;
-    if (d->runner.grad)
-        rxn__grad_runner_close(&d->runner);
+    rxn__grad_close(&d->grad);
     rxn__arena_release(&d->scratch.arena);
     if (d->grad.pipeline.arena.memory)
         rxn__pipeline_close(&d->grad.pipeline);
@@ -181,18 +221,26 @@ RxnDifferentiatorInfo
 rxn_differentiator_info(const RxnDifferentiator *d)
 {
     const Grad *grad = &d->grad;
-    const GradientKernel *kernel = &d->runner.kept.gradient;
+    const GradRunner *runner = &grad->runners[0];
+    const GradientKernel *kernel = &runner->kept.gradient;
+    const char *name = grad->estimators.items[0];
+    const bool exact = !rxn__estimator_find(name);
     return (RxnDifferentiatorInfo){
-        .estimator = grad->estimators.items[0],
+        .estimator = name,
         .why = grad->choice,
-        .remarks = d->runner.pilot.remark ? d->runner.pilot.remark : kernel->remarks,
-        .unbiased = d->estimator ? kernel->unbiased : true,
-        .exact = !d->estimator,
+        .remarks = runner->pilot.remark ? runner->pilot.remark : kernel->remarks,
+        .unbiased = exact || kernel->unbiased,
+        .exact = exact,
         .output_count = grad->output_count,
         .parameter_count = grad->request.wrt_count,
         .outputs = d->outputs,
         .parameters = grad->labels,
-        .seconds_compile = d->seconds_compile,
+        .seconds_compile = runner->seconds_compile,
+        .expressions = d->expressions,
+        .times = d->times,
+        .members = d->members,
+        .device = grad->options.ensemble.device,
+        .precision = grad->options.ensemble.precision,
     };
 }
 
@@ -230,75 +278,89 @@ take_values(Evaluating *evaluating)
     return good ? RXN_OK : RXN_ERROR_INPUT;
 }
 
-static RxnStatus
-solve(Evaluating *evaluating)
+typedef double (*CellFigure)(const Grad *grad, const GradCell *cell);
+
+/* By all cells, where the estimator that they are compared with is among those that ran. */
+static const double *
+figures_of(const Grad *grad, const GradEstimate *estimate, const char *compared_with,
+           CellFigure figure)
 {
-    RxnDifferentiator *d = evaluating->differentiator;
-    Grad *grad = &d->grad;
-    size_t outputs = grad->output_count, cells = outputs * grad->request.wrt_count;
-    Watched watched = rxn__watch_begin(grad->engine, false, !evaluating->options->progress);
-    CmeModel model = {grad->pipeline.network, grad->values.params, grad->values.inputs};
-    CmeOptions options = {.cancel = watched.cancel,
-                          .progress = watched.progress,
-                          .progress_context = watched.progress_context};
-    CmeGradient found = {0};
-    const char *reason = NULL;
-    RxnStatus status =
-        rxn__cme_gradient(&model, grad->pipeline.network->objective, grad->request.wrt,
-                          grad->request.wrt_count, &options, &d->scratch.arena, &found, &reason);
-    rxn__watch_end(grad->engine);
-    if (status == RXN_ERROR_INPUT)
-        rxn__engine_error(grad->engine, "the estimator 'exact' cannot differentiate this: %s",
-                          reason ? reason : "no reason given");
-    if (status == RXN_CANCELLED)
-        rxn__engine_error(grad->engine, "interrupted in the master equation");
-    if (status == RXN_ERROR_INTERNAL)
-        grad->engine->internal_error = reason;
-    if (status != RXN_OK)
-        return status;
-    memcpy(d->value, found.value, outputs * sizeof(double));
-    memcpy(d->gradient, found.gradient, cells * sizeof(double));
-    memset(d->value_se, 0, outputs * sizeof(double));
-    memset(d->se, 0, cells * sizeof(double));
-    return RXN_OK;
+    size_t parameters = grad->request.wrt_count, cells = grad->output_count * parameters;
+    if (estimate->exact || !rxn__grad_found(grad, compared_with))
+        return NULL;
+    double *figures = NEW_ARRAY(grad->found, double, cells + 1);
+    for (size_t c = 0; c < cells; c++) {
+        GradCell cell =
+            rxn__grad_cell(grad, estimate, (u32)(c / parameters), (u32)(c % parameters));
+        figures[c] = figure(grad, &cell);
+    }
+    return figures;
 }
 
-static RxnStatus
-estimate(Evaluating *evaluating)
+static RxnEstimate
+estimate_of(const Grad *grad, const GradEstimate *from)
 {
-    RxnDifferentiator *d = evaluating->differentiator;
-    Grad *grad = &d->grad;
-    GradRunner *runner = &d->runner;
-    const RxnRunOptions *o = evaluating->options;
-    u64 n = o->trajectories;
-    if (runner->has_pilot) {
-        runner->pilot_request.threads = o->threads;
-        runner->pilot_request.step_limit = o->step_limit;
-        runner->pilot_program.trajectories =
-            grad->options.pilot ? (u32)grad->options.pilot
-                                : (u32)rxn__pilot_size(runner->pilot_program.plan, n);
-        RxnStatus status = rxn__grad_runner_refresh(runner, o->seed);
-        if (status != RXN_OK)
-            return status;
-    }
-    runner->launch.step_limit = o->step_limit;
-    GradEvaluation evaluation = {.seed = o->seed,
-                                 .trajectories = n,
-                                 .name = runner->estimator->name,
-                                 .progress = o->progress != NULL};
-    RxnStatus status = rxn__grad_runner_evaluate(runner, &evaluation);
-    if (status != RXN_OK)
-        return status;
-    const RxnGradientResult *result = evaluation.result;
-    size_t outputs = grad->output_count, cells = outputs * grad->request.wrt_count;
-    memcpy(d->value, result->value, outputs * sizeof(double));
-    memcpy(d->value_se, result->value_se, outputs * sizeof(double));
-    memcpy(d->gradient, result->gradient, cells * sizeof(double));
-    for (size_t c = 0; c < cells; c++)
-        d->se[c] = result->sd[c] / sqrt((double)n);
-    evaluating->derivatives->trajectories = n;
-    evaluating->derivatives->events = evaluation.events + runner->pilot.events;
-    return RXN_OK;
+    RxnFigure *figures = NEW_ARRAY(grad->found, RxnFigure, (size_t)from->diagnostic_count + 1);
+    for (u32 d = 0; d < from->diagnostic_count; d++)
+        figures[d] = (RxnFigure){from->diagnostics[d].name, from->diagnostic_values[d],
+                                 strcmp(from->diagnostics[d].name, SCORE_BLIND) == 0};
+    return (RxnEstimate){
+        .estimator = from->estimator,
+        .remarks = from->remarks,
+        .unbiased = from->unbiased,
+        .exact = from->exact,
+        .trajectories = from->trajectories,
+        .by_parameter = from->one_leaf,
+        .pilot = from->pilot,
+        .trajectories_run = from->rows,
+        .events = from->events,
+        .seconds = from->seconds,
+        .seconds_compile = from->seconds_compile,
+        .value = from->value,
+        .value_se = from->value_se,
+        .plain_value = from->plain_value,
+        .plain_value_se = from->plain_value_se,
+        .gradient = from->gradient,
+        .se = from->se,
+        .sd = from->sd,
+        .value_error = from->value_error,
+        .gradient_error = from->gradient_error,
+        .bias = figures_of(grad, from, "exact", rxn__grad_bias),
+        .work = figures_of(grad, from, "score", rxn__grad_work),
+        .figure_count = from->diagnostic_count,
+        .figures = figures,
+    };
+}
+
+/* What the engine found, as the caller sees it. */
+static void
+hand_over(const Grad *grad, RxnDerivatives *derivatives)
+{
+    u32 ended = grad->estimates.count, failed = grad->failures.count;
+    RxnEstimate *all = NEW_ARRAY(grad->found, RxnEstimate, (size_t)ended + failed + 1);
+    for (u32 k = 0; k < ended; k++)
+        all[k] = estimate_of(grad, &grad->estimates.items[k]);
+    for (u32 k = 0; k < failed; k++)
+        all[ended + k] = (RxnEstimate){.estimator = grad->failures.items[k].estimator,
+                                       .failure = grad->failures.items[k].error};
+    TextList warnings = rxn__grad_warnings(grad, grad->found);
+    *derivatives = (RxnDerivatives){
+        .output_count = grad->output_count,
+        .parameter_count = grad->request.wrt_count,
+        .estimate_count = ended,
+        .failure_count = failed,
+        .estimates = all,
+        .warning_count = warnings.count,
+        .warnings = warnings.items,
+    };
+    if (ended == 0)
+        return;
+    derivatives->trajectories = all[0].trajectories;
+    derivatives->events = all[0].events;
+    derivatives->value = all[0].value;
+    derivatives->value_se = all[0].value_se;
+    derivatives->gradient = all[0].gradient;
+    derivatives->se = all[0].se;
 }
 
 static RxnStatus
@@ -306,25 +368,29 @@ evaluate(void *context)
 {
     Evaluating *evaluating = context;
     RxnDifferentiator *d = evaluating->differentiator;
+    Grad *grad = &d->grad;
     double start = rxn__seconds();
-    EnsembleOptions checked = d->grad.options.ensemble;
+    EnsembleOptions checked = grad->options.ensemble;
     RxnStatus status = rxn__api_run_options(&d->part, evaluating->options, &checked);
     if (status != RXN_OK)
         return status;
-    u64 most = d->grad.options.ensemble.trajectories;
-    d->grad.options.ensemble = checked;
-    d->grad.options.ensemble.trajectories = most; /* by which tapes were given their size */
+    grad->trajectories = checked.trajectories;
+    checked.trajectories =
+        grad->options.ensemble.trajectories; /* tapes were given their size by them */
+    grad->options.ensemble = checked;
     status = take_values(evaluating);
-    if (status == RXN_OK)
-        status = d->estimator ? estimate(evaluating) : solve(evaluating);
-    RxnDerivatives *derivatives = evaluating->derivatives;
-    derivatives->seconds = rxn__seconds() - start;
-    derivatives->output_count = d->grad.output_count;
-    derivatives->parameter_count = d->grad.request.wrt_count;
-    derivatives->value = d->value;
-    derivatives->value_se = d->value_se;
-    derivatives->gradient = d->gradient;
-    derivatives->se = d->se;
+    if (status != RXN_OK)
+        return status;
+    status = rxn__grad_estimate(grad);
+    if (status != RXN_OK && grad->failures.count == 0)
+        return status;
+    hand_over(grad, evaluating->derivatives);
+    evaluating->derivatives->seconds = rxn__seconds() - start;
+    if (status == RXN_ERROR_INPUT) {
+        rxn__engine_tell(grad->engine); /* what was left out; the failures have been told */
+        rxn__engine_error(grad->engine, "no estimator could end; '%s' did not: %s",
+                          grad->failures.items[0].estimator, grad->failures.items[0].error);
+    }
     return status;
 }
 
@@ -339,7 +405,7 @@ rxn_differentiate(RxnDifferentiator *d, const RxnValues *values, const RxnRunOpt
     RxnStatus status = rxn__api_guard(&d->part.engine, evaluate, &evaluating);
     rxn__part_watch(&d->part, NULL);
     status = rxn__part_finish(&d->part, status, ret_error);
-    if (status != RXN_OK)
+    if (status != RXN_OK && status != RXN_ERROR_INPUT)
         *ret_derivatives = (RxnDerivatives){0};
     return status;
 }

@@ -90,9 +90,20 @@ load(void *context, const char *from, const char *path, Arena *arena, const char
 static const volatile int *
 begin_watch(void *context, bool counted, bool quiet)
 {
-    (void)counted;
-    (void)quiet;
-    return ((ApiPart *)context)->cancel;
+    ApiPart *part = context;
+    if (part->stage)
+        part->stage(part->stage_context, quiet     ? RXN_STAGE_SILENT
+                                         : counted ? RXN_STAGE_TRAJECTORIES
+                                                   : RXN_STAGE_STEPS);
+    return part->cancel;
+}
+
+static void
+end_watch(void *context)
+{
+    ApiPart *part = context;
+    if (part->stage)
+        part->stage(part->stage_context, RXN_STAGE_END);
 }
 
 static void
@@ -153,7 +164,7 @@ rxn__part_open(ApiPart *part, RxnModel *model)
     *part = (ApiPart){.model = model};
     RxnStatus status = rxn__engine_open(&part->engine, model->options.memory_limit);
     part->engine.loader = (SourceLoader){.context = model, .load = load};
-    part->engine.watch = (Watch){begin_watch, show_progress, NULL, tell, part};
+    part->engine.watch = (Watch){begin_watch, show_progress, end_watch, tell, part};
     if (model->engine.built)
         rxn__embedded_init(&part->engine, model->engine.built);
     return status == RXN_OK ? rxn__api_guard(&part->engine, add_text, part) : status;
@@ -178,6 +189,8 @@ rxn__part_watch(ApiPart *part, const RxnRunOptions *options)
     part->progress = options ? options->progress : NULL;
     part->progress_context = options ? options->progress_context : NULL;
     part->cancel = options ? options->cancel : NULL;
+    part->stage = options ? options->stage : NULL;
+    part->stage_context = options ? options->stage_context : NULL;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------- */
@@ -223,6 +236,10 @@ read_model(void *context)
         .file = file, .loader = &model->engine.loader, .goal = PIPELINE_NETWORK};
     RxnStatus status = rxn__pipeline_run(session, &request, &model->pipeline);
     model->engine.internal_error = model->pipeline.internal_error;
+    if (model->options.tell_later && status == RXN_OK) {
+        session->diagnostics.list.count = session->diagnostics.warning_count = 0;
+        session->diagnostics.dropped_warnings = 0;
+    }
     for (u32 k = 0; k < session->diagnostics.list.count; k++)
         if (session->diagnostics.list.items[k].kind == DIAGNOSTIC_WARNING)
             vec_push(&session->arena, &model->told, session->diagnostics.list.items[k].message);

@@ -55,6 +55,15 @@ rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options, Ensem
     return rxn__device_open(engine, o);
 }
 
+const char *
+rxn__api_bytes(Arena *arena, u64 bytes)
+{
+    Text text;
+    rxn__text_init(&text, arena);
+    rxn__text_printf(&text, "%llu", (unsigned long long)bytes);
+    return text.data;
+}
+
 RxnRunOptions
 rxn_run_options(void)
 {

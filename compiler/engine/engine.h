@@ -75,6 +75,9 @@ const char *rxn__nearest(const char *word, u32 count, const char *const *candida
 /* The whole text as a finite number. */
 bool rxn__parse_number(const char *text, double *ret_value);
 
+/* "500M", "2G", "65536"; false if it is none of these. */
+bool rxn__parse_bytes(const char *text, u64 *ret_bytes);
+
 /* ---- files.c ----------------------------------------------------------------------------------- */
 
 void rxn__files_init(Engine *engine);

@@ -97,6 +97,12 @@ rxn__fit_is_biased(const FitRun *fit)
     return false;
 }
 
+bool
+rxn__fit_is_complete(const RxnFitState *state)
+{
+    return state->ending < RXN_FIT_INTERRUPTED;
+}
+
 const char *
 rxn__fit_ending_text(const FitRun *fit, Arena *arena)
 {
@@ -167,8 +173,6 @@ tell_of_ending(FitRun *fit)
     if (kept)
         rxn__engine_note(engine, "'%s' holds the state before; --resume %s goes on with it", kept,
                          kept);
-    if (fit->options.ensemble.json)
-        rxn__engine_note(engine, "the result is that of the last good step, and says so");
 }
 
 /* ---- the way of a fit -------------------------------------------------------------------------- */

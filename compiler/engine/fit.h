@@ -17,7 +17,7 @@ typedef struct FitOptions {
     EnsembleOptions ensemble; /* json: the result; csv: the history */
     u64 steps, starts, checkpoint_steps;
     double rate;
-    const char *data, *estimator, *optimizer, *schedule, *plot, *checkpoint, *resume, *tape_memory;
+    const char *data, *estimator, *optimizer, *schedule, *checkpoint, *resume, *tape_memory;
 } FitOptions;
 
 #define FIT_NOT_GIVEN UINT64_MAX /* of counts on the command line */
@@ -141,6 +141,8 @@ RxnStatus rxn__fit_train(FitRun *fit);
 /* Whether derivatives of a loss may have a bias that does not vanish with trajectories; not known of samples. */
 bool rxn__fit_is_biased(const FitRun *fit);
 const char *rxn__fit_ending_text(const FitRun *fit, Arena *arena);
+/* Whether it came to its end: not interrupted, no fault. */
+bool rxn__fit_is_complete(const RxnFitState *state);
 
 /* fit_setup.c: elaborates all experiments, binds their values, finds the parameters with their scales. */
 RxnStatus rxn__fit_setup(FitRun *fit);
@@ -184,6 +186,6 @@ RxnStatus rxn__fit_sandwich(FitRun *fit);
 
 /* fit_json.c */
 void rxn__fit_json(FILE *file, FitRun *fit);
-void rxn__fit_history(FILE *file, const FitRun *fit);
+void rxn__fit_history(FILE *file, FitRun *fit);
 
 #endif

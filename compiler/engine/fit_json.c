@@ -217,11 +217,9 @@ rxn__fit_json(FILE *file, FitRun *fit)
     const RxnFitState *state = &fit->state;
     const RxnFitRecord *last =
         state->record_count ? &state->records[state->record_count - 1] : NULL;
-    bool whole = state->ending != RXN_FIT_INTERRUPTED && state->ending != RXN_FIT_FAULT &&
-                 state->ending != RXN_FIT_NOT_FINITE && state->ending != RXN_FIT_NOT_SAVED;
     text(file, "{\n  \"rxn\": ", rxn_version());
     text(file, ",\n  \"model\": ", fit->model);
-    fprintf(file, ",\n  \"complete\": %s", whole ? "true" : "false");
+    fprintf(file, ",\n  \"complete\": %s", rxn__fit_is_complete(state) ? "true" : "false");
     text(file, ",\n  \"ended\": ", rxn__fit_ending_text(fit, &fit->engine->session.arena));
     put_parameters(file, fit);
     put_fixed(file, fit);
@@ -255,7 +253,7 @@ rxn__fit_json(FILE *file, FitRun *fit)
 }
 
 void
-rxn__fit_history(FILE *file, const FitRun *fit)
+rxn__fit_history(FILE *file, FitRun *fit)
 {
     bool starts = fit->loop_options.starts > 1;
     fprintf(file,

@@ -67,9 +67,6 @@ rxn__fit_check_options(Engine *engine, const FitOptions *options)
         rxn__grad_check_estimators(engine, estimator);
     if (!isnan(options->rate) && !(options->rate > 0))
         rxn__engine_error(engine, "--rate is %g; it has to be positive", options->rate);
-    if (options->plot && !rxn__plot_knows(options->plot))
-        rxn__engine_error(engine, "--plot takes a file that ends with .svg or .png, not '%s'",
-                          options->plot);
     if (options->checkpoint_steps && !options->checkpoint && !options->resume)
         rxn__engine_error(engine, "--every goes with --checkpoint FILE");
     return engine->session.diagnostics.error_count == errors;

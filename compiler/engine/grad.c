@@ -1,7 +1,6 @@
 /* grad.c: the way of a request for derivatives: what its options are, the network with its objective, one estimator after
  * another.
  */
-#include <ctype.h>
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,28 +9,6 @@
 #include "compiler/method/control.h"
 #include "compiler/target/program_abi.h"
 #include "runtime/control.h"
-
-bool
-rxn__grad_parse_bytes(const char *text, u64 *ret_bytes)
-{
-    static const char suffixes[] = "KMGT";
-    char number[40];
-    size_t length = strlen(text);
-    double scale = 1, value;
-    const char *suffix = length ? strchr(suffixes, toupper((unsigned char)text[length - 1])) : NULL;
-    if (suffix && *suffix) {
-        scale = ldexp(1, 10 * (int)(suffix - suffixes + 1));
-        length--;
-    }
-    if (length == 0 || length >= sizeof number)
-        return false;
-    memcpy(number, text, length);
-    number[length] = '\0';
-    if (!rxn__parse_number(number, &value) || !(value * scale >= 1 && value * scale < 0x1p63))
-        return false;
-    *ret_bytes = (u64)(value * scale);
-    return true;
-}
 
 static u64
 memory_of_machine(void)
@@ -52,7 +29,7 @@ rxn__grad_tape_memory(Grad *grad)
         return false;
     }
     grad->tape_memory = memory_of_machine() / 4;
-    if (o->tape_memory && !rxn__grad_parse_bytes(o->tape_memory, &grad->tape_memory)) {
+    if (o->tape_memory && !rxn__parse_bytes(o->tape_memory, &grad->tape_memory)) {
         rxn__engine_error(
             grad->engine, "--tape-memory takes a number of bytes as 500M or 2G, not '%s'",
             rxn__shown(&grad->engine->session.arena, o->tape_memory, strlen(o->tape_memory)));
@@ -209,7 +186,7 @@ estimate(Grad *grad, const char *name)
     rxn__text_init(&reason, &grad->pipeline.arena);
     if (grad->all && !estimator->applies(&grad->request, &reason))
         return refuse(grad, name, reason.data);
-    return rxn__grad_run(grad, estimator);
+    return rxn__grad_run(grad, estimator, &grad->runners[grad->running]);
 }
 
 /* An estimator of several that could not end is kept with what was reported, at once, for the others may take long.
@@ -234,7 +211,8 @@ keep_failure(Grad *grad, const char *name)
         rxn__engine_note(engine, "that was the estimator '%s', number %u of %u", name,
                          grad->running + 1, grad->estimators.count);
     }
-    vec_push(&grad->pipeline.arena, &grad->failures, failure);
+    failure.error = rxn__arena_copy_text(grad->found, failure.error, strlen(failure.error));
+    vec_push(grad->found, &grad->failures, failure);
     rxn__engine_tell(engine);
 }
 
@@ -242,6 +220,8 @@ RxnStatus
 rxn__grad_estimate(Grad *grad)
 {
     u32 count = grad->estimators.count;
+    memset(&grad->estimates, 0, sizeof grad->estimates); /* those of a call before are gone */
+    memset(&grad->failures, 0, sizeof grad->failures);
     for (grad->running = 0; grad->running < count; grad->running++) {
         const char *name = grad->estimators.items[grad->running];
         RxnStatus status = estimate(grad, name);
@@ -288,5 +268,15 @@ rxn__grad_prepare(Grad *grad)
     if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
         return RXN_ERROR_INPUT;
     rxn__grad_outputs(grad);
+    grad->runners = NEW_ARRAY(&grad->pipeline.arena, GradRunner, grad->estimators.count);
+    grad->trajectories = o->ensemble.trajectories;
+    grad->found = &grad->pipeline.arena;
     return RXN_OK;
+}
+
+void
+rxn__grad_close(Grad *grad)
+{
+    for (u32 k = 0; grad->runners && k < grad->estimators.count; k++)
+        rxn__grad_runner_close(&grad->runners[k]);
 }

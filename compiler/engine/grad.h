@@ -72,10 +72,13 @@ typedef struct Grad {
     bool all;           /* estimators that cannot do it are left out, not an error */
     const char *choice; /* why auto took what it took; NULL: the user chose */
     VEC(const char *) estimators;
-    u32 running; /* number of the estimator */
+    u32 running;                /* number of the estimator */
+    struct GradRunner *runners; /* [estimators.count]: their kernels, once they have run */
+    u64 trajectories; /* to be run; options.ensemble.trajectories are the most that ever will be */
+    /* What came of it: */
+    Arena *found; /* where it is */
     VEC(GradEstimate) estimates;
     VEC(GradFailure) failures;
-    struct GradRunner *runner; /* of the estimator that is running, or NULL */
 } Grad;
 
 /* grad.c: what the options are where nothing is said; whether they are in range; the
@@ -85,13 +88,13 @@ bool rxn__grad_check_objective(Engine *engine, const GradOptions *options);
 RxnStatus rxn__grad_network(Grad *grad);
 bool rxn__grad_check_options(Grad *grad); /* all of them, once they are read */
 
-/* From the options to all that estimators need; then all of these, one after another, of which several may fail: true
- * where one has found something. */
+/* From the options to all that estimators need; then all of these, one after another, of which several may fail: RXN_OK
+ * where one has found something. May be called again, at other values. */
 RxnStatus rxn__grad_prepare(Grad *grad);
 RxnStatus rxn__grad_estimate(Grad *grad);
 
-/* "500M", "2G", "65536"; false if it is none of these. */
-bool rxn__grad_parse_bytes(const char *text, u64 *ret_bytes);
+/* What estimators have in hand. */
+void rxn__grad_close(Grad *grad);
 
 /* Sets tape_memory, by --tape-memory; false after an error. Sets times, by the network's objective. */
 bool rxn__grad_tape_memory(Grad *grad);
@@ -124,12 +127,10 @@ RxnStatus rxn__grad_compile(Grad *grad, const Estimator *estimator);
 /* The row as the reducer sees it; is_max: room for RXN_MAX_DIAGNOSTICS. */
 RxnGradientLayout rxn__grad_layout(const GradientRow *row, bool *is_max);
 
-/* Runs one estimator and appends what it found. */
-RxnStatus rxn__grad_run(Grad *grad, const Estimator *estimator);
-
 /* grad_runner.c: one estimator, compiled once, to be run at many values of the parameters (those of grad->values). */
 typedef struct GradRunner {
     Grad *grad;
+    bool is_open; /* it can be run */
     const Estimator *estimator;
     KeptKernel kept;
     RxnKernel kernel;
@@ -168,12 +169,21 @@ typedef struct GradEvaluation {
  * are the most that will run. */
 RxnStatus rxn__grad_runner_open(Grad *grad, const Estimator *estimator, u64 seed,
                                 GradRunner *ret_runner);
-void rxn__grad_runner_close(GradRunner *runner);
+void rxn__grad_runner_close(GradRunner *runner); /* one that was never opened, too, if it is zero */
+
+/* Gives back what only an evaluation needs, its result included. */
+void rxn__grad_runner_rest(GradRunner *runner);
 
 /* Where there is a pilot: again, at the present values. */
 RxnStatus rxn__grad_runner_refresh(GradRunner *runner, u64 seed);
 
 RxnStatus rxn__grad_runner_evaluate(GradRunner *runner, GradEvaluation *evaluation);
+
+/* grad_run.c: runs one estimator, with what `runner` has of it or gets, and appends what it found. */
+RxnStatus rxn__grad_run(Grad *grad, const Estimator *estimator, GradRunner *runner);
+
+/* Where its kernel is one that a program does not have: warns, and says how to build one that does. */
+void rxn__grad_warn_interpreted(Grad *grad, const Estimator *estimator);
 
 /* What to do where an estimator cannot do it, and why: an error, or nothing. */
 typedef RxnStatus (*GradRefuse)(Grad *grad, const char *name, const char *reason);
@@ -210,6 +220,7 @@ double rxn__grad_work(const Grad *grad, const GradCell *cell);
 /* Whether this diagnostic says that the score saw less than there is (method/grad_score.h). */
 bool rxn__grad_blind(const GradEstimate *estimate, u32 diagnostic);
 
-void rxn__grad_warnings(const Grad *grad);
+/* Sentences on what is not to be trusted without a second look; in the arena. */
+TextList rxn__grad_warnings(const Grad *grad, Arena *arena);
 
 #endif

@@ -40,8 +40,8 @@ rxn__grad_exact_obstacle(Grad *grad)
 RxnStatus
 rxn__grad_exact(Grad *grad, GradRefuse refuse)
 {
-    Pipeline *pipeline = &grad->pipeline;
-    Network *network = pipeline->network;
+    Arena *arena = grad->found;
+    Network *network = grad->pipeline.network;
     size_t cells = (size_t)grad->output_count * grad->request.wrt_count;
     Watched watched = rxn__watch_begin(grad->engine, false, grad->options.ensemble.quiet);
     CmeOptions options = {
@@ -56,7 +56,7 @@ rxn__grad_exact(Grad *grad, GradRefuse refuse)
     double start = rxn__seconds();
     RxnStatus status =
         rxn__cme_gradient(&model, network->objective, grad->request.wrt, grad->request.wrt_count,
-                          &options, &pipeline->arena, &gradient, &reason);
+                          &options, arena, &gradient, &reason);
     rxn__watch_end(grad->engine);
     if (status == RXN_ERROR_INPUT)
         return refuse(grad, "exact", reason ? reason : "no reason given");
@@ -70,16 +70,16 @@ rxn__grad_exact(Grad *grad, GradRefuse refuse)
         .estimator = "exact",
         .unbiased = true,
         .exact = true,
-        .remarks = describe(&pipeline->arena, &gradient),
+        .remarks = describe(arena, &gradient),
         .seconds = rxn__seconds() - start,
         .value = gradient.value,
-        .value_se = NEW_ARRAY(&pipeline->arena, double, grad->output_count + 1),
+        .value_se = NEW_ARRAY(arena, double, (size_t)grad->output_count + 1),
         .value_error = gradient.value_error,
         .gradient = gradient.gradient,
-        .se = NEW_ARRAY(&pipeline->arena, double, cells + 1),
-        .sd = NEW_ARRAY(&pipeline->arena, double, cells + 1),
+        .se = NEW_ARRAY(arena, double, cells + 1),
+        .sd = NEW_ARRAY(arena, double, cells + 1),
         .gradient_error = gradient.gradient_error,
     };
-    vec_push(&pipeline->arena, &grad->estimates, estimate);
+    vec_push(arena, &grad->estimates, estimate);
     return RXN_OK;
 }

@@ -79,27 +79,32 @@ rxn__grad_blind(const GradEstimate *estimate, u32 diagnostic)
 
 /* ---- warnings ---------------------------------------------------------------------------------- */
 
-static void warn(const Grad *grad, const char *format, ...) RXN_PRINTF(2, 3);
+typedef struct Warnings {
+    const Grad *grad;
+    Arena *arena;
+    TextList list;
+} Warnings;
+
+static void warn(Warnings *warnings, const char *format, ...) RXN_PRINTF(2, 3);
 
 static void
-warn(const Grad *grad, const char *format, ...)
+warn(Warnings *warnings, const char *format, ...)
 {
-    Text text;
     va_list args;
-    rxn__text_init(&text, &grad->engine->session.arena);
     va_start(args, format);
-    rxn__text_vprintf(&text, format, args);
+    const char *text = rxn__text_vformat(warnings->arena, format, args);
     va_end(args);
-    rxn__warning(&grad->engine->session.diagnostics, (Span){0, 0}, "%s", text.data);
+    vec_push(warnings->arena, &warnings->list, text);
 }
 
 /* "d P at 10 / d k1" */
 static const char *
-name_of(const Grad *grad, const GradCell *cell)
+name_of(const Warnings *warnings, const GradCell *cell)
 {
+    const Grad *grad = warnings->grad;
     const Output *output = &grad->pipeline.network->objective->outputs.items[cell->output];
     Text text;
-    rxn__text_init(&text, &grad->engine->session.arena);
+    rxn__text_init(&text, warnings->arena);
     rxn__text_printf(&text, "the derivative of %s", output->label);
     if (!isnan(output->time))
         rxn__text_printf(&text, " at %.10g", output->time);
@@ -109,8 +114,9 @@ name_of(const Grad *grad, const GradCell *cell)
 
 /* One warning for each estimator, about the worst of its derivatives. */
 static void
-warn_of_errors(const Grad *grad, const GradEstimate *estimate)
+warn_of_errors(Warnings *warnings, const GradEstimate *estimate)
 {
+    const Grad *grad = warnings->grad;
     GradCell worst = {0};
     double most = 0;
     u64 large = 0, broken = 0;
@@ -129,33 +135,34 @@ warn_of_errors(const Grad *grad, const GradEstimate *estimate)
             }
         }
     if (broken) {
-        warn(grad, "%s: %s is not a finite number%s", estimate->estimator, name_of(grad, &worst),
-             broken > 1 ? ", nor are others" : "");
+        warn(warnings, "%s: %s is not a finite number%s", estimate->estimator,
+             name_of(warnings, &worst), broken > 1 ? ", nor are others" : "");
         return;
     }
     if (large == 0)
         return;
     Text others;
-    rxn__text_init(&others, &grad->engine->session.arena);
+    rxn__text_init(&others, warnings->arena);
     rxn__text_printf(&others, "%s", "");
     if (large > 1)
         rxn__text_printf(&others, " (and %" PRIu64 " more above %g %%)", large - 1,
                          100 * large_relative_error);
     if (most > hopeless_relative_error) {
-        warn(grad, "%s: %s cannot be told from 0: %.3g ± %.2g%s", estimate->estimator,
-             name_of(grad, &worst), worst.gradient, worst.se, others.data);
+        warn(warnings, "%s: %s cannot be told from 0: %.3g ± %.2g%s", estimate->estimator,
+             name_of(warnings, &worst), worst.gradient, worst.se, others.data);
         return;
     }
     double ratio = most / wanted_relative_error;
-    warn(grad,
+    warn(warnings,
          "%s: the standard error of %s is %.0f %%%s; some %.2g trajectories would make it %g %%",
-         estimate->estimator, name_of(grad, &worst), 100 * most, others.data,
+         estimate->estimator, name_of(warnings, &worst), 100 * most, others.data,
          (double)estimate->trajectories * ratio * ratio, 100 * wanted_relative_error);
 }
 
 static void
-warn_of_diagnostics(const Grad *grad, const GradEstimate *estimate)
+warn_of_diagnostics(Warnings *warnings, const GradEstimate *estimate)
 {
+    const Grad *grad = warnings->grad;
     double largest = 1;
     for (u32 k = 0; k < grad->output_count; k++)
         largest = fmax(largest, fabs(estimate->value[k]));
@@ -163,38 +170,40 @@ warn_of_diagnostics(const Grad *grad, const GradEstimate *estimate)
         const char *name = estimate->diagnostics[d].name;
         double value = estimate->diagnostic_values[d];
         if (rxn__grad_blind(estimate, d))
-            warn(grad,
+            warn(warnings,
                  "%s: where a propensity is zero and another value of a parameter would make it "
                  "positive, no trajectory shows what it does: derivatives by such parameters are "
                  "wrong; path and gk are not blind to it",
                  estimate->estimator);
         if (strstr(name, "lambda") && !(value < exploded * largest))
-            warn(grad,
+            warn(warnings,
                  "%s: the adjoint grew to %.2g: its derivatives are dominated by few trajectories",
                  estimate->estimator, value);
         if (strstr(name, "saturated") && value > saturated)
-            warn(grad,
+            warn(warnings,
                  "%s: the softmax was saturated in %.0f %% of the steps: --tau %g is too small for "
                  "these propensities",
                  estimate->estimator, 100 * value, grad->options.tau);
     }
 }
 
-void
-rxn__grad_warnings(const Grad *grad)
+TextList
+rxn__grad_warnings(const Grad *grad, Arena *arena)
 {
+    Warnings warnings = {.grad = grad, .arena = arena};
     Text biased;
     u32 count = 0;
-    rxn__text_init(&biased, &grad->engine->session.arena);
+    rxn__text_init(&biased, arena);
     for (u32 e = 0; e < grad->estimates.count; e++) {
         const GradEstimate *estimate = &grad->estimates.items[e];
         if (estimate->exact)
             continue;
-        warn_of_errors(grad, estimate);
-        warn_of_diagnostics(grad, estimate);
+        warn_of_errors(&warnings, estimate);
+        warn_of_diagnostics(&warnings, estimate);
         if (!estimate->unbiased)
             rxn__text_printf(&biased, "%s%s", count++ ? ", " : "", estimate->estimator);
     }
     if (count)
-        warn(grad, "biased here: %s; standard errors say nothing of that", biased.data);
+        warn(&warnings, "biased here: %s; standard errors say nothing of that", biased.data);
+    return warnings.list;
 }

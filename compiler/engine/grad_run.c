@@ -17,7 +17,7 @@ copy(Arena *arena, const double *values, size_t count)
 static void
 keep(Grad *grad, GradEstimate *estimate, const RxnGradientResult *result)
 {
-    Arena *arena = &grad->pipeline.arena;
+    Arena *arena = grad->found;
     const GradientKernel *kernel = &grad->pipeline.gradient;
     u32 outputs = grad->output_count;
     size_t cells = (size_t)outputs * grad->request.wrt_count;
@@ -44,9 +44,8 @@ keep(Grad *grad, GradEstimate *estimate, const RxnGradientResult *result)
         estimate->unbiased &= !rxn__grad_blind(estimate, d);
 }
 
-/* In a program that was built without this kernel: how to build one with it. */
-static void
-warn_interpreted(Grad *grad, const Estimator *estimator)
+void
+rxn__grad_warn_interpreted(Grad *grad, const Estimator *estimator)
 {
     const GradOptions *o = &grad->options;
     Text wish;
@@ -68,43 +67,72 @@ warn_interpreted(Grad *grad, const Estimator *estimator)
     rxn__engine_tell(grad->engine); /* before the work that takes long */
 }
 
-RxnStatus
-rxn__grad_run(Grad *grad, const Estimator *estimator)
+/* What the runner learns from the present values, and what the present options are. */
+static RxnStatus
+refresh(Grad *grad, GradRunner *runner)
 {
     const GradOptions *o = &grad->options;
-    Pipeline *pipeline = &grad->pipeline;
-    GradRunner *runner = NEW(&pipeline->arena, GradRunner);
-    grad->runner = runner;
-    double start = rxn__seconds();
+    runner->launch.step_limit = o->ensemble.step_limit;
+    if (!runner->has_pilot)
+        return RXN_OK;
+    runner->pilot_request.threads = o->ensemble.threads;
+    runner->pilot_request.step_limit = o->ensemble.step_limit;
+    runner->pilot_program.trajectories =
+        o->pilot ? (u32)o->pilot
+                 : (u32)rxn__pilot_size(runner->pilot_program.plan, grad->trajectories);
+    return rxn__grad_runner_refresh(runner, o->ensemble.seed);
+}
+
+/* The first time it is compiled, and has its pilot from that if it is for as many trajectories. */
+static RxnStatus
+make_ready(Grad *grad, const Estimator *estimator, GradRunner *runner)
+{
+    const GradOptions *o = &grad->options;
+    if (runner->is_open)
+        return refresh(grad, runner);
+    rxn__grad_runner_close(runner); /* it was begun before, and memory was out */
     RxnStatus status = rxn__grad_runner_open(grad, estimator, o->ensemble.seed, runner);
     if (status != RXN_OK)
         return status;
-    warn_interpreted(grad, estimator);
+    rxn__grad_warn_interpreted(grad, estimator);
+    return grad->trajectories == o->ensemble.trajectories ? RXN_OK : refresh(grad, runner);
+}
+
+RxnStatus
+rxn__grad_run(Grad *grad, const Estimator *estimator, GradRunner *runner)
+{
+    const GradOptions *o = &grad->options;
+    const bool was_open = runner->is_open;
+    double start = rxn__seconds();
+    RxnStatus status = make_ready(grad, estimator, runner);
+    if (status != RXN_OK)
+        return status;
     const Pilot *pilot = &runner->pilot;
+    const GradientKernel *kernel = &runner->kept.gradient;
     GradEstimate estimate = {
         .estimator = estimator->name,
-        .unbiased = pipeline->gradient.unbiased,
-        .remarks = pilot->remark ? pilot->remark : pipeline->gradient.remarks,
+        .unbiased = kernel->unbiased,
+        .remarks = pilot->remark ? pilot->remark : kernel->remarks,
         .pilot = pilot->trajectories,
-        .trajectories = o->ensemble.trajectories,
-        .one_leaf = pipeline->gradient.row.one_leaf,
+        .trajectories = grad->trajectories,
+        .one_leaf = kernel->row.one_leaf,
         .seconds_compile = runner->seconds_compile,
     };
     GradEvaluation evaluation = {.seed = o->ensemble.seed,
-                                 .trajectories = o->ensemble.trajectories,
+                                 .trajectories = grad->trajectories,
                                  .name = estimator->name,
                                  .progress = !o->ensemble.quiet};
     status = rxn__grad_runner_evaluate(runner, &evaluation);
     if (evaluation.cancelled && grad->estimators.count > 1)
         rxn__engine_note(grad->engine, "that was the estimator '%s', number %u of %u",
                          estimate.estimator, grad->running + 1, grad->estimators.count);
-    estimate.seconds = rxn__seconds() - start - runner->seconds_compile;
+    estimate.seconds = rxn__seconds() - start - (was_open ? 0 : runner->seconds_compile);
     estimate.rows = evaluation.rows;
     estimate.events = evaluation.events + pilot->events;
     if (status == RXN_OK) {
         keep(grad, &estimate, evaluation.result);
-        vec_push(&pipeline->arena, &grad->estimates, estimate);
+        vec_push(grad->found, &grad->estimates, estimate);
     }
-    rxn__grad_runner_close(runner);
+    rxn__grad_runner_rest(runner);
     return status;
 }

@@ -337,15 +337,23 @@ rxn__grad_runner_open(Grad *grad, const Estimator *estimator, u64 seed, GradRunn
         return RXN_ERROR_INPUT;
     prepare_launch(runner);
     rehearse(grad);
+    runner->is_open = true;
     return RXN_OK;
+}
+
+void
+rxn__grad_runner_rest(GradRunner *runner)
+{
+    rxn__gradient_free(runner->reducer);
+    runner->reducer = NULL;
 }
 
 void
 rxn__grad_runner_close(GradRunner *runner)
 {
-    if (!runner)
+    if (!runner->grad)
         return;
-    rxn__gradient_free(runner->reducer);
-    runner->reducer = NULL;
+    rxn__grad_runner_rest(runner);
     rxn__arena_release(&runner->map);
+    runner->is_open = false;
 }

@@ -750,9 +750,6 @@ test_derivatives(void **state)
         }
         rxn_differentiator_free(d);
     }
-    options.estimator = "score,path";
-    expect_error(rxn_differentiator_new(model, &options, values, &d, &error), RXN_ERROR_USAGE,
-                 error, "error: a differentiator has one estimator, not 'score,path'");
     options.estimator = "auto";
     options.of = (const char *const[]){"Q"};
     options.of_count = 1;

@@ -206,6 +206,33 @@ differentiate(RxnModel *model, RxnValues *values)
     return done;
 }
 
+/* Of several estimators one that has no memory fails alone. */
+static bool
+compare(RxnModel *model, RxnValues *values)
+{
+    RxnDifferentiatorOptions options = rxn_differentiator_options();
+    RxnRunOptions run_options = rxn_run_options();
+    RxnDifferentiator *d;
+    RxnDerivatives found;
+    RxnError *error;
+    options.kernel.device = device;
+    options.of = (const char *const[]){"A"};
+    options.of_count = 1;
+    options.at = (const double[]){1.5};
+    options.at_count = 1;
+    options.estimator = "score,martingale,exact";
+    run_options.trajectories = 8;
+    run_options.threads = 1;
+    bool done = good(rxn_differentiator_check(model, &options, &error), error, NULL) &&
+                good(rxn_differentiator_new(model, &options, values, &d, &error), error, d);
+    if (!done)
+        return false;
+    done = good(rxn_differentiate(d, values, &run_options, &found, &error), error, found.value);
+    done = done && found.failure_count == 0;
+    rxn_differentiator_free(d);
+    return done;
+}
+
 static bool
 train(RxnModel *model, RxnValues *values)
 {
@@ -214,11 +241,21 @@ train(RxnModel *model, RxnValues *values)
     RxnFitted fitted;
     RxnValues *found = NULL;
     RxnError *error;
+    char *json = NULL, *history = NULL;
     options.kernel.device = device;
     options.threads = 1;
-    bool done = good(rxn_fit_new(model, &options, values, &fit, &error), error, fit) &&
-                good(rxn_fit_train(fit, &fitted, &error), error, NULL) &&
-                good(rxn_fit_values(fit, &found, &error), error, found);
+    options.later = true;
+    bool done = good(rxn_fit_check(model, &options, &error), error, NULL) &&
+                good(rxn_fit_new(model, &options, values, &fit, &error), error, fit);
+    if (!done)
+        return false;
+    done = good(rxn_fit_compile(fit, &error), error, NULL) &&
+           good(rxn_fit_train(fit, &fitted, &error), error, NULL) &&
+           good(rxn_fit_values(fit, &found, &error), error, found) &&
+           good(rxn_fit_json(fit, &json, &error), error, json) &&
+           good(rxn_fit_history(fit, &history, &error), error, history);
+    rxn_text_free(json);
+    rxn_text_free(history);
     rxn_values_free(found);
     rxn_fit_free(fit);
     return done;
@@ -319,6 +356,13 @@ test_differentiate(void **state)
 }
 
 static void
+test_compare(void **state)
+{
+    (void)state;
+    fail_each(compare);
+}
+
+static void
 test_train(void **state)
 {
     (void)state;
@@ -331,7 +375,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_look),     cmocka_unit_test(test_mistake),
         cmocka_unit_test(test_simulate), cmocka_unit_test(test_differentiate),
-        cmocka_unit_test(test_train),
+        cmocka_unit_test(test_compare),  cmocka_unit_test(test_train),
     };
     char path[] = "/tmp/rxn-test-XXXXXX";
     static const char table[] = "time,A\n1,15\n2,4\n";
