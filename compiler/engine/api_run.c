@@ -164,6 +164,8 @@ compile(void *context)
     engine->internal_error = simulator->pipeline.internal_error;
     if (status != RXN_OK)
         return status;
+    if (simulator->pipeline.kernel.kernel) /* a method may need f64 whatever is asked for */
+        simulator->precision = simulator->pipeline.kernel.kernel->precision;
     Text wish;
     rxn__text_init(&wish, &engine->session.arena);
     if (strcmp(method, "auto") != 0)
@@ -221,7 +223,7 @@ rxn_simulator_info(const RxnSimulator *simulator)
         .why = pipeline->method_why,
         .device = simulator->ensemble.device,
         .isa = compiled->isa ? compiled->isa : "none",
-        .precision = simulator->ensemble.precision,
+        .precision = simulator->precision == KIR_F32 ? "f32" : "f64",
         .lanes = compiled->lanes,
         .seconds_compile = simulator->seconds_compile,
         .reused = simulator->code.reused,

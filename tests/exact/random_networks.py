@@ -45,7 +45,7 @@ MOST_SECONDS = 60  # a run takes well under one
 LANES = (1, 2, 4, 8, 16, 32)
 
 
-def make(seed, takes):
+def make(seed, takes=lambda model: True):
     """The seed's first model that `takes` takes."""
     choice = random.Random(seed)
     while True:
@@ -319,7 +319,7 @@ def main():
         return run_corners(options)
     failures, tests, least = 0, 0, 1.0
     for seed in seed_list(options.seeds):
-        model, exact = make(seed, (lambda m: applies(options, m)) if options.applicable else lambda m: True)
+        model, exact = make(seed, lambda m: not options.applicable or applies(options, m))
         if options.show:
             print("# seed %d\n%s# sampled at %s until %s\n" % (seed, model.text(), model.samples, model.end))
         path = written(model)
