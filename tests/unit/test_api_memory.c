@@ -34,9 +34,9 @@ enum { MOST = 1 << 16 };
 /* Every allocation has its turn while they are few; of more, about so many: a try compiles kernels, which takes up to a fifth of a
  * second, and twice that under a sanitizer. RXN_TEST_TRIES in the environment is for more patience. */
 #if defined(__SANITIZE_ADDRESS__)
-#define MOST_TRIES 120
+#define MOST_TRIES 80
 #else
-#define MOST_TRIES 400
+#define MOST_TRIES 200
 #endif
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
