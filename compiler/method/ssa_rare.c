@@ -199,11 +199,9 @@ static void
 record_samples(SsaFrame *frame, KirValue limit)
 {
     KirBuilder *b = frame->builder;
+    rxn__kir_if(b, kir_lt(b, rxn__kir_get(b, frame->next_sample, 0), limit));
     rxn__kir_loop(b);
     KirValue time = rxn__kir_get(b, frame->next_sample, 0);
-    rxn__kir_if(b, kir_not(b, kir_lt(b, time, limit)));
-    rxn__kir_break(b);
-    rxn__kir_close(b);
     KirValue row = rxn__kir_get(b, frame->sample_index, 0);
     rxn__lower_forget(&frame->lower);
     frame->lower.time = time;
@@ -216,6 +214,10 @@ record_samples(SsaFrame *frame, KirValue limit)
     KirValue next = kir_add(b, row, rxn__kir_const(b, KIR_I32, 1));
     rxn__kir_set(b, frame->sample_index, 0, next);
     rxn__ssa_next_sample(frame, next);
+    rxn__kir_if(b, kir_not(b, kir_lt(b, rxn__kir_get(b, frame->next_sample, 0), limit)));
+    rxn__kir_break(b);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
     rxn__kir_close(b);
 }
 
@@ -292,7 +294,6 @@ cross_stop(SsaFrame *frame)
     /* One more iteration: `when` events at the end time come first, then the last samples. */
     rxn__kir_set(b, frame->ended, 0, rxn__kir_const(b, KIR_BOOL, 1));
     rxn__kir_set(b, frame->stop, 0, f64(frame, -INFINITY));
-    rxn__kir_set(b, frame->next_time, 0, f64(frame, -INFINITY));
     rxn__kir_else(b);
     rxn__ssa_next_stop(frame, stop);
     rxn__kir_close(b);
@@ -327,13 +328,14 @@ rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
     }
     KirValue arrival = rxn__kir_get(b, frame->arrival, 0);
     KirValue stop = rxn__kir_get(b, frame->stop, 0);
-    KirValue crossing = kir_not(b, kir_lt(b, arrival, stop));
-    KirValue end = kir_select(b, rxn__kir_get(b, frame->ended, 0), f64(frame, INFINITY), stop);
-    record_samples(frame, kir_select(b, crossing, end, arrival));
-    rxn__kir_if(b, crossing);
+    KirValue ended = rxn__kir_get(b, frame->ended, 0);
+    KirValue limit = kir_select(b, ended, f64(frame, INFINITY), kir_min(b, arrival, stop));
+    record_samples(frame, limit);
+    rxn__kir_if(b, kir_not(b, kir_lt(b, arrival, stop)));
     cross_stop(frame);
-    rxn__kir_else(b);
-    rxn__kir_set(b, frame->next_time, 0, kir_min(b, stop, rxn__kir_get(b, frame->next_sample, 0)));
     rxn__kir_close(b);
+    rxn__kir_set(
+        b, frame->next_time, 0,
+        kir_min(b, rxn__kir_get(b, frame->stop, 0), rxn__kir_get(b, frame->next_sample, 0)));
     rxn__kir_close(b);
 }

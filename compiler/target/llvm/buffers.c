@@ -7,7 +7,8 @@
  * Stores are another matter. Results are stored seldom and by few lanes at a time (those that have
  * crossed a sample time), several columns each; a scatter costs the same for one lane as for all, and
  * where the processor has none, LLVM writes out a branch per lane and column. So stores that follow
- * each other are collected, and, unless they are few and there is a scatter, written lane by lane:
+ * each other are collected, and put down to be written later (logs.c), or, unless they are few and there is a scatter,
+ * written lane by lane:
  *
  *     store sample[%1, 0], %2             put %1, %2, %3 of all lanes on the stack
  *     store sample[%1, 1], %3    becomes  for each lane in the mask:
@@ -29,7 +30,8 @@ static_size(const KirBuffer *buffer)
 }
 
 /* The element's place in its row (or in the buffer), in row-major order: a scalar i64, or a vector,
- * of i32 where the shape shows that this is enough (a 64-bit gather index costs twice as much). */
+ * of i32 where the shape shows that this is enough (a 64-bit gather index costs twice as much). No value as an index
+ * stands for 0. */
 static LLVMValueRef
 flat_index(Emit *e, const KirBuffer *buffer, const KirValue *index, bool uniform)
 {
@@ -39,15 +41,17 @@ flat_index(Emit *e, const KirBuffer *buffer, const KirValue *index, bool uniform
     LLVMTypeRef type = uniform ? scalar : LLVMVectorType(scalar, e->lanes);
     LLVMValueRef flat = LLVMConstNull(type);
     for (u32 i = 0; i < buffer->rank; i++) {
-        LLVMValueRef part = rxn__llvm_value(e, index[i], uniform);
-        if (!narrow)
-            part = LLVMBuildSExt(e->builder, part, type, "");
         if (i > 0) {
             LLVMValueRef extent = LLVMConstInt(scalar, buffer->extent[i], false);
             if (!uniform)
                 extent = rxn__llvm_splat(e, extent);
             flat = LLVMBuildMul(e->builder, flat, extent, "");
         }
+        if (index[i] == 0)
+            continue;
+        LLVMValueRef part = rxn__llvm_value(e, index[i], uniform);
+        if (!narrow)
+            part = LLVMBuildSExt(e->builder, part, type, "");
         flat = i > 0 ? LLVMBuildAdd(e->builder, flat, part, "") : part;
     }
     return flat;
@@ -57,14 +61,14 @@ static bool
 indices_are_uniform(const Emit *e, const KirBuffer *buffer, const KirValue *index)
 {
     for (u32 i = 0; i < buffer->rank; i++)
-        if (!e->layout->uniform[index[i]])
+        if (index[i] != 0 && !e->layout->uniform[index[i]])
             return false;
     return true;
 }
 
-/* The address of an element; *ret_vector: it is a vector of addresses. */
+/* The place of an element in its buffer; *ret_vector: it is a vector of places. */
 static LLVMValueRef
-buffer_address(Emit *e, u32 object, const KirValue *index, bool *ret_vector)
+buffer_place(Emit *e, u32 object, const KirValue *index, bool *ret_vector)
 {
     const KirBuffer *buffer = &e->kernel->buffers.items[object];
     bool uniform = indices_are_uniform(e, buffer, index);
@@ -81,7 +85,23 @@ buffer_address(Emit *e, u32 object, const KirValue *index, bool *ret_vector)
             flat = LLVMBuildSExt(e->builder, flat, e->row_type, "");
         flat = LLVMBuildAdd(e->builder, row, flat, "");
     }
-    return rxn__llvm_element(e, (KirType)buffer->type, e->buffers[object], flat);
+    return flat;
+}
+
+LLVMValueRef
+rxn__llvm_place(Emit *e, u32 object, const KirValue *index)
+{
+    bool vector = false;
+    return buffer_place(e, object, index, &vector);
+}
+
+/* The address of an element; *ret_vector: it is a vector of addresses. */
+static LLVMValueRef
+buffer_address(Emit *e, u32 object, const KirValue *index, bool *ret_vector)
+{
+    LLVMValueRef place = buffer_place(e, object, index, ret_vector);
+    KirType type = (KirType)e->kernel->buffers.items[object].type;
+    return rxn__llvm_element(e, type, e->buffers[object], place);
 }
 
 LLVMValueRef
@@ -104,7 +124,6 @@ rxn__llvm_emit_load(Emit *e, const KirNode *node, bool uniform)
 /* ---- stores, lane by lane ---------------------------------------------------------------------- */
 
 enum {
-    MOST_PENDING = 32, /* each may need a vector on the stack */
     FEWEST_BY_LANE =
         4, /* below, scatters are faster: the loop over the lanes is mispredicted once */
 };
@@ -116,7 +135,7 @@ rxn__llvm_emit_store(Emit *e, const KirStatement *s)
     KirType type = (KirType)buffer->type;
     if (e->lanes > 1) {
         vec_push(e->arena, &e->pending, s);
-        if (e->pending.count == MOST_PENDING)
+        if (e->pending.count == RXN_LLVM_MOST_PENDING)
             rxn__llvm_flush_stores(e);
         return;
     }
@@ -257,9 +276,10 @@ rxn__llvm_flush_stores(Emit *e)
 {
     if (e->pending.count == 0)
         return;
-    if (e->host->has_scatter && e->pending.count < FEWEST_BY_LANE)
+    bool logged = rxn__llvm_log_stores(e);
+    if (!logged && e->host->has_scatter && e->pending.count < FEWEST_BY_LANE)
         scatter_pending(e);
-    else
+    else if (!logged)
         store_lane_by_lane(e);
     e->pending.count = 0;
 }

@@ -423,8 +423,8 @@ emit_trap(Emit *e, const KirStatement *s)
 
 /* ------------------------------------------------------------------------------------------------ */
 
-static bool
-may_stand_between_stores(const Emit *e, const KirStatement *s)
+bool
+rxn__llvm_between_stores(const Emit *e, const KirStatement *s)
 {
     if (s->kind != KIR_DEFINE)
         return s->kind == KIR_STORE || s->kind == KIR_SET;
@@ -439,7 +439,7 @@ emit_block(Emit *e, const KirBlock *block)
     const bool *uniform = e->layout->uniform;
     for (u32 i = 0; i < block->count; i++) {
         const KirStatement *s = &block->items[i];
-        if (!may_stand_between_stores(e, s))
+        if (!rxn__llvm_between_stores(e, s))
             rxn__llvm_flush_stores(e);
         switch ((KirStatementKind)s->kind) {
         case KIR_DEFINE: rxn__llvm_emit_value(e, s->value); break;

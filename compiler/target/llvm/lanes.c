@@ -483,6 +483,7 @@ rxn__llvm_emit_function(Emit *e)
     e->saved_slot = rxn__llvm_stack_slot(e, e->mask_type, "saved");
     rxn__llvm_emit_liveness(e);
     rxn__llvm_emit_locals(e);
+    rxn__llvm_plan_log(e);
     emit_witness_area(e);
     LLVMSetVolatile(LLVMBuildStore(b, LLVMConstNull(e->mask_type), e->saved_slot), true);
     rxn__llvm_store(e, LLVMConstInt(e->i64, 0, false), d.next);
@@ -505,6 +506,7 @@ rxn__llvm_emit_function(Emit *e)
     emit_step(e, &d);
     emit_finish(e, &d);
     LLVMPositionBuilderAtEnd(b, d.leave);
+    rxn__llvm_write_log(e);
     LLVMBuildRetVoid(b);
     LLVMPositionBuilderAtEnd(b, e->entry);
     LLVMBuildBr(b, begin);

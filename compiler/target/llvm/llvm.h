@@ -153,6 +153,8 @@ typedef struct SpillPlace {
     bool taken;
 } SpillPlace;
 
+typedef struct StoreLog StoreLog; /* see logs.c */
+
 typedef struct Emit {
     Arena *arena;
     const KirKernel *kernel;
@@ -204,6 +206,7 @@ typedef struct Emit {
 
     VEC(const KirStatement *) pending; /* stores that have not been written yet; see buffers.c */
     VEC(SpillPlace) spill_places;
+    StoreLog *log; /* NULL: none */
 
     /* Per lane: row of the launch; the trajectory's fault, and its witness where that is kept: number
      * k of lane l at witness_area[k*W + l]. saved_slot: the lanes for which that has been done. */
@@ -320,6 +323,21 @@ void rxn__llvm_emit_store(Emit *e, const KirStatement *statement);
  * is written. */
 void rxn__llvm_flush_stores(Emit *e);
 
+/* Pending, at most: each may need a vector on the stack. */
+enum { RXN_LLVM_MOST_PENDING = 32 };
+
+/* The lanes' places of an element in a buffer of rows; no value as an index stands for 0. */
+LLVMValueRef rxn__llvm_place(Emit *e, u32 object, const KirValue *index);
+
+/* logs.c: whether the kernel keeps a log of stores: e->log. */
+void rxn__llvm_plan_log(Emit *e);
+
+/* Puts the pending stores into the log, if that is where they belong. Returns whether. */
+bool rxn__llvm_log_stores(Emit *e);
+
+/* Writes the log, where there is one, and empties it. */
+void rxn__llvm_write_log(Emit *e);
+
 /* emit_ops.c: defines a value. */
 void rxn__llvm_emit_value(Emit *e, KirValue value);
 
@@ -334,6 +352,9 @@ void rxn__llvm_emit_region(Emit *e, KirRegion region, LLVMValueRef mask, LLVMVal
                            bool blend);
 
 bool rxn__llvm_has_trap(const KirBlock *block);
+
+/* Whether stores before and behind the statement may be written together, behind it. */
+bool rxn__llvm_between_stores(const Emit *e, const KirStatement *statement);
 
 Standing rxn__llvm_standing(const Emit *e);
 
