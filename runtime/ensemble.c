@@ -18,7 +18,11 @@
 /* The size of a chunk is a function of the model's row and of n alone: it decides the order in which
  * sums are rounded, and that must not depend on the machine. */
 enum {
-    CHUNK_BYTES = 4 << 20, /* of samples: fits the cache that the reduction then reads */
+    /* Samples of a chunk in the second cache, where the lanes' stores and the reduction meet; in the third
+     * for the sake of several trajectories for each lane, since at the end of a chunk lanes wait for the longest. */
+    CHUNK_NEAR_BYTES = 512 << 10,
+    CHUNK_FAR_BYTES = 4 << 20,
+    CHUNK_ROWS = 256,
     CHUNK_LEAST = 64,    /* a multiple of any number of lanes, so that none idles from the start */
     CHUNK_MOST = 4096,   /* enough that starting one costs nothing */
     CHUNKS_WANTED = 32,  /* of a small ensemble, to have work for several threads */
@@ -47,8 +51,12 @@ rows_of_chunk(uint64_t row_bytes, uint64_t trajectories)
     uint64_t rows = trajectories / CHUNKS_WANTED;
     if (rows > CHUNK_MOST)
         rows = CHUNK_MOST;
-    if (rows * row_bytes > CHUNK_BYTES)
-        rows = CHUNK_BYTES / row_bytes;
+    if (rows * row_bytes > CHUNK_NEAR_BYTES) {
+        uint64_t near = CHUNK_NEAR_BYTES / row_bytes, far = CHUNK_FAR_BYTES / row_bytes;
+        uint64_t enough = far < CHUNK_ROWS ? far : CHUNK_ROWS;
+        uint64_t most = near > enough ? near : enough;
+        rows = rows < most ? rows : most;
+    }
     rows = rows / CHUNK_LEAST * CHUNK_LEAST;
     if (rows < CHUNK_LEAST)
         rows = CHUNK_LEAST;

@@ -3,12 +3,84 @@
  * Within a chunk each cell is summed relative to its value in the first row: d = x - x0, Σd and Σd².
  * For counts both sums are exact whole numbers, so nothing is lost to cancellation that was not lost
  * at the one division at the end; and the loops are plain sums over neighbouring cells, which the
- * compiler turns into vector code. Between chunks, where numbers of trajectories differ, the update
+ * compiler turns into vector code, of registers as wide as the processor has. Between chunks, where numbers of trajectories differ, the update
  * of Chan, Golub and LeVeque is used.
  */
 #include "runtime/reduce.h"
 
 #include <string.h>
+
+typedef double Eight __attribute__((vector_size(64), aligned(8), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* Adds `count` rows, at most FEW_ROWS, one after the other. */
+enum { FEW_ROWS = 4 };
+
+INLINE void
+add_rows(double *restrict sum, double *restrict squares, size_t cells, uint32_t count,
+         const double *restrict origin, const double *restrict rows)
+{
+    size_t k = 0;
+    for (; k + 8 <= cells; k += 8) {
+        Eight from = *(const Eight *)(origin + k);
+        Eight s = *(Eight *)(sum + k), q = *(Eight *)(squares + k);
+        for (uint32_t r = 0; r < count; r++) {
+            Eight d = *(const Eight *)(rows + r * cells + k) - from;
+            s += d;
+            q += d * d;
+        }
+        *(Eight *)(sum + k) = s;
+        *(Eight *)(squares + k) = q;
+    }
+    for (; k < cells; k++) {
+        for (uint32_t r = 0; r < count; r++) {
+            double d = rows[r * cells + k] - origin[k];
+            sum[k] += d;
+            squares[k] += d * d;
+        }
+    }
+}
+
+INLINE void
+add_all_rows(const Moments *moments, size_t cells, uint64_t count, const double *samples)
+{
+    uint64_t row = 1;
+    for (; row + FEW_ROWS <= count; row += FEW_ROWS)
+        add_rows(moments->mean, moments->m2, cells, FEW_ROWS, samples, samples + row * cells);
+    for (; row < count; row++)
+        add_rows(moments->mean, moments->m2, cells, 1, samples, samples + row * cells);
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) static void
+add_all_rows_avx512(const Moments *moments, size_t cells, uint64_t count, const double *samples)
+{
+    add_all_rows(moments, cells, count, samples);
+}
+
+__attribute__((target("avx"))) static void
+add_all_rows_avx(const Moments *moments, size_t cells, uint64_t count, const double *samples)
+{
+    add_all_rows(moments, cells, count, samples);
+}
+#endif
+
+static void
+add_samples(const Moments *moments, size_t cells, uint64_t count, const double *samples)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) {
+        add_all_rows_avx512(moments, cells, count, samples);
+        return;
+    }
+    if (__builtin_cpu_supports("avx")) {
+        add_all_rows_avx(moments, cells, count, samples);
+        return;
+    }
+#endif
+    add_all_rows(moments, cells, count, samples);
+}
 
 void
 rxn__moments_of_rows(Moments *moments, size_t cells, uint64_t rows, const double *samples)
@@ -17,14 +89,7 @@ rxn__moments_of_rows(Moments *moments, size_t cells, uint64_t rows, const double
     const double *restrict origin = samples;
     memset(sum, 0, cells * sizeof *sum);
     memset(squares, 0, cells * sizeof *squares);
-    for (uint64_t row = 1; row < rows; row++) {
-        const double *restrict x = samples + row * cells;
-        for (size_t k = 0; k < cells; k++) {
-            double d = x[k] - origin[k];
-            sum[k] += d;
-            squares[k] += d * d;
-        }
-    }
+    add_samples(moments, cells, rows, samples);
     double n = (double)rows;
     for (size_t k = 0; k < cells; k++) {
         double m2 = squares[k] - sum[k] * (sum[k] / n);
