@@ -61,12 +61,10 @@ visit_cost(void *context, Expr expr)
         cost->longest = terms;
 }
 
-/* Small enough for registers, sums over species included, which the unrolled form writes out. */
-bool
-rxn__ssa_is_small(const Network *network)
+/* The operations of an unrolled step's reactions, by estimate; the terms of the longest sum, which it writes out. */
+static u64
+step_cost(const Network *network, u64 *ret_longest)
 {
-    if (network->species_count > UNROLL_SPECIES || network->reaction_count > UNROLL_COST)
-        return false;
     Cost cost = {network, 0, 0};
     for (u32 k = 0; k < network->observables.count; k++)
         rxn__expr_walk(network, network->observables.items[k].value, network->arena, visit_cost,
@@ -79,7 +77,17 @@ rxn__ssa_is_small(const Network *network)
         total += reaction->count * (REACTION_COST + cost.work * (cost.longest + !cost.longest));
         longest = cost.longest > longest ? cost.longest : longest;
     }
-    return total <= UNROLL_COST && longest <= UNROLL_SPECIES;
+    *ret_longest = longest;
+    return total;
+}
+
+/* Small enough for registers, sums over species included. */
+bool
+rxn__ssa_is_small(const Network *network)
+{
+    u64 longest;
+    return network->species_count <= UNROLL_SPECIES && network->reaction_count <= UNROLL_COST &&
+           step_cost(network, &longest) <= UNROLL_COST && longest <= UNROLL_SPECIES;
 }
 
 bool
@@ -107,9 +115,20 @@ static const char *
 write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
              MethodKernel *ret_kernel)
 {
-    return rxn__ssa_is_small(network)
-               ? rxn__ssa_write_unrolled(network, options, arena, names, ret_kernel)
-               : rxn__ssa_write_table(network, options, arena, names, ret_kernel);
+    bool small = rxn__ssa_is_small(network);
+    const char *broken = small ? rxn__ssa_write_unrolled(network, options, arena, names, ret_kernel)
+                               : rxn__ssa_write_table(network, options, arena, names, ret_kernel);
+    if (broken != NULL)
+        return broken;
+    u64 longest, cost = step_cost(network, &longest);
+    Text form;
+    rxn__text_init(&form, arena);
+    rxn__text_printf(&form, "%s; its reactions %s %llu operations a step, by estimate",
+                     ret_kernel->form, small ? "take" : "would take", (unsigned long long)cost);
+    if (!small)
+        rxn__text_printf(&form, ", of at most %u", UNROLL_COST);
+    ret_kernel->form = form.data;
+    return NULL;
 }
 
 const Method rxn__method_ssa_direct = {
