@@ -529,6 +529,9 @@ typedef struct RxnFitInfo {
     bool has_samples;  /* trajectories are counted for each sample of the data */
     uint64_t steps, starts, seed;
     uint64_t resumed; /* evaluations that the checkpoint has, all fits of multi-start together */
+    /* Files that it has read so far, data and a checkpoint; rxn_fit_save does not overwrite them. */
+    const char *const *files; /* [file_count] */
+    size_t file_count;
 } RxnFitInfo;
 
 RXN_PUBLIC RxnFitInfo rxn_fit_info(const RxnFit *fit);

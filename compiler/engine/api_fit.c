@@ -244,6 +244,8 @@ rxn_fit_info(const RxnFit *fit)
         .starts = run->loop_options.starts,
         .seed = run->loop_options.seed,
         .resumed = run->resumed_at,
+        .files = fit->part.engine.read.items,
+        .file_count = fit->part.engine.read.count,
     };
 }
 
@@ -463,7 +465,9 @@ save(void *context)
     RxnStatus status = need_result(fit);
     if (status != RXN_OK)
         return status;
-    if (rxn__is_a_source(&fit->part.engine, saving->path))
+    if (!saving->path)
+        return rxn__api_refuse(&fit->part.engine, "there is no file to save to");
+    if (rxn__overwrites_input(&fit->part.engine, &fit->part.engine, saving->path))
         return RXN_ERROR_INPUT;
     rxn__text_init(&beside, &fit->part.engine.session.arena);
     rxn__text_printf(&beside, "%s.part%ld", saving->path, (long)getpid());

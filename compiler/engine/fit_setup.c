@@ -40,6 +40,7 @@ load_table(void *context, const char *from, const char *path, Arena *arena,
     FitRun *fit = context;
     Arena *kept = &fit->engine->session.arena;
     *ret_resolved = resolve(fit, from, path, kept);
+    rxn__engine_reads(fit->engine, *ret_resolved);
     RxnTable *table = NEW(kept, RxnTable);
     char *message = NEW_ARRAY(arena, char, MESSAGE);
     if (!rxn__table_read(*ret_resolved, table, message, MESSAGE)) {

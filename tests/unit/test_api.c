@@ -842,6 +842,17 @@ test_fit(void **state)
     assert_int_equal(rxn_fit_save(fit, result, &error), RXN_OK);
     assert_int_equal(rxn_values_load(loaded, result, &error), RXN_OK);
     assert_true(rxn_values_get(loaded, RXN_PARAMETERS)[0] == value);
+    const RxnFitInfo info = rxn_fit_info(fit);
+    assert_int_equal(info.file_count, 1);
+    assert_string_equal(info.files[0], table);
+    char wanted[200];
+    snprintf(wanted, sizeof wanted,
+             "error: '%s' is one of the files that are read; it is not overwritten\n"
+             "note: give the result a file of its own",
+             table);
+    expect_error(rxn_fit_save(fit, table, &error), RXN_ERROR_INPUT, error, wanted);
+    expect_error(rxn_fit_save(fit, NULL, &error), RXN_ERROR_USAGE, error,
+                 "error: there is no file to save to");
     expect_error(rxn_fit_save(fit, "/nowhere/at/all", &error), RXN_ERROR_INPUT, error,
                  "error: '/nowhere/at/all' cannot be written: No such file or directory");
     assert_int_equal(rxn_fit_train(fit, &half, &error), RXN_ERROR_USAGE);
@@ -870,6 +881,11 @@ test_fit(void **state)
     if (rxn_fit_train(fit, &half, &error) != RXN_OK)
         fail_msg("%s", rxn_error_text(error));
     assert_true(half.value[0] == value);
+    snprintf(wanted, sizeof wanted,
+             "error: '%s' is one of the files that are read; it is not overwritten\n"
+             "note: give the result a file of its own",
+             kept);
+    expect_error(rxn_fit_save(fit, kept, &error), RXN_ERROR_INPUT, error, wanted);
     rxn_fit_free(fit);
     options.optimizer = "newton";
     assert_int_equal(rxn_fit_new(model, &options, values, &fit, &error), RXN_ERROR_USAGE);
