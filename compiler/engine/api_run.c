@@ -55,6 +55,16 @@ rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options, Ensem
     return rxn__device_open(engine, o);
 }
 
+RxnStatus
+rxn__api_check_values(ApiPart *part, const RxnValues *values)
+{
+    if (!values)
+        return rxn__api_refuse(&part->engine, "there are no values");
+    if (values->model != part->model)
+        return rxn__api_refuse(&part->engine, "these values are of another model");
+    return RXN_OK;
+}
+
 const char *
 rxn__api_bytes(Arena *arena, u64 bytes)
 {
@@ -262,10 +272,10 @@ prepare(Running *running)
     running->ensemble = running->simulator->ensemble;
     RxnStatus status = rxn__api_run_options(running->part, o, &running->ensemble);
     const RxnValues *values = running->values;
-    if (!values && !o->plan)
-        status = rxn__api_refuse(engine, "there are no values");
-    if (values && values->model != running->part->model)
-        status = rxn__api_refuse(engine, "these values are of another model");
+    if (values || !o->plan) {
+        RxnStatus fits = rxn__api_check_values(running->part, values);
+        status = status == RXN_OK ? fits : status;
+    }
     if (o->at_count > UINT32_MAX)
         status = rxn__api_refuse(engine, "there are too many sample times");
     if (status != RXN_OK)
