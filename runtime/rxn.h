@@ -365,8 +365,9 @@ typedef struct RxnDifferentiatorOptions {
     uint64_t draws, bins, degree, pilot; /* see `rxn grad --help`; the last three 0: chosen */
     double tau, difference;
     uint64_t tape_memory; /* bytes for all tapes; 0: a quarter of what the machine has */
-    RxnSimulatorOptions
-        kernel; /* its method is not looked at; trajectories: the most that will run */
+    /* Its method is not looked at. trajectories: the most that will run, by which tapes are given their size; if more run, or
+     * on more threads than at first, then so many threads at a time as there is tape_memory for. */
+    RxnSimulatorOptions kernel;
     /* Nothing is compiled before the first evaluation needs it. So it is in any case with several estimators, of which one
      * may fail while the others go on. */
     bool later;

@@ -144,7 +144,8 @@ typedef struct GradRunner {
     Launch launch;
     RxnBinding *bindings;
     u32 binding_count;
-    double *means; /* [functionals]: their expectations, of the last evaluation */
+    double *means;    /* [functionals]: their expectations, of the last evaluation */
+    u64 most_threads; /* that its tapes were given their size for; 0: any number */
     bool has_pilot;
     PilotRequest pilot_request;
     PilotProgram pilot_program;
