@@ -311,8 +311,7 @@ run_model(void *context)
     RxnStatus status = rxn__driver_model(driver, run->path, false, &run->model);
     if (status != RXN_OK)
         return status;
-    RxnSimulatorOptions kernel =
-        rxn__driver_kernel(&o->ensemble, o->control ? "direct-unrolled" : o->method);
+    RxnSimulatorOptions kernel = rxn__driver_kernel(&o->ensemble, o->method);
     kernel.control_variates = o->control;
     if (is_cme(o))
         kernel.device = "cpu";

@@ -140,6 +140,22 @@ request_of(RxnSimulator *simulator, const char *method)
     };
 }
 
+/* Control variates are martingales of single events, so `auto` has no choice; where it would have chosen a method that is faster
+ * by far, that is worth knowing. */
+static void
+note_other_method(RxnSimulator *simulator)
+{
+    Text why;
+    rxn__text_init(&why, &simulator->pipeline.arena);
+    const Method *usual = rxn__method_choose(simulator->pipeline.network, &why);
+    if (!usual || strncmp(usual->name, "direct", strlen("direct")) == 0)
+        return;
+    rxn__engine_note(&simulator->part.engine,
+                     "control variates take the method direct-unrolled, which makes one event "
+                     "after another; without them it would be '%s': %s",
+                     usual->name, why.data);
+}
+
 static RxnStatus
 compile(void *context)
 {
@@ -174,6 +190,8 @@ compile(void *context)
     engine->internal_error = simulator->pipeline.internal_error;
     if (status != RXN_OK)
         return status;
+    if (simulator->is_controlled && strcmp(method, "auto") == 0)
+        note_other_method(simulator);
     if (simulator->pipeline.kernel.kernel) /* a method may need f64 whatever is asked for */
         simulator->precision = simulator->pipeline.kernel.kernel->precision;
     Text wish;
