@@ -68,6 +68,7 @@ typedef struct Grad {
     OutputDerivatives *derivatives;
     u32 output_count;
 
+    bool misnamed;      /* --wrt names something that is no param */
     bool fits;          /* a part of a fit: a trained param may be without a use in it */
     bool all;           /* estimators that cannot do it are left out, not an error */
     const char *choice; /* why auto took what it took; NULL: the user chose */
@@ -108,6 +109,9 @@ bool rxn__grad_parameters(Grad *grad);
  * whole. False after errors, of which one is that an estimator that was asked for by name cannot do it. */
 bool rxn__grad_check_estimators(Engine *engine, const char *list);
 bool rxn__grad_estimators(Grad *grad);
+
+/* grad.c: these two. RXN_ERROR_USAGE where --wrt names what there is not. */
+RxnStatus rxn__grad_choose(Grad *grad);
 
 /* grad_outputs.c: derivatives of the outputs by the functionals' expectations and by parameters. */
 void rxn__grad_outputs(Grad *grad);
