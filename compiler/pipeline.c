@@ -213,7 +213,10 @@ choose_method(Stages *stages)
         return RXN_OK;
     rxn__error(diagnostics, (Span){0, 0}, "the method '%s' cannot simulate this model: %s", name,
                why.data);
-    rxn__note(diagnostics, (Span){0, 0}, "--method auto takes one that can");
+    Text unused;
+    rxn__text_init(&unused, &pipeline->arena);
+    if (rxn__method_choose(pipeline->network, &unused))
+        rxn__note(diagnostics, (Span){0, 0}, "--method auto takes one that can");
     return RXN_ERROR_INPUT;
 }
 

@@ -365,8 +365,9 @@ typedef struct RxnDifferentiatorOptions {
     uint64_t draws, bins, degree, pilot; /* see `rxn grad --help`; the last three 0: chosen */
     double tau, difference;
     uint64_t tape_memory; /* bytes for all tapes; 0: a quarter of what the machine has */
-    RxnSimulatorOptions
-        kernel; /* its method is not looked at; trajectories: the most that will run */
+    /* Its method is not looked at. trajectories: the most that will run, by which tapes are given their size; if more run, or
+     * on more threads than at first, then so many threads at a time as there is tape_memory for. */
+    RxnSimulatorOptions kernel;
     /* Nothing is compiled before the first evaluation needs it. So it is in any case with several estimators, of which one
      * may fail while the others go on. */
     bool later;
@@ -529,6 +530,9 @@ typedef struct RxnFitInfo {
     bool has_samples;  /* trajectories are counted for each sample of the data */
     uint64_t steps, starts, seed;
     uint64_t resumed; /* evaluations that the checkpoint has, all fits of multi-start together */
+    /* Files that it has read so far, data and a checkpoint; rxn_fit_save does not overwrite them. */
+    const char *const *files; /* [file_count] */
+    size_t file_count;
 } RxnFitInfo;
 
 RXN_PUBLIC RxnFitInfo rxn_fit_info(const RxnFit *fit);

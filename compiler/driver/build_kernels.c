@@ -112,8 +112,9 @@ rxn__build_gradients(Build *build, Grad *grad, PipelineGoal goal,
     if (!rxn__bind_defaults(&driver->engine, &grad->pipeline, NULL, &grad->values))
         return RXN_ERROR_INPUT;
     rxn__grad_times(grad);
-    if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
-        return RXN_ERROR_INPUT;
+    status = rxn__grad_choose(grad);
+    if (status != RXN_OK)
+        return status;
     grad->stages.goal = goal;
     for (u32 k = 0; k < grad->estimators.count && status == RXN_OK; k++) {
         const char *name = grad->estimators.items[k];

@@ -247,7 +247,7 @@ write_outputs(Outline *outline)
     if (status == RXN_OK &&
         (!rxn__bind_defaults(&driver->engine, &grad.pipeline, NULL, &grad.values) ||
          !rxn__grad_parameters(&grad)))
-        status = RXN_ERROR_INPUT;
+        status = grad.misnamed ? RXN_ERROR_USAGE : RXN_ERROR_INPUT;
     if (status == RXN_OK) {
         const Objective *objective = grad.pipeline.network->objective;
         rxn__text_printf(out, "\n/* Derivatives: of what, by what. */\nenum {\n");

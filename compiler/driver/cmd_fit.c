@@ -75,7 +75,12 @@ check_options(FitCommand *command)
     FitFlags *flags = &command->flags;
     RxnFitOptions *wanted = &command->wanted;
     RxnError *error;
+    const OutputName outputs[] = {{"-o", flags->ensemble.json},
+                                  {"--history", flags->ensemble.csv},
+                                  {"--plot", flags->plot},
+                                  {"--checkpoint", flags->checkpoint}};
     bool good = rxn__driver_check_ensemble(driver, &flags->ensemble);
+    good = rxn__outputs_are_apart(driver, outputs, sizeof outputs / sizeof outputs[0]) && good;
     if (flags->starts == 0) {
         rxn__driver_error(driver, "--starts takes 1 or more");
         good = false;
@@ -124,7 +129,7 @@ can_plot(FitCommand *command)
     const char *path = command->flags.plot;
     if (!path)
         return true;
-    if (rxn__driver_is_a_source(driver, path))
+    if (rxn__driver_overwrites_input(driver, path))
         return false;
     const char *slash = strrchr(path, '/');
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
@@ -141,6 +146,10 @@ open_outputs(FitCommand *command)
 {
     Driver *driver = command->driver;
     const EnsembleOptions *o = &command->flags.ensemble;
+    const RxnFitInfo info = rxn_fit_info(command->fit);
+    for (size_t k = 0; k < info.file_count; k++)
+        rxn__driver_reads(driver, info.files[k]);
+    rxn__driver_reads(driver, command->flags.resume);
     if (o->json && !rxn__output_open(driver, &command->json, o->json))
         return false;
     if (o->csv && !rxn__output_open(driver, &command->history, o->csv))

@@ -151,6 +151,8 @@ load(Driver *driver, const char *path, u32 *ret_file)
         reason = "it is no file; '-' is standard input";
     else
         text = rxn__read_file(path, &session->arena, &length, &reason);
+    if (strcmp(path, "-") == 0)
+        rxn__engine_reads(&driver->engine, path);
     if (!text) {
         rxn__driver_error(driver, "'%s' cannot be read: %s",
                           rxn__shown(&session->arena, shown_path, strlen(shown_path)), reason);

@@ -91,7 +91,9 @@ check_options(GradCommand *command)
     Driver *driver = command->driver;
     GradFlags *flags = &command->flags;
     RxnError *error;
+    const OutputName outputs[] = {{"-o", flags->ensemble.csv}, {"--json", flags->ensemble.json}};
     bool good = rxn__driver_check_ensemble(driver, &flags->ensemble);
+    good = rxn__outputs_are_apart(driver, outputs, sizeof outputs / sizeof outputs[0]) && good;
     command->wanted = rxn_differentiator_options();
     RxnDifferentiatorOptions *wanted = &command->wanted;
     wanted->of = flags->of.items;

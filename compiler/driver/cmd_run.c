@@ -100,7 +100,10 @@ static bool
 check_options(Driver *driver, RunOptions *o)
 {
     uint32_t errors = rxn__driver_error_count(driver);
+    const OutputName outputs[] = {
+        {"-o", o->ensemble.csv}, {"--json", o->ensemble.json}, {"--plot", o->plot}};
     rxn__driver_check_ensemble(driver, &o->ensemble);
+    rxn__outputs_are_apart(driver, outputs, sizeof outputs / sizeof outputs[0]);
     if (is_cme(o))
         check_cme(driver, o);
     if (o->plot && !rxn__plot_knows(o->plot)) {
@@ -234,7 +237,7 @@ static RxnStatus
 draw(Run *run)
 {
     char message[512];
-    if (rxn__driver_is_a_source(run->driver, run->options.plot))
+    if (rxn__driver_overwrites_input(run->driver, run->options.plot))
         return RXN_ERROR_INPUT;
     if (!rxn__plot_run(&run->report, run->options.plot, message, sizeof message)) {
         rxn__driver_error(run->driver, "the plot '%s' could not be made: %s", run->options.plot,
@@ -308,8 +311,7 @@ run_model(void *context)
     RxnStatus status = rxn__driver_model(driver, run->path, false, &run->model);
     if (status != RXN_OK)
         return status;
-    RxnSimulatorOptions kernel =
-        rxn__driver_kernel(&o->ensemble, o->control ? "direct-unrolled" : o->method);
+    RxnSimulatorOptions kernel = rxn__driver_kernel(&o->ensemble, o->method);
     kernel.control_variates = o->control;
     if (is_cme(o))
         kernel.device = "cpu";
@@ -326,7 +328,7 @@ run_model(void *context)
         return RXN_ERROR_INPUT;
     if (o->ensemble.json && !rxn__output_open(driver, &run->json, o->ensemble.json))
         return RXN_ERROR_INPUT;
-    if (o->plot && rxn__driver_is_a_source(driver, o->plot))
+    if (o->plot && rxn__driver_overwrites_input(driver, o->plot))
         return RXN_ERROR_INPUT;
     status = make_room(run);
     if (status == RXN_OK)

@@ -305,8 +305,9 @@ prepare_gradients(Selftest *test)
     if (!rxn__bind(&driver->engine, &grad->pipeline, &bind, &grad->values))
         return RXN_ERROR_INPUT;
     rxn__grad_times(grad);
-    if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
-        return RXN_ERROR_INPUT;
+    status = rxn__grad_choose(grad);
+    if (status != RXN_OK)
+        return status;
     rxn__grad_outputs(grad);
     grad->runners = NEW_ARRAY(&grad->pipeline.arena, GradRunner, grad->estimators.count);
     grad->found = &grad->pipeline.arena;

@@ -133,8 +133,9 @@ trace_gradient(Trace *trace)
     RxnStatus status = rxn__grad_network(grad);
     if (status != RXN_OK)
         return status;
-    if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
-        return RXN_ERROR_INPUT;
+    status = rxn__grad_choose(grad);
+    if (status != RXN_OK)
+        return status;
     const Estimator *estimator = rxn__estimator_find(grad->estimators.items[0]);
     grad->stages.goal = PIPELINE_OPTIMIZED;
     status = rxn__pipeline_gradient(&driver->engine.session, &grad->stages, estimator,

@@ -90,8 +90,11 @@ RxnSimulatorOptions rxn__driver_kernel(const EnsembleOptions *options, const cha
 /* Puts numbers in the place of what was left open; reports what is out of range. */
 bool rxn__driver_check_ensemble(Driver *driver, EnsembleOptions *options);
 
-/* Whether writing to this path would overwrite a model's file; reports that. */
-bool rxn__driver_is_a_source(Driver *driver, const char *path);
+/* That the command reads this file; NULL: none. */
+void rxn__driver_reads(Driver *driver, const char *path);
+
+/* Whether writing to this path would overwrite a file that the command reads, the model's too; reports that. */
+bool rxn__driver_overwrites_input(Driver *driver, const char *path);
 
 /* ---- options.c --------------------------------------------------------------------------------- */
 
@@ -166,7 +169,15 @@ typedef struct OutputFile {
     char *beside;     /* its name until then */
 } OutputFile;
 
-/* Refuses a directory and any of the session's source files. False after an error. */
+/* A file that an option names, to be written. */
+typedef struct OutputName {
+    const char *option, *path; /* path NULL: it is not given */
+} OutputName;
+
+/* Whether each of them is a file of its own; reports which are not. */
+bool rxn__outputs_are_apart(Driver *driver, const OutputName *names, size_t count);
+
+/* Refuses a directory and any file that the command reads. False after an error. */
 bool rxn__output_open(Driver *driver, OutputFile *output, const char *path);
 
 /* Gives the file its name, or copies it to standard output. False after an error. */

@@ -55,15 +55,19 @@ rxn__driver_end(Driver *driver)
     driver->model = NULL;
 }
 
-bool
-rxn__driver_is_a_source(Driver *driver, const char *path)
+void
+rxn__driver_reads(Driver *driver, const char *path)
 {
-    if (!driver->model)
-        return rxn__is_a_source(&driver->engine, path);
-    if (!rxn__names_source(&driver->model->engine, path))
-        return false;
-    rxn__driver_error(driver, "'%s' is the model itself; it is not overwritten", path);
-    return true;
+    if (path)
+        rxn__engine_reads(&driver->engine, path);
+}
+
+bool
+rxn__driver_overwrites_input(Driver *driver, const char *path)
+{
+    Engine *engine = &driver->engine;
+    return (driver->model && rxn__overwrites_input(&driver->model->engine, engine, path)) ||
+           rxn__overwrites_input(engine, engine, path);
 }
 
 bool
@@ -125,6 +129,8 @@ rxn__driver_values(Driver *driver, RxnModel *model, const EnsembleOptions *o,
                    RxnValues **ret_values)
 {
     RxnError *error;
+    rxn__driver_reads(driver, o->params);
+    rxn__driver_reads(driver, o->input);
     RxnStatus first = rxn_values_new(model, o->seed, ret_values, &error), status;
     if (first != RXN_OK)
         return rxn__driver_take(driver, first, error);

@@ -1,5 +1,6 @@
 /* output.c: files of results: whole or not there at all. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -30,6 +31,97 @@ open_aside(void)
     return file;
 }
 
+/* ---- two outputs of one name ------------------------------------------------------------------- */
+
+/* The folder that a file is in, or will be. */
+static bool
+stat_folder(const char *path, struct stat *ret_status)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    const bool good = folder && stat(folder, ret_status) == 0;
+    free(folder);
+    return good;
+}
+
+static const char *
+last_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* Whether what is written to both would be one file, of which the second replaces the first. Terminals, pipes and
+ * /dev/null take any number of results. */
+static bool
+is_one_file(const char *path, const char *other)
+{
+    struct stat status, others;
+    if (strcmp(path, "-") == 0 || strcmp(other, "-") == 0)
+        return strcmp(path, other) == 0;
+    const bool there = stat(path, &status) == 0, other_there = stat(other, &others) == 0;
+    if (there && !S_ISREG(status.st_mode))
+        return false;
+    if (!there && !other_there) {
+        if (strcmp(last_name(path), last_name(other)) != 0)
+            return false;
+        if (!stat_folder(path, &status) || !stat_folder(other, &others))
+            return strcmp(path, other) == 0;
+    } else if (there != other_there) {
+        return false;
+    }
+    return status.st_dev == others.st_dev && status.st_ino == others.st_ino;
+}
+
+static void
+tell_not_apart(Driver *driver, const OutputName *first, const OutputName *second)
+{
+    if (strcmp(first->path, "-") == 0) {
+        rxn__driver_error(driver, "%s and %s cannot both go to standard output", first->option,
+                          second->option);
+        return;
+    }
+    rxn__driver_error(driver, "%s and %s cannot both be written to '%s'", first->option,
+                      second->option, rxn__driver_shown(driver, second->path));
+    rxn__driver_note(driver, "give each a file of its own");
+}
+
+bool
+rxn__outputs_are_apart(Driver *driver, const OutputName *names, size_t count)
+{
+    bool apart = true;
+    for (size_t k = 0; k < count; k++)
+        for (size_t l = k + 1; l < count && names[k].path; l++)
+            if (names[l].path && is_one_file(names[k].path, names[l].path)) {
+                tell_not_apart(driver, &names[k], &names[l]);
+                apart = false;
+            }
+    return apart;
+}
+
+/* ---- one output -------------------------------------------------------------------------------- */
+
+/* What was opened by another name before, and may be in the middle of a file: it is written on. */
+static bool
+is_descriptor(const char *path)
+{
+    return strcmp(path, "/dev/stdout") == 0 || strcmp(path, "/dev/stderr") == 0 ||
+           strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/self/fd/", 14) == 0;
+}
+
+/* The file that a link leads to is replaced, and the link stays one. */
+static const char *
+behind_links(Driver *driver, const char *path)
+{
+    struct stat status;
+    char *real = lstat(path, &status) == 0 && S_ISLNK(status.st_mode) ? realpath(path, NULL) : NULL;
+    if (!real)
+        return path;
+    const char *kept = rxn__arena_copy_text(&driver->engine.session.arena, real, strlen(real));
+    free(real);
+    return kept;
+}
+
 bool
 rxn__output_open(Driver *driver, OutputFile *output, const char *path)
 {
@@ -40,17 +132,20 @@ rxn__output_open(Driver *driver, OutputFile *output, const char *path)
         return output->file ? true : open_failed(driver, "the temporary file", strerror(errno));
     }
     struct stat status;
-    if (rxn__driver_is_a_source(driver, path))
+    if (rxn__driver_overwrites_input(driver, path))
         return false;
     bool there = stat(path, &status) == 0;
     if (there && S_ISDIR(status.st_mode))
         return open_failed(driver, path, "it is a directory");
-    if (there && !S_ISREG(status.st_mode)) {
+    if (is_descriptor(path)) {
+        output->file = fopen(path, "a");
+    } else if (there && !S_ISREG(status.st_mode)) {
         output->file = fopen(path, "w"); /* a device or a pipe has no name to be replaced */
     } else {
         Text beside;
         rxn__text_init(&beside, &driver->engine.session.arena);
-        rxn__text_printf(&beside, "%s.part%ld", path, (long)getpid());
+        output->path = behind_links(driver, path);
+        rxn__text_printf(&beside, "%s.part%ld", output->path, (long)getpid());
         output->file = fopen(beside.data, "w");
         output->beside = beside.data;
     }

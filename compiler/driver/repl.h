@@ -286,8 +286,9 @@ struct Repl {
     const char *path;        /* what was loaded or saved last, or NULL; in `kept` */
     const char *
         base; /* what was loaded, to whose folder paths in the model are relative; NULL: this one */
-    bool loading;                  /* messages are about a file, not about what was typed */
-    VEC(const char *) known_files; /* that were loaded or saved: real paths, in `kept` */
+    bool loading; /* messages are about a file, not about what was typed */
+    VEC(const char *)
+    known_files; /* that hold this model, loaded or saved: real paths, in `kept` */
 
     RxnModel *model; /* of the current list; NULL: that has no species yet */
     RxnModel *

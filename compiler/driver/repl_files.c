@@ -121,6 +121,7 @@ rxn__repl_load_file(Repl *repl, const char *path)
     repl->sets.count = 0;
     rxn__repl_accept(repl, false);
     repl->path = repl->base;
+    repl->known_files.count = 0; /* they hold other models */
     if (name)
         add_known(repl, name);
     printf("loaded %s: %u %s\n", shown(repl, path), repl->current->statements.count,
@@ -292,6 +293,7 @@ rxn__repl_reset(Repl *repl, u32 count, const char *const *words, const char *res
     repl->sets.count = 0;
     rxn__repl_accept(repl, false);
     repl->path = repl->base = NULL;
+    repl->known_files.count = 0;
     printf("forgot %u %s\n", gone, gone == 1 ? "statement" : "statements");
     return true;
 }

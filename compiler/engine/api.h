@@ -97,6 +97,9 @@ struct RxnValues {
 RxnStatus rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options,
                                   EnsembleOptions *ret_options);
 
+/* Whether there are values, of this part's model. */
+RxnStatus rxn__api_check_values(ApiPart *part, const RxnValues *values);
+
 /* A number of bytes as --tape-memory has it. */
 const char *rxn__api_bytes(Arena *arena, u64 bytes);
 

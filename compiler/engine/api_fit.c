@@ -36,6 +36,7 @@ rxn_fit_options(void)
 typedef struct Making {
     RxnFit *fit;
     const RxnFitOptions *options;
+    const RxnValues *values;
 } Making;
 
 static const char *
@@ -65,8 +66,9 @@ fill(Arena *arena, const RxnFitOptions *from, FitOptions *o)
 static RxnStatus
 check_options(Engine *engine, const void *options)
 {
+    const RxnFitOptions usual = rxn_fit_options();
     FitOptions o = rxn__fit_defaults();
-    fill(&engine->session.arena, options, &o);
+    fill(&engine->session.arena, options ? options : &usual, &o);
     return rxn__fit_check_options(engine, &o) ? RXN_OK : RXN_ERROR_USAGE;
 }
 
@@ -166,10 +168,11 @@ prepare(void *context)
 }
 
 static RxnStatus
-refuse_values(void *context)
+take_values(void *context)
 {
-    RxnFit *fit = context;
-    return rxn__api_refuse(&fit->part.engine, "these values are of another model");
+    Making *making = context;
+    RxnStatus status = rxn__api_check_values(&making->fit->part, making->values);
+    return status == RXN_OK ? rxn_values_copy(making->values, &making->fit->start, NULL) : status;
 }
 
 RxnStatus
@@ -181,7 +184,7 @@ rxn_fit_new(RxnModel *model, const RxnFitOptions *options, const RxnValues *valu
     if (!fit)
         return rxn__api_no_memory(ret_error);
     const RxnFitOptions usual = rxn_fit_options();
-    Making making = {fit, options ? options : &usual};
+    Making making = {fit, options ? options : &usual, values};
     RxnStatus status = rxn__part_open(&fit->part, model);
     fit->run.engine = &fit->part.engine;
     fit->step = making.options->step;
@@ -190,9 +193,7 @@ rxn_fit_new(RxnModel *model, const RxnFitOptions *options, const RxnValues *valu
     fit->part.stage = making.options->stage;
     fit->part.stage_context = making.options->stage_context;
     if (status == RXN_OK)
-        status = rxn_values_copy(values, &fit->start, NULL);
-    if (status == RXN_OK && values->model != model)
-        status = rxn__api_guard(&fit->part.engine, refuse_values, fit);
+        status = rxn__api_guard(&fit->part.engine, take_values, &making);
     if (status == RXN_OK)
         status = rxn__api_guard(&fit->part.engine, prepare, &making);
     status = rxn__part_finish(&fit->part, status, ret_error);
@@ -244,6 +245,8 @@ rxn_fit_info(const RxnFit *fit)
         .starts = run->loop_options.starts,
         .seed = run->loop_options.seed,
         .resumed = run->resumed_at,
+        .files = fit->part.engine.read.items,
+        .file_count = fit->part.engine.read.count,
     };
 }
 
@@ -463,7 +466,9 @@ save(void *context)
     RxnStatus status = need_result(fit);
     if (status != RXN_OK)
         return status;
-    if (rxn__is_a_source(&fit->part.engine, saving->path))
+    if (!saving->path)
+        return rxn__api_refuse(&fit->part.engine, "there is no file to save to");
+    if (rxn__overwrites_input(&fit->part.engine, &fit->part.engine, saving->path))
         return RXN_ERROR_INPUT;
     rxn__text_init(&beside, &fit->part.engine.session.arena);
     rxn__text_printf(&beside, "%s.part%ld", saving->path, (long)getpid());

@@ -89,8 +89,9 @@ fill(Arena *arena, const RxnDifferentiatorOptions *from, GradOptions *o)
 static RxnStatus
 check_options(Engine *engine, const void *options)
 {
+    const RxnDifferentiatorOptions usual = rxn_differentiator_options();
     Grad grad = {.engine = engine};
-    fill(&engine->session.arena, options, &grad.options);
+    fill(&engine->session.arena, options ? options : &usual, &grad.options);
     return rxn__grad_check_options(&grad) ? RXN_OK : RXN_ERROR_USAGE;
 }
 
@@ -109,11 +110,11 @@ take_options(Making *making)
     Engine *engine = &d->part.engine;
     GradOptions *o = &d->grad.options;
     EnsembleOptions kernel;
-    RxnStatus status = rxn__api_kernel_options(&d->part, &from->kernel, &kernel);
+    RxnStatus status = rxn__api_check_values(&d->part, making->values);
+    if (status == RXN_OK)
+        status = rxn__api_kernel_options(&d->part, &from->kernel, &kernel);
     if (status != RXN_OK)
         return status;
-    if (making->values->model != d->part.model)
-        return rxn__api_refuse(engine, "these values are of another model");
     fill(&engine->session.arena, from, o);
     if (!rxn__grad_check_options(&d->grad))
         return RXN_ERROR_USAGE;
@@ -261,8 +262,9 @@ take_values(Evaluating *evaluating)
     const RxnValues *values = evaluating->values;
     Engine *engine = &d->part.engine;
     const Network *network = d->grad.pipeline.network;
-    if (values->model != d->part.model)
-        return rxn__api_refuse(engine, "these values are of another model");
+    RxnStatus status = rxn__api_check_values(&d->part, values);
+    if (status != RXN_OK)
+        return status;
     rxn__arena_release(&d->scratch.arena);
     const Arena arena = d->scratch.arena;
     d->scratch = d->grad.pipeline;

@@ -213,6 +213,8 @@ read_model(void *context)
     RxnModel *model = opening->model;
     Session *session = &model->engine.session;
     u32 file = UINT32_MAX;
+    if (!opening->path && !opening->text && !model->engine.built)
+        return rxn__api_refuse(&model->engine, "there is no model: neither a text nor a file");
     if (opening->path || !opening->text) { /* a file, or, without a name, the model of a program */
         if (!rxn__load_model(&model->engine, opening->path, &file))
             return RXN_ERROR_INPUT;

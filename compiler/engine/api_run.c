@@ -55,6 +55,16 @@ rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options, Ensem
     return rxn__device_open(engine, o);
 }
 
+RxnStatus
+rxn__api_check_values(ApiPart *part, const RxnValues *values)
+{
+    if (!values)
+        return rxn__api_refuse(&part->engine, "there are no values");
+    if (values->model != part->model)
+        return rxn__api_refuse(&part->engine, "these values are of another model");
+    return RXN_OK;
+}
+
 const char *
 rxn__api_bytes(Arena *arena, u64 bytes)
 {
@@ -130,6 +140,22 @@ request_of(RxnSimulator *simulator, const char *method)
     };
 }
 
+/* Control variates are martingales of single events, so `auto` has no choice; where it would have chosen a method that is faster
+ * by far, that is worth knowing. */
+static void
+note_other_method(RxnSimulator *simulator)
+{
+    Text why;
+    rxn__text_init(&why, &simulator->pipeline.arena);
+    const Method *usual = rxn__method_choose(simulator->pipeline.network, &why);
+    if (!usual || strncmp(usual->name, "direct", strlen("direct")) == 0)
+        return;
+    rxn__engine_note(&simulator->part.engine,
+                     "control variates take the method direct-unrolled, which makes one event "
+                     "after another; without them it would be '%s': %s",
+                     usual->name, why.data);
+}
+
 static RxnStatus
 compile(void *context)
 {
@@ -164,6 +190,8 @@ compile(void *context)
     engine->internal_error = simulator->pipeline.internal_error;
     if (status != RXN_OK)
         return status;
+    if (simulator->is_controlled && strcmp(method, "auto") == 0)
+        note_other_method(simulator);
     if (simulator->pipeline.kernel.kernel) /* a method may need f64 whatever is asked for */
         simulator->precision = simulator->pipeline.kernel.kernel->precision;
     Text wish;
@@ -262,10 +290,10 @@ prepare(Running *running)
     running->ensemble = running->simulator->ensemble;
     RxnStatus status = rxn__api_run_options(running->part, o, &running->ensemble);
     const RxnValues *values = running->values;
-    if (!values && !o->plan)
-        status = rxn__api_refuse(engine, "there are no values");
-    if (values && values->model != running->part->model)
-        status = rxn__api_refuse(engine, "these values are of another model");
+    if (values || !o->plan) {
+        RxnStatus fits = rxn__api_check_values(running->part, values);
+        status = status == RXN_OK ? fits : status;
+    }
     if (o->at_count > UINT32_MAX)
         status = rxn__api_refuse(engine, "there are too many sample times");
     if (status != RXN_OK)

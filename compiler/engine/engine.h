@@ -41,6 +41,7 @@ typedef struct Engine {
     bool is_out_of_memory;  /* that is what the errors are about */
     bool is_ahead;          /* kernels are made for a program, and nothing is run */
     bool is_library;        /* of one model: who calls ends a run, not Ctrl-C */
+    TextList read;          /* files of values and data: rxn__engine_reads */
     /* Of one trajectory, on the processor and on GPUs, where kernels are or were made ahead; 0: by the memory there is. */
     u64 tape_bytes, cuda_tape_bytes;
 } Engine;
@@ -105,9 +106,11 @@ bool rxn__load_model(Engine *engine, const char *path, u32 *ret_file);
 /* Whether a file of the sources was made by importing the one before it. */
 bool rxn__is_imported(const Engine *engine, u32 file);
 
-/* Whether writing to this path would overwrite a model's file; the second reports that. */
-bool rxn__names_source(const Engine *engine, const char *path);
-bool rxn__is_a_source(Engine *engine, const char *path);
+/* That the request reads this file ("-": standard input), so that no result is written over it. Models are known without. */
+void rxn__engine_reads(Engine *engine, const char *path);
+
+/* Whether writing to this path would overwrite a file that `reader` reads; that is told to `told`. */
+bool rxn__overwrites_input(const Engine *reader, Engine *told, const char *path);
 
 /* ---- bind.c ------------------------------------------------------------------------------------ */
 

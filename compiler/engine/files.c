@@ -214,6 +214,8 @@ rxn__load_model(Engine *engine, const char *path, u32 *ret_file)
     }
     size_t length = 0;
     char *text = rxn__read_file(path, &session->arena, &length, &reason);
+    if (strcmp(path, "-") == 0)
+        rxn__engine_reads(engine, path);
     if (!text) {
         rxn__engine_error(engine, "'%s' cannot be read: %s",
                           rxn__shown(&session->arena, shown_path, strlen(shown_path)), reason);
@@ -225,26 +227,43 @@ rxn__load_model(Engine *engine, const char *path, u32 *ret_file)
 
 /* ---- what is not to be written over ------------------------------------------------------------ */
 
-bool
-rxn__names_source(const Engine *engine, const char *path)
+void
+rxn__engine_reads(Engine *engine, const char *path)
 {
-    struct stat target, source;
-    if (stat(path, &target) != 0)
-        return false;
-    for (u32 k = 0; k < engine->session.sources.files.count; k++) {
-        const char *model = engine->session.sources.files.items[k].path;
-        if (stat(model, &source) == 0 && source.st_dev == target.st_dev &&
-            source.st_ino == target.st_ino)
-            return true;
-    }
-    return false;
+    Arena *arena = &engine->session.arena;
+    const char *place = strcmp(path, "-") == 0 ? "/dev/stdin" : path;
+    for (u32 k = 0; k < engine->read.count; k++)
+        if (strcmp(engine->read.items[k], place) == 0)
+            return;
+    vec_push(arena, &engine->read, rxn__arena_copy_text(arena, place, strlen(place)));
+}
+
+/* By what they are, so that `./x`, links and hard links are found too. */
+static bool
+is_same_file(const struct stat *target, const char *path)
+{
+    struct stat source;
+    return stat(path, &source) == 0 && source.st_dev == target->st_dev &&
+           source.st_ino == target->st_ino;
 }
 
 bool
-rxn__is_a_source(Engine *engine, const char *path)
+rxn__overwrites_input(const Engine *reader, Engine *told, const char *path)
 {
-    if (!rxn__names_source(engine, path))
+    struct stat target;
+    if (stat(path, &target) != 0 || !S_ISREG(target.st_mode)) /* a terminal is read and written */
         return false;
-    rxn__engine_error(engine, "'%s' is the model itself; it is not overwritten", path);
-    return true;
+    for (u32 k = 0; k < reader->session.sources.files.count; k++)
+        if (is_same_file(&target, reader->session.sources.files.items[k].path)) {
+            rxn__engine_error(told, "'%s' is the model itself; it is not overwritten", path);
+            return true;
+        }
+    for (u32 k = 0; k < reader->read.count; k++)
+        if (is_same_file(&target, reader->read.items[k])) {
+            rxn__engine_error(told, "'%s' is one of the files that are read; it is not overwritten",
+                              path);
+            rxn__engine_note(told, "give the result a file of its own");
+            return true;
+        }
+    return false;
 }

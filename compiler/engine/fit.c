@@ -44,7 +44,7 @@ open_checkpoint(FitRun *fit)
     char error[512];
     if (!path)
         return true;
-    if (rxn__is_a_source(fit->engine, path))
+    if (rxn__overwrites_input(fit->engine, fit->engine, path))
         return false;
     if (rxn__checkpoint_may_write(path, key, error, sizeof error))
         return fit->options.resume || !would_lose(fit, path);
@@ -68,6 +68,7 @@ resume(FitRun *fit)
     RxnCheckpoint *checkpoint = rxn__checkpoint_read(path, error, sizeof error);
     if (!checkpoint)
         return checkpoint_error(fit, path, error);
+    rxn__engine_reads(fit->engine, path);
     const char *key = rxn__checkpoint_key(checkpoint);
     bool same = strcmp(key, fit->loop_options.key) == 0;
     if (!same)

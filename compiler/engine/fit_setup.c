@@ -40,6 +40,7 @@ load_table(void *context, const char *from, const char *path, Arena *arena,
     FitRun *fit = context;
     Arena *kept = &fit->engine->session.arena;
     *ret_resolved = resolve(fit, from, path, kept);
+    rxn__engine_reads(fit->engine, *ret_resolved);
     RxnTable *table = NEW(kept, RxnTable);
     char *message = NEW_ARRAY(arena, char, MESSAGE);
     if (!rxn__table_read(*ret_resolved, table, message, MESSAGE)) {
@@ -181,25 +182,27 @@ static RxnStatus
 make_parts(FitRun *fit)
 {
     Arena *arena = &fit->engine->session.arena;
-    FitPart *first;
-    RxnStatus status = make_part(fit, 0, false, &first);
+    /* Each part has its place, where it is closed, before there is anything in it. */
     fit->parts = NEW_ARRAY(arena, FitPart *, 1);
-    fit->parts[0] = first;
     fit->part_count = 1;
+    RxnStatus status = make_part(fit, 0, false, &fit->parts[0]);
     if (status != RXN_OK)
         return status;
+    FitPart *first = fit->parts[0];
     u32 count = first->spec.experiment_count;
     FitPart **parts = NEW_ARRAY(arena, FitPart *, (size_t)count + 1);
-    fit->measures = NEW_ARRAY(arena, FitPart *, (size_t)count + 1);
+    FitPart **measures = NEW_ARRAY(arena, FitPart *, (size_t)count + 1);
+    for (u32 k = 0; k < count; k++)
+        fit->trained_count += !first->spec.experiments[k].validation;
+    parts[first->validation ? fit->trained_count : 0] = first;
+    fit->parts = parts;
+    fit->measures = measures;
+    fit->part_count = count;
     u32 at = 0;
     for (int pass = 0; pass < 2; pass++)
         for (u32 k = 0; k < count; k++) {
             if (first->spec.experiments[k].validation != (pass == 1))
                 continue;
-            fit->trained_count += pass == 0;
-            parts[at] = k == 0 ? first : NULL;
-            fit->parts = parts;
-            fit->part_count = at + 1;
             if (k > 0) {
                 status = make_part(fit, k, false, &parts[at]);
                 if (status != RXN_OK)

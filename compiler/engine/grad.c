@@ -240,6 +240,14 @@ rxn__grad_estimate(Grad *grad)
 /* ---- the way of a request, to the first estimator ----------------------------------------------- */
 
 RxnStatus
+rxn__grad_choose(Grad *grad)
+{
+    if (!rxn__grad_parameters(grad))
+        return grad->misnamed ? RXN_ERROR_USAGE : RXN_ERROR_INPUT;
+    return rxn__grad_estimators(grad) ? RXN_OK : RXN_ERROR_INPUT;
+}
+
+RxnStatus
 rxn__grad_prepare(Grad *grad)
 {
     Engine *engine = grad->engine;
@@ -265,8 +273,9 @@ rxn__grad_prepare(Grad *grad)
     if (!rxn__bind(engine, &grad->pipeline, &bind, &grad->values))
         return RXN_ERROR_INPUT;
     rxn__grad_times(grad);
-    if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
-        return RXN_ERROR_INPUT;
+    status = rxn__grad_choose(grad);
+    if (status != RXN_OK)
+        return status;
     rxn__grad_outputs(grad);
     grad->runners = NEW_ARRAY(&grad->pipeline.arena, GradRunner, grad->estimators.count);
     grad->trajectories = o->ensemble.trajectories;

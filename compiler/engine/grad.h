@@ -68,6 +68,7 @@ typedef struct Grad {
     OutputDerivatives *derivatives;
     u32 output_count;
 
+    bool misnamed;      /* --wrt names something that is no param */
     bool fits;          /* a part of a fit: a trained param may be without a use in it */
     bool all;           /* estimators that cannot do it are left out, not an error */
     const char *choice; /* why auto took what it took; NULL: the user chose */
@@ -109,6 +110,9 @@ bool rxn__grad_parameters(Grad *grad);
 bool rxn__grad_check_estimators(Engine *engine, const char *list);
 bool rxn__grad_estimators(Grad *grad);
 
+/* grad.c: these two. RXN_ERROR_USAGE where --wrt names what there is not. */
+RxnStatus rxn__grad_choose(Grad *grad);
+
 /* grad_outputs.c: derivatives of the outputs by the functionals' expectations and by parameters. */
 void rxn__grad_outputs(Grad *grad);
 
@@ -144,7 +148,8 @@ typedef struct GradRunner {
     Launch launch;
     RxnBinding *bindings;
     u32 binding_count;
-    double *means; /* [functionals]: their expectations, of the last evaluation */
+    double *means;    /* [functionals]: their expectations, of the last evaluation */
+    u64 most_threads; /* that its tapes were given their size for; 0: any number */
     bool has_pilot;
     PilotRequest pilot_request;
     PilotProgram pilot_program;

@@ -187,9 +187,11 @@ take_named(Selection *selection)
             for (int depth = 0; list[length] && (depth > 0 || list[length] != ','); length++)
                 depth += (list[length] == '[') - (list[length] == ']');
             u32 first, count;
-            if (!rxn__param_reference(grad->engine, &grad->pipeline, list, length, &first, &count))
+            if (!rxn__param_reference(grad->engine, &grad->pipeline, list, length, &first,
+                                      &count)) {
+                grad->misnamed = true;
                 good = false;
-            else if (!check(selection, "param", param_of_flat(grad->pipeline.network, first)))
+            } else if (!check(selection, "param", param_of_flat(grad->pipeline.network, first)))
                 good = false;
             else
                 take(selection, first, count);

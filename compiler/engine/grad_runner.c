@@ -95,6 +95,18 @@ renew_map(GradRunner *runner)
     return RXN_OK;
 }
 
+/* What is asked for now may be more than what the tapes were made for: fewer threads have the same results in the memory that
+ * was allowed. */
+static u32
+threads_of(const GradRunner *runner)
+{
+    u64 wanted = runner->grad->options.ensemble.threads;
+    if (runner->most_threads == 0)
+        return (u32)wanted;
+    wanted = wanted ? wanted : rxn_processors();
+    return (u32)(wanted < runner->most_threads ? wanted : runner->most_threads);
+}
+
 RxnStatus
 rxn__grad_runner_evaluate(GradRunner *runner, GradEvaluation *evaluation)
 {
@@ -122,7 +134,7 @@ rxn__grad_runner_evaluate(GradRunner *runner, GradEvaluation *evaluation)
         .trajectories = rxn__gradient_rows_wanted(&runner->spec),
         .sample_count = 1,
         .columns = runner->spec.layout.columns,
-        .threads = (u32)grad->options.ensemble.threads,
+        .threads = threads_of(runner),
         .rows = take_rows,
         .rows_context = &intake,
         .cancel = watched.cancel,
@@ -170,20 +182,26 @@ tape_bytes_on_gpus(const Grad *grad)
     return memory / (workers > FEWEST_WORKERS ? workers : FEWEST_WORKERS);
 }
 
-/* Every lane of every thread has a tape; a thread without a trajectory has none. */
+/* A thread without a trajectory has no tape. */
+static u64
+threads_with_tapes(const Grad *grad)
+{
+    const EnsembleOptions *o = &grad->options.ensemble;
+    u64 threads = o->threads ? o->threads : rxn_processors();
+    return threads < o->trajectories ? threads : o->trajectories;
+}
+
+/* Every lane of every thread has a tape. */
 u64
 rxn__grad_tape_bytes(const Grad *grad, u32 lanes)
 {
-    const GradOptions *o = &grad->options;
     if (is_on_gpus(grad) && grad->engine->cuda_tape_bytes)
         return grad->engine->cuda_tape_bytes;
     if (is_on_gpus(grad))
         return tape_bytes_on_gpus(grad);
     if (grad->engine->tape_bytes)
         return grad->engine->tape_bytes;
-    u64 threads = o->ensemble.threads ? o->ensemble.threads : rxn_processors();
-    threads = threads < o->ensemble.trajectories ? threads : o->ensemble.trajectories;
-    u64 tapes = threads * lanes;
+    u64 tapes = threads_with_tapes(grad) * lanes;
     return grad->tape_memory / (tapes ? tapes : 1);
 }
 
@@ -323,6 +341,9 @@ rxn__grad_runner_open(Grad *grad, const Estimator *estimator, u64 seed, GradRunn
     runner->seconds_compile += rxn__seconds() - start;
     const GradientKernel *kernel = &grad->pipeline.gradient;
     runner->kept = rxn__kernel_keep(&grad->pipeline);
+    const bool shared =
+        has_tape(grad->pipeline.kernel.kernel) && !is_on_gpus(grad) && !grad->engine->tape_bytes;
+    runner->most_threads = shared ? threads_with_tapes(grad) : 0;
     runner->weights_move = has_hoisted_leaves(kernel);
     runner->means = NEW_ARRAY(&grad->pipeline.arena, double, (size_t)kernel->row.functionals + 1);
     runner->spec = (RxnGradientSpec){

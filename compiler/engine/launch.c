@@ -34,12 +34,6 @@ rxn__check_lanes(Engine *engine, u64 lanes)
     return false;
 }
 
-static bool
-is_stdout(const char *path)
-{
-    return path && strcmp(path, "-") == 0;
-}
-
 bool
 rxn__check_ensemble(Engine *engine, EnsembleOptions *options)
 {
@@ -63,8 +57,6 @@ rxn__check_ensemble(Engine *engine, EnsembleOptions *options)
         rxn__engine_error(engine, "--step-limit is 0");
     if (options->step_limit > UINT64_C(1) << 47)
         rxn__engine_error(engine, "--step-limit is more than 2^47");
-    if (is_stdout(options->csv) && is_stdout(options->json))
-        rxn__engine_error(engine, "-o and --json cannot both go to standard output");
     return engine->session.diagnostics.error_count == errors;
 }
 

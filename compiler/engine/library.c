@@ -312,8 +312,9 @@ open_gradient(Call *call)
     if (status != RXN_OK)
         return status;
     rxn__grad_times(grad);
-    if (!rxn__grad_parameters(grad) || !rxn__grad_estimators(grad))
-        return RXN_ERROR_INPUT;
+    status = rxn__grad_choose(grad);
+    if (status != RXN_OK)
+        return status;
     rxn__grad_outputs(grad);
     const Estimator *estimator = NULL;
     for (u32 k = 0; k < grad->estimators.count && !estimator; k++)

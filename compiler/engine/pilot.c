@@ -334,27 +334,28 @@ fit_functional(PilotFit *fit, u32 i, double *values, double *directs)
     return true;
 }
 
-static const char *
-remark_of(const PilotFit *fit)
+static void
+write_remark(const PilotFit *fit, char *remark)
 {
-    Text text;
-    rxn__text_init(&text, &fit->wanted->pipeline->arena);
     u32 functionals = fit->plan->request->network->objective->functionals.count;
     double least = INFINITY, most = 0;
     for (u32 i = 0; i < functionals; i++) {
         least = fmin(least, fit->gains[i]);
         most = fmax(most, fit->gains[i]);
     }
-    rxn__text_printf(&text, "a pilot of %u trajectories, in which ", fit->n);
     if (fit->grade == 0)
-        rxn__text_printf(&text, "no control variate helped");
+        snprintf(remark, PILOT_REMARK,
+                 "a pilot of %u trajectories, in which no control variate helped", fit->n);
     else if (most < 1.05 * least)
-        rxn__text_printf(&text, "features of degree %u took the variance down by %.3g", fit->grade,
-                         least);
+        snprintf(remark, PILOT_REMARK,
+                 "a pilot of %u trajectories, in which features of degree %u took the variance "
+                 "down by %.3g",
+                 fit->n, fit->grade, least);
     else
-        rxn__text_printf(&text, "features up to degree %u took the variance down by %.3g .. %.3g",
-                         fit->grade, least, most);
-    return text.data;
+        snprintf(remark, PILOT_REMARK,
+                 "a pilot of %u trajectories, in which features up to degree %u took the variance "
+                 "down by %.3g .. %.3g",
+                 fit->n, fit->grade, least, most);
 }
 
 static RxnStatus
@@ -419,6 +420,7 @@ make_weights(PilotProgram *program, const PilotRequest *wanted)
     program->directs = NEW_ARRAY(arena, double, functionals *leaves *size + 1);
     program->weights = NEW_ARRAY(arena, ControlWeights, 1);
     *program->weights = (ControlWeights){program->values, program->directs};
+    program->remark = NEW_ARRAY(arena, char, PILOT_REMARK);
 }
 
 RxnStatus
@@ -456,8 +458,10 @@ rxn__pilot_fit(Engine *engine, const PilotRequest *wanted, PilotProgram *program
     rxn__arena_init(&fit.arena, &engine->session.memory);
     Work work = {engine, &fit, ret_pilot};
     RxnStatus status = rxn__session_guard(&engine->session, run_and_fit, &work);
-    if (status == RXN_OK)
-        ret_pilot->remark = remark_of(&fit);
+    if (status == RXN_OK) {
+        write_remark(&fit, program->remark);
+        ret_pilot->remark = program->remark;
+    }
     rxn__control_free(fit.control);
     rxn__arena_release(&fit.arena);
     ret_pilot->seconds = rxn__seconds() - start;

@@ -19,7 +19,7 @@ typedef struct PilotRequest {
 
 typedef struct Pilot {
     u64 trajectories, events;
-    const char *remark; /* a sentence on what was found */
+    const char *remark; /* a sentence on what was found; in the program, until it is run again */
     double seconds, seconds_compile;
 } Pilot;
 
@@ -35,6 +35,8 @@ RxnStatus rxn__pilot_run(Engine *engine, const PilotRequest *pilot, Pilot *ret_p
 
 /* The same in two parts, for who needs weights at several values of the parameters. Each run takes the place of the one
  * before: its weights are written over those that request->control points to, and the main kernel's tables with it. */
+enum { PILOT_REMARK = 160 };
+
 typedef struct PilotProgram {
     KeptKernel kept;
     RxnKernel kernel;
@@ -42,6 +44,7 @@ typedef struct PilotProgram {
     u32 trajectories;
     double *values, *directs; /* the weights */
     ControlWeights *weights;
+    char *remark; /* [PILOT_REMARK]: room for it, as a fit has a pilot every few steps */
 } PilotProgram;
 
 RxnStatus rxn__pilot_compile(Engine *engine, const PilotRequest *pilot, PilotProgram *ret_program);

@@ -49,6 +49,7 @@ open_array(Engine *engine, Pipeline *pipeline, const FitSample *sample, Samples 
     Diagnostics *diagnostics = &engine->session.diagnostics;
     SampleArray *kept = &samples->arrays[samples->count];
     char error[512];
+    rxn__engine_reads(engine, sample->path);
     if (!rxn__array_read(sample->path, &kept->array, error, sizeof error)) {
         rxn__error(diagnostics, sample->span, "%s", error);
         return false;

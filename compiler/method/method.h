@@ -74,7 +74,7 @@ extern const Method *const rxn__methods[]; /* NULL at the end */
 
 const Method *rxn__method_find(const char *name);
 
-/* The method that `--method auto` takes, and why (a sentence for `rxn check`). */
+/* The method that `--method auto` takes, and why (a sentence for `rxn check`). NULL: none can, and why not. */
 const Method *rxn__method_choose(const Network *network, Text *ret_why);
 
 #endif

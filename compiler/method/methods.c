@@ -26,23 +26,25 @@ const Method *
 rxn__method_choose(const Network *network, Text *ret_why)
 {
     const Method *large = &rxn__method_ssa_rejection, *very_large = &rxn__method_ssa_composition;
-    if (!rxn__ssa_is_small(network) && large->applies(network, ret_why)) {
+    const Method *populous = &rxn__method_ssa_batch;
+    Text unused, reason;
+    rxn__text_init(&unused, network->arena);
+    rxn__text_init(&reason, network->arena);
+    if (!rxn__ssa_is_small(network) && large->applies(network, &unused)) {
         if (rxn__ssa_composition_suits(network, ret_why))
             return very_large;
         if (rxn__ssa_rejection_suits(network, ret_why))
             return large;
     }
-    Text unused;
-    rxn__text_init(&unused, network->arena);
-    const Method *populous = &rxn__method_ssa_batch;
     if (rxn__ssa_is_small(network) && populous->applies(network, &unused) &&
         rxn__ssa_batch_suits(network, ret_why))
         return populous;
-    for (u32 k = 0; rxn__methods[k]; k++) {
-        if (!rxn__methods[k]->applies(network, ret_why))
-            continue;
-        rxn__text_printf(ret_why, "%s", rxn__methods[k]->summary);
-        return rxn__methods[k];
-    }
+    for (u32 k = 0; rxn__methods[k]; k++)
+        if (rxn__methods[k]->applies(network, k == 0 ? &reason : &unused)) {
+            rxn__text_printf(ret_why, "%s", rxn__methods[k]->summary);
+            return rxn__methods[k];
+        }
+    /* The first takes more than any of the others: what it cannot do is the reason. */
+    rxn__text_printf(ret_why, "%s", reason.data);
     return NULL;
 }

@@ -83,14 +83,13 @@ count_events(Batch *batch, KirValue number)
 }
 
 void
-rxn__batch_check_count(Batch *batch, KirValue species, KirValue count)
+rxn__batch_check_count(Batch *batch, KirValue species, KirValue count, KirValue adds)
 {
     KirBuilder *b = batch->builder;
     rxn__kir_if(b, kir_lt(b, count, f64(batch, 0)));
     rxn__kir_trap(b, RXN_FAULT_NEGATIVE_COUNT, species);
     rxn__kir_close(b);
-    /* One more than the limit is rounded to it. */
-    rxn__kir_if(b, kir_ge(b, count, f64(batch, batch->frame->count_limit)));
+    rxn__kir_if(b, kir_and(b, adds, kir_ge(b, count, f64(batch, batch->frame->count_limit))));
     rxn__kir_trap(b, RXN_FAULT_COUNT_OVERFLOW, species);
     rxn__kir_close(b);
 }
@@ -110,7 +109,8 @@ fire(Batch *batch, KirValue j, KirValue times, bool checked)
     x = kir_add(b, x, kir_mul(b, delta, times));
     rxn__kir_set(b, frame->lower.species_array, species, x);
     if (checked)
-        rxn__batch_check_count(batch, kir_cast(b, KIR_U32, species), x);
+        rxn__batch_check_count(batch, kir_cast(b, KIR_U32, species), x,
+                               kir_gt(b, delta, f64(batch, 0)));
     rxn__kir_close(b);
 }
 

@@ -78,8 +78,9 @@ void rxn__batch_fire_single(Batch *batch, const KirValue *sums, KirValue thresho
 double rxn__batch_length(double kappa, double ends);
 bool rxn__batch_is_held(double change, double unsure, double length);
 
-/* Faults where a count (of species, u32) has left its limits. */
-void rxn__batch_check_count(Batch *batch, KirValue species, KirValue count);
+/* Faults where a count (of species, u32) has left its limits: below 0, or grown (adds: bool) to 2^53 or past it, to which one
+ * more than it is rounded. A model may begin with 2^53; what begins there and only falls, or stays, is no fault. */
+void rxn__batch_check_count(Batch *batch, KirValue species, KirValue count, KirValue adds);
 
 /* A box of the present state and how many candidates are in it, or left = 0 where single events are faster. */
 void rxn__batch_make_box(Batch *batch);

@@ -225,7 +225,7 @@ rxn__batch_fire_single(Batch *batch, const KirValue *sums, KirValue threshold)
     for (u32 s = 0; s < frame->network->species_count; s++) {
         if (!is_changed(batch, s))
             continue;
-        KirValue x = count_of(batch, s), changed = x;
+        KirValue x = count_of(batch, s), changed = x, adds = rxn__kir_const(b, KIR_BOOL, 0);
         for (u32 k = 0; k < batch->changes.count; k++) {
             if (batch->changes.items[k].species != s)
                 continue;
@@ -235,9 +235,11 @@ rxn__batch_fire_single(Batch *batch, const KirValue *sums, KirValue threshold)
                 fires = kir_and(b, fires, kir_not(b, kir_lt(b, threshold, sums[j - 1])));
             KirValue moved = kir_add(b, x, f64(batch, batch->changes.items[k].delta));
             changed = kir_select(b, fires, moved, changed);
+            if (batch->changes.items[k].delta > 0)
+                adds = kir_or(b, adds, fires);
         }
         rxn__kir_set(b, frame->lower.species_array, i32v(batch, s), changed);
-        rxn__batch_check_count(batch, rxn__kir_const(b, KIR_U32, s), changed);
+        rxn__batch_check_count(batch, rxn__kir_const(b, KIR_U32, s), changed, adds);
     }
 }
 
@@ -321,7 +323,7 @@ set_length(Batch *batch, BoxPlan *plan, bool all_free, KirValue inverse)
     plan->length = kir_min(b, f64(batch, MOST_LENGTH), length); /* what is no number stays it */
 }
 
-/* No count may leave the whole numbers of f64. */
+/* No count may grow to 2^53: up to there f64 has all whole numbers. (Only what reactions add to is looked at.) */
 static void
 limit_length(Batch *batch, BoxPlan *plan)
 {
@@ -329,7 +331,7 @@ limit_length(Batch *batch, BoxPlan *plan)
     for (u32 s = 0; s < batch->frame->network->species_count; s++) {
         if (batch->species[s].most_added == 0)
             continue;
-        KirValue room = kir_sub(b, f64(batch, batch->frame->count_limit), count_of(batch, s));
+        KirValue room = kir_sub(b, f64(batch, batch->frame->count_limit - 1), count_of(batch, s));
         plan->length =
             kir_min(b, kir_div(b, room, f64(batch, batch->species[s].most_added)), plan->length);
     }

@@ -95,7 +95,7 @@ rxn__ssa_table_applies(const Network *network, Text *ret_reason)
 {
     if (network->reaction_count > TABLE_REACTIONS || network->species_count > TABLE_SPECIES) {
         rxn__text_printf(ret_reason,
-                         "the direct method takes up to %u reactions and %u species; "
+                         "tables of propensities are for up to %u reactions and %u species; "
                          "this network has %u and %u",
                          TABLE_REACTIONS, TABLE_SPECIES, network->reaction_count,
                          network->species_count);
@@ -103,8 +103,8 @@ rxn__ssa_table_applies(const Network *network, Text *ret_reason)
     }
     if (network->traits.dependency_edges > RXN_MAX_TABLE_EDGES) {
         rxn__text_printf(ret_reason,
-                         "its dependency graph has %llu edges, more than the %u that the direct "
-                         "method takes",
+                         "its dependency graph has %llu edges, more than the %u that tables of "
+                         "propensities are for",
                          (unsigned long long)network->traits.dependency_edges, RXN_MAX_TABLE_EDGES);
         return false;
     }

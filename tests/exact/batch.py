@@ -153,6 +153,9 @@ CASES = {
              "at 0.2: S = S + 1000", two_samples((0.1, 0.4), 500), 0.4, 190000, 15000),
     "coefficients": ("species A = 300000, B = 100000, C = 0; 3 A + B -> 2 B + C @ 6e-16; 2 C -> 5 A @ 1e-5; B + C -> A @ 2e-6",
                      two_samples((0.3, 1.5), 400), 1.5, 100000, 15000),
+    # A few molecules, by reactions that add or take many at once: single events alone.
+    "bursts": ("species A = 3; species B = 0; A -> 20 A @ 0.2; 7 A -> B @ 0.0005; B -> 5 A @ 0.4; A => 0 @ A*A/(A+10)",
+               two_samples((0.3, 1, 1.5), 20000)),
 }  # fmt: skip
 
 

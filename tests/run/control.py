@@ -55,6 +55,18 @@ def test_json(program):
     assert "pilot" not in json.loads(program.good("run", DIMER, "--quiet", "--json", "-").out)
 
 
+def test_other_methods(program):
+    """Where another method would have been chosen, that is said."""
+    model = program.file("many.rxn", "model many\nspecies A = 1000000\n0 -> A @ 1e6\nA -> 0 @ 1\nsimulate until 10 every 1\n")
+    command = ["run", model, "--at", "1e-4", "-n", "10", "--control-variates", "--pilot", "20", "--quiet", "-o", os.devnull]
+    check_in("method       batch: at the start some 1.6e+03 reactions can be drawn together", program.good("check", model).out)
+    check_equal(program.good(*command).err,
+                "note: control variates take the method direct-unrolled, which makes one event after another; without them it "
+                "would be 'batch': at the start some 1.6e+03 reactions can be drawn together\n")
+    check_equal(program.good(*command, "--method", "direct").err, "", "asked for by name")
+    check_equal(program.good("run", DIMER, "-n", "400", "--quiet", "-o", os.devnull, *CONTROL).err, "", "where it is direct anyway")
+
+
 def test_is_the_same_on_all_threads(program):
     model = program.file("events.rxn", EVENTS)
     for path in (DIMER, model):

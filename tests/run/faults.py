@@ -66,6 +66,18 @@ def test_lowest_trajectory_wins(program):
     program.bad(1, "run", model, "-n", number + 1, "-o", "-")
 
 
+def test_counts_at_the_limit(program):
+    """A count that begins at 2^53 and only falls, or stays, is no fault of the batch method."""
+    text = "model m\nspecies A = 9007199254740992, B = 9007199254740992, C = 5\nB -> 0 @ 1e-14\n0 -> C @ %s\nC -> 0 @ 1\n"
+    for births in ("3", "1e5"):  # single events; batches
+        header, rows = program.table(program.file("limit.rxn", text % births), "--method", "batch", "-n", "3", "--each", "--until", "1")
+        check_equal(header, ["trajectory", "time", "A", "B", "C"])
+        for row in rows:
+            check_equal(float(row[2]), 2.0**53, "A")
+            assert 2.0**53 - 1000 < float(row[3]) <= 2.0**53, row
+        assert any(float(row[3]) < 2.0**53 for row in rows), "nothing falls; the test tests less than it says"
+
+
 def test_nothing_is_left_behind(program):
     """A fault leaves no file, and an old one as it was."""
     model = os.path.join(FOLDER, "negative_propensity.rxn")
@@ -77,5 +89,5 @@ def test_nothing_is_left_behind(program):
 
 
 if __name__ == "__main__":
-    tests = [fault_test(name) for name in names()] + [test_lowest_trajectory_wins, test_nothing_is_left_behind]
+    tests = [fault_test(name) for name in names()] + [test_lowest_trajectory_wins, test_counts_at_the_limit, test_nothing_is_left_behind]
     sys.exit(main(tests, lambda parser: parser.add_argument("--promote", action="store_true")))

@@ -83,6 +83,11 @@ fit {
 """
 
 
+READ = """error: '%s' is one of the files that are read; it is not overwritten
+note: give the result a file of its own
+"""
+
+
 def compiled(program):
     if program.device:
         raise Skipped("fits take too long in the interpreter")
@@ -482,6 +487,9 @@ def test_samples(program):
     first = without_seconds(program.file("fitted.json"))
     fit(program, CLASSES, "--threads", "2")
     check_same(without_seconds(program.file("fitted.json")), first, "with two threads")
+    for name in ("train-x.csv", "test-y.csv"):
+        run = program.bad(1, "fit", program.file("model.rxn"), "-o", program.file(name))
+        check_equal(run.err, READ % program.file(name), name)
 
 
 # ---- stopped, and resumed ------------------------------------------------------------------------
@@ -781,20 +789,38 @@ def test_what_cannot_be_written(program):
         (["--plot", "/nonexistent/x.svg"], "error: the plot '/nonexistent/x.svg' cannot be written: No such file or directory\n"),
         (["-o", model], "error: '%s' is the model itself; it is not overwritten\n" % model),
         (["--checkpoint", model], "error: '%s' is the model itself; it is not overwritten\n" % model),
+        (["--data", program.file("other.csv"), "-o", program.file("other.csv")], READ % program.file("other.csv")),
     ]
+    data, state = program.file("data.csv"), program.file("state.svg")
+    shutil.copy(data, program.file("other.csv"))
+    program.good("fit", model, "--steps", "1", "--checkpoint", state, "--quiet")
+    shutil.copy(data, program.file("data.svg"))
+    cases += [([option, data], READ % data) for option in ("-o", "--history", "--checkpoint")]
+    cases += [(["--resume", state, option, state], READ % state) for option in ("-o", "--history", "--plot")]
+    cases += [(["--data", program.file("data.svg"), "--plot", program.file("data.svg")], READ % program.file("data.svg"))]
+    kept = {}
+    for name in os.listdir(program.folder):
+        with open(program.file(name), "rb") as f:
+            kept[name] = f.read()
     for flags, expected in cases:
         check_equal(program.bad(1, "fit", model, *flags).err, expected, " ".join(flags))
     run = program.bad(1, "fit", model, "--checkpoint", "/nonexistent/state")
     check_in("error: the checkpoint '/nonexistent/state' cannot be used", run.err)
-    data = program.file("data.csv")
-    with open(data) as f:
-        before = f.read()
-    for option in ("--checkpoint", "--resume"):
-        run = program.bad(1, "fit", model, option, data)
-        check_in("is not a checkpoint", run.err)
-    with open(data) as f:
-        check_equal(f.read(), before, "the data")
-    check_equal(sorted(os.listdir(program.folder)), ["data.csv", "model.rxn"], "files")
+    check_equal(program.bad(1, "fit", model, "--resume", data).err, READ % data, "where the state would be kept")
+    for option in ("--resume", "--checkpoint"):
+        check_in("is not a checkpoint", program.bad(1, "fit", model, option, program.file("other.csv")).err)
+    apart = "error: %s and %s cannot both be written to '%s'\nnote: give each a file of its own\n"
+    new = program.file("new.svg")
+    for first, second in (("-o", "--history"), ("-o", "--checkpoint"), ("--history", "--plot"), ("--plot", "--checkpoint")):
+        run = program.bad(2, "fit", model, first, new, second, new)
+        check_equal(run.err, apart % (first, second, new), first + " " + second)
+    check_equal(program.bad(2, "fit", model, "--history", "-", "-o", "-").err, "error: -o and --history cannot both go to standard output\n", "message")
+    check_equal(sorted(os.listdir(program.folder)), sorted(kept), "files")
+    for name, content in kept.items():
+        with open(program.file(name), "rb") as f:
+            check_equal(f.read(), content, name)
+    # One checkpoint to go on from and to keep.
+    program.good("fit", model, "--steps", "1", "--resume", state, "--checkpoint", state, "--quiet", "-o", "/dev/null", "--history", "/dev/null")
 
 
 def test_wrong_options(program):

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import subprocess
 import sys
 
 from harness import STDLIB, check_equal, check_in, main
@@ -218,6 +219,82 @@ def test_the_model_is_not_overwritten(program):
         check_in("is the model itself; it is not overwritten", run.err)
     with open(model) as f:
         check_equal(f.read(), PAIR, "the model")
+
+
+READ = """error: '%s' is one of the files that are read; it is not overwritten
+note: give the result a file of its own
+"""
+
+
+def test_what_is_read_is_not_overwritten(program):
+    """By whatever name: values, inputs, and a model from standard input."""
+    model = program.file("m.rxn", "model m\ninput x\nparam k = 1\nspecies A = 0\n0 -> A @ k * x\nsimulate until 1 every 1\n")
+    contents = {"in.csv": "x\n2\n", "fitted.json": '{"parameters": [{"name": "k", "value": 3}]}\n'}
+    paths = {name: program.file(name, text) for name, text in contents.items()}
+    link, hard = program.file("link.csv"), program.file("hard.csv")
+    os.symlink("in.csv", link)
+    os.link(paths["in.csv"], hard)
+    command = ["run", model, "-n", "2", "--input", paths["in.csv"], "--params", paths["fitted.json"]]
+    dotted = os.path.join(program.folder, ".", "in.csv")
+    for flags in (["-o", paths["in.csv"]], ["--json", paths["fitted.json"]], ["-o", dotted], ["-o", link], ["--json", hard]):
+        check_equal(program.bad(1, *command, *flags).err, READ % flags[1], " ".join(flags))
+    picture = program.file("in.svg", contents["in.csv"])
+    run = program.bad(1, "run", model, "-n", "2", "--input", picture, "--plot", picture)
+    check_equal(run.err, READ % picture, "--plot")
+    gradient = ["grad", model, "--of", "A", "--at", "1", "-n", "2", "--input", paths["in.csv"]]
+    check_equal(program.bad(1, *gradient, "-o", paths["in.csv"]).err, READ % paths["in.csv"], "grad")
+    for name, text in contents.items():
+        with open(paths[name]) as f:
+            check_equal(f.read(), text, name)
+    source = program.file("pair.rxn", PAIR)
+    for command in (["run", "-", "-n", "2"], ["grad", "-", "--of", "B", "--at", "1", "-n", "2"], ["fmt", "-"], ["build", "-"]):
+        with open(source) as f:
+            done = subprocess.run([program.path] + command + ["-o", source], stdin=f, stderr=subprocess.PIPE, text=True)
+        check_equal((done.returncode, done.stderr), (1, READ % source), " ".join(command))
+    with open(source) as f:
+        check_equal(f.read(), PAIR, "the model")
+    program.good("run", source, "-n", "2", "-o", program.file("new.csv"), "--json", "/dev/null", "--quiet")
+
+
+def test_outputs_of_one_name(program):
+    """The second would replace the first, so neither is written."""
+    model = program.file("pair.rxn", PAIR)
+    old, new = program.file("old.csv", "old\n"), program.file("new.csv")
+    os.symlink("old.csv", program.file("link.csv"))
+    expected = "error: %s and %s cannot both be written to '%s'\nnote: give each a file of its own\n"
+    dotted = os.path.join(program.folder, ".", "new.csv")
+    for first, second in ((old, old), (new, new), (new, dotted), (old, program.file("link.csv"))):
+        run = program.bad(2, "run", model, "-n", "2", "-o", first, "--json", second)
+        check_equal(run.err, expected % ("-o", "--json", second), second)
+        run = program.bad(2, "grad", model, "--of", "B", "--at", "1", "-o", first, "--json", second)
+        check_equal(run.err, expected % ("-o", "--json", second), second)
+    picture = program.file("x.svg")
+    run = program.bad(2, "run", model, "-n", "2", "--json", picture, "--plot", picture)
+    check_equal(run.err, expected % ("--json", "--plot", picture), "--plot")
+    with open(old) as f:
+        check_equal(f.read(), "old\n", "the old file")
+    check_equal(sorted(os.listdir(program.folder)), ["link.csv", "old.csv", "pair.rxn"], "files")
+    program.good("run", model, "-n", "2", "-o", "/dev/null", "--json", "/dev/null")
+    os.mkdir(program.file("other"))
+    program.good("run", model, "-n", "2", "-o", new, "--json", program.file(os.path.join("other", "new.csv")), "--quiet")
+
+
+def test_links_and_descriptors_as_output(program):
+    """A link stays one; what another program has opened is written on where it stands."""
+    model, target = program.file("pair.rxn", PAIR), program.file("target.csv", "old\n")
+    link = program.file("link.csv")
+    os.symlink("target.csv", link)
+    command = [program.path, "run", model, "-n", "2", "--quiet", "-o"]
+    program.good(*command[1:], link)
+    assert os.path.islink(link), "the link was replaced"
+    with open(target) as f:
+        check_equal(f.readline(), "time,B.mean,B.sd,total.mean,total.sd\n")
+    with open(target, "w") as f:
+        f.write("before\n")
+    with open(target, "a") as f:
+        subprocess.run(command + ["/dev/stdout"], stdout=f, check=True)
+    with open(target) as f:
+        check_equal(f.readline() + f.readline(), "before\ntime,B.mean,B.sd,total.mean,total.sd\n")
 
 
 def test_unwritable_output(program):

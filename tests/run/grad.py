@@ -258,12 +258,17 @@ def test_refused_parameters(program):
         ("limit", "error: param 'limit' cannot be differentiated by: it stands in conditions and rounded numbers alone, which jump or do not change\n"),
         ("first", "error: param 'first' cannot be differentiated by: it moves the time of an event or of a switch; only "
                   "--estimator coupled and, where the model is small, exact differentiate through that\n"),
-        ("x", "error: 'x' is an input; only params can be differentiated by\n"),
-        ("bth", "error: the model has no param or input 'bth'\nnote: did you mean 'both'?\n"),
-        ("k[3]", "error: 'k[3]': the index 3 is not in 0 .. 2\n"),
     ]
     for name, expected in cases:
         check_equal(refused(program, 1, model, *common, "--wrt", name), expected, name)
+    misnamed = [
+        ("x", "error: 'x' is an input; only params can be differentiated by\n"),
+        ("bth", "error: the model has no param or input 'bth'\nnote: did you mean 'both'?\n"),
+        ("k[3]", "error: 'k[3]': the index 3 is not in 0 .. 2\n"),
+        ("A0,bth", cases[0][1] + "error: the model has no param or input 'bth'\nnote: did you mean 'both'?\n"),
+    ]
+    for name, expected in misnamed:
+        check_equal(refused(program, 2, model, *common, "--wrt", name), expected, name)
     idle = program.file("idle.rxn", "model idle\nspecies A = 3\nparam k = 1\nparam idle = 1\nA -> 0 @ k\n")
     check_in("error: param 'idle' cannot be differentiated by: no reaction and no output depends on it\n",
              refused(program, 1, idle, "--of", "A", "--at", "1", "--wrt", "idle"))

@@ -93,6 +93,18 @@ def test_where_batches_do_not_apply(program):
     assert "method       direct" in program.good("check", program.file("few.rxn", text % "100")).out, "few"
 
 
+def test_networks_that_no_method_takes(program):
+    """One reason, of the method that takes the largest; and no hint at a choice that has none."""
+    model = program.file("large.rxn", "model large\nindex i = 1000001\nspecies A[i] = 0\nfor k in i { A[k] -> 0 @ 1 }\nsimulate until 1 every 1\n")
+    reason = "tables of propensities are for up to 1000000 reactions and 1000000 species; this network has 1000001 and 1000001\n"
+    check_equal(message(program, "run", model, "-n", "1", status=1), "error: no method can simulate this model: " + reason)
+    check_equal(message(program, "run", model, "--method", "rejection", status=1),
+                "error: the method 'rejection' cannot simulate this model: " + reason)
+    check_equal(message(program, "run", model, "--method", "batch", status=1),
+                "error: the method 'batch' cannot simulate this model: it takes up to 200 reactions and species; "
+                "this network has 1000001 and 1000001\n")
+
+
 def test_commands(program):
     check_equal(message(program, "rnu"), "error: there is no command 'rnu'\nnote: did you mean 'rxn run'?\n")
     check_equal(message(program, "simulate"), "error: there is no command 'simulate'\nnote: 'rxn --help' lists the commands\n")

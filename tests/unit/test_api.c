@@ -842,6 +842,17 @@ test_fit(void **state)
     assert_int_equal(rxn_fit_save(fit, result, &error), RXN_OK);
     assert_int_equal(rxn_values_load(loaded, result, &error), RXN_OK);
     assert_true(rxn_values_get(loaded, RXN_PARAMETERS)[0] == value);
+    const RxnFitInfo info = rxn_fit_info(fit);
+    assert_int_equal(info.file_count, 1);
+    assert_string_equal(info.files[0], table);
+    char wanted[200];
+    snprintf(wanted, sizeof wanted,
+             "error: '%s' is one of the files that are read; it is not overwritten\n"
+             "note: give the result a file of its own",
+             table);
+    expect_error(rxn_fit_save(fit, table, &error), RXN_ERROR_INPUT, error, wanted);
+    expect_error(rxn_fit_save(fit, NULL, &error), RXN_ERROR_USAGE, error,
+                 "error: there is no file to save to");
     expect_error(rxn_fit_save(fit, "/nowhere/at/all", &error), RXN_ERROR_INPUT, error,
                  "error: '/nowhere/at/all' cannot be written: No such file or directory");
     assert_int_equal(rxn_fit_train(fit, &half, &error), RXN_ERROR_USAGE);
@@ -870,6 +881,11 @@ test_fit(void **state)
     if (rxn_fit_train(fit, &half, &error) != RXN_OK)
         fail_msg("%s", rxn_error_text(error));
     assert_true(half.value[0] == value);
+    snprintf(wanted, sizeof wanted,
+             "error: '%s' is one of the files that are read; it is not overwritten\n"
+             "note: give the result a file of its own",
+             kept);
+    expect_error(rxn_fit_save(fit, kept, &error), RXN_ERROR_INPUT, error, wanted);
     rxn_fit_free(fit);
     options.optimizer = "newton";
     assert_int_equal(rxn_fit_new(model, &options, values, &fit, &error), RXN_ERROR_USAGE);
@@ -882,6 +898,60 @@ test_fit(void **state)
     free(table);
     free(kept);
     free(result);
+}
+
+/* What is not given is an error or what is usual, and no crash. */
+static void
+test_nothing_given(void **state)
+{
+    (void)state;
+    static const char *const of[] = {"A"};
+    static const double at[] = {1};
+    char text[400];
+    char *table = write_file("time,A\n2,607\n4,368\n6,223\n");
+    snprintf(text, sizeof text, fitted, table);
+    RxnModel *model = parse(text);
+    RxnValues *values = own_values(model);
+    RxnDifferentiatorOptions options = rxn_differentiator_options();
+    RxnDifferentiator *d;
+    RxnDerivatives found;
+    RxnFit *fit;
+    RxnError *error;
+    static const char none[] = "error: there are no values";
+    options.of = of;
+    options.of_count = 1;
+    options.at = at;
+    options.at_count = 1;
+    options.kernel.device = device;
+    expect_error(rxn_differentiator_check(NULL, NULL, &error), RXN_ERROR_USAGE, error,
+                 "error: nothing says what to differentiate\n"
+                 "note: give --of EXPR, an expression of what the model has, and --at T");
+    expect_error(rxn_differentiator_new(model, NULL, values, &d, &error), RXN_ERROR_USAGE, error,
+                 "error: nothing says what to differentiate\n"
+                 "note: give --of EXPR, an expression of what the model has, and --at T");
+    expect_error(rxn_differentiator_new(model, &options, NULL, &d, &error), RXN_ERROR_USAGE, error,
+                 none);
+    assert_null(d);
+    if (rxn_differentiator_new(model, &options, values, &d, &error) != RXN_OK)
+        fail_msg("%s", rxn_error_text(error));
+    expect_error(rxn_differentiate(d, NULL, NULL, &found, &error), RXN_ERROR_USAGE, error, none);
+    assert_int_equal(found.estimate_count, 0);
+    rxn_differentiator_free(d);
+    assert_int_equal(rxn_fit_check(NULL, NULL, &error), RXN_OK);
+    assert_null(error);
+    expect_error(rxn_fit_new(model, NULL, NULL, &fit, &error), RXN_ERROR_USAGE, error, none);
+    assert_null(fit);
+    assert_int_equal(rxn_fit_new(model, NULL, NULL, &fit, NULL), RXN_ERROR_USAGE);
+    RxnModel *nothing;
+    expect_error(rxn_model_open(NULL, NULL, &nothing, &error), RXN_ERROR_USAGE, error,
+                 "error: there is no model: neither a text nor a file");
+    expect_error(rxn_model_parse(NULL, NULL, &nothing, &error), RXN_ERROR_USAGE, error,
+                 "error: there is no model: neither a text nor a file");
+    assert_null(nothing);
+    rxn_values_free(values);
+    rxn_model_free(model);
+    unlink(table);
+    free(table);
 }
 
 /* ---- again and again --------------------------------------------------------------------------- */
@@ -931,6 +1001,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_like),
         cmocka_unit_test(test_derivatives),
         cmocka_unit_test(test_fit),
+        cmocka_unit_test(test_nothing_given),
         cmocka_unit_test(test_rounds),
     };
     if (getenv("RXN_TEST_DEVICE"))

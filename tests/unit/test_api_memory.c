@@ -134,8 +134,9 @@ __wrap_free(void *memory)
 static const char *device = "interpreter";
 
 static const char text[] = "param k = 0.3 in 1e-3 .. 10 fit\n"
+                           "param W[20000] = 0.1\n" /* too many for the room that is left */
                            "species A = 20, B[3] = 1\n"
-                           "A -> 0 @ k\n"
+                           "A -> 0 @ k * (1 + W[7])\n"
                            "for i in 0 .. 2 { B[i] => 0 @ k * B[i] / (1 + A) }\n"
                            "at 1: A = 5\n"
                            "observe A\n"
@@ -380,8 +381,9 @@ test_train(void **state)
     fail_each(train);
 }
 
+/* An argument names the tests to run. */
 int
-main(void)
+main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_look),     cmocka_unit_test(test_mistake),
@@ -397,6 +399,8 @@ main(void)
     snprintf(model_text, sizeof model_text, text, path);
     if (getenv("RXN_TEST_DEVICE"))
         device = getenv("RXN_TEST_DEVICE");
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(path);
     return failed;

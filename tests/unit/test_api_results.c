@@ -299,6 +299,80 @@ test_tell_later(void **state)
     }
 }
 
+/* Threads of this process. */
+static unsigned
+thread_count(void)
+{
+    unsigned count = 0;
+    char line[200];
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        sscanf(line, "Threads: %u", &count);
+    if (file)
+        fclose(file);
+    return count;
+}
+
+typedef struct Crowd {
+    unsigned seen, most; /* calls, threads */
+    volatile int cancel;
+} Crowd;
+
+static void
+count_threads(void *context, uint64_t done, uint64_t total)
+{
+    Crowd *crowd = context;
+    (void)done;
+    (void)total;
+    const unsigned now = thread_count();
+    crowd->most = now > crowd->most ? now : crowd->most;
+    crowd->cancel = ++crowd->seen >= 3;
+}
+
+/* Tapes are made for the trajectories that were announced; more of them may run, and be asked for on more threads, but not in
+ * more memory. Without a tape there is nothing to share. */
+static void
+test_tape_memory(void **state)
+{
+    (void)state;
+    enum {
+        ASKED = 6,
+        FIRST = 0
+    }; /* FIRST: as many as the tapes were made for, which are the processors */
+    static const struct {
+        const char *estimator;
+        uint64_t announced;
+        unsigned threads; /* beside those that there were */
+    } cases[] = {{"path-adjoint", 1, 1}, {"path-adjoint", 1000, FIRST}, {"score", 1, ASKED}};
+    const unsigned processors = rxn_processors(), first = processors < ASKED ? processors : ASKED;
+    RxnModel *model = parse(pairs, NULL);
+    RxnValues *values = own_values(model);
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        RxnDifferentiatorOptions options = options_for(cases[k].estimator);
+        RxnRunOptions run = rxn_run_options();
+        RxnDerivatives found;
+        RxnDifferentiator *d;
+        RxnError *error;
+        Crowd crowd = {0};
+        options.kernel.trajectories = cases[k].announced;
+        options.tape_memory = 1 << 20;
+        run.trajectories = 1000000000; /* it is ended before */
+        run.threads = ASKED;
+        run.progress = count_threads;
+        run.progress_context = &crowd;
+        run.cancel = &crowd.cancel;
+        if (rxn_differentiator_new(model, &options, values, &d, &error) != RXN_OK)
+            fail_msg("%s", rxn_error_text(error));
+        const unsigned before = thread_count();
+        assert_int_equal(rxn_differentiate(d, values, &run, &found, NULL), RXN_CANCELLED);
+        const unsigned wanted = cases[k].threads == FIRST ? first : cases[k].threads;
+        assert_int_equal(crowd.most - before, wanted);
+        rxn_differentiator_free(d);
+    }
+    rxn_values_free(values);
+    rxn_model_free(model);
+}
+
 static void
 test_check(void **state)
 {
@@ -548,7 +622,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_compare),    cmocka_unit_test(test_alone_or_not),
         cmocka_unit_test(test_failures),   cmocka_unit_test(test_check),
         cmocka_unit_test(test_tell_later), cmocka_unit_test(test_fitted),
-        cmocka_unit_test(test_endings),
+        cmocka_unit_test(test_endings),    cmocka_unit_test(test_tape_memory),
     };
     if (getenv("RXN_TEST_DEVICE"))
         device = getenv("RXN_TEST_DEVICE");
