@@ -27,8 +27,9 @@ rxn__method_choose(const Network *network, Text *ret_why)
 {
     const Method *large = &rxn__method_ssa_rejection, *very_large = &rxn__method_ssa_composition;
     const Method *populous = &rxn__method_ssa_batch;
-    Text unused, reason;
+    Text unused, reason, batches;
     rxn__text_init(&unused, network->arena);
+    rxn__text_init(&batches, network->arena);
     rxn__text_init(&reason, network->arena);
     if (!rxn__ssa_is_small(network) && large->applies(network, &unused)) {
         if (rxn__ssa_composition_suits(network, ret_why))
@@ -37,11 +38,15 @@ rxn__method_choose(const Network *network, Text *ret_why)
             return large;
     }
     if (rxn__ssa_is_small(network) && populous->applies(network, &unused) &&
-        rxn__ssa_batch_suits(network, ret_why))
+        rxn__ssa_batch_suits(network, &batches)) {
+        rxn__text_printf(ret_why, "%s", batches.data);
         return populous;
+    }
     for (u32 k = 0; rxn__methods[k]; k++)
         if (rxn__methods[k]->applies(network, k == 0 ? &reason : &unused)) {
             rxn__text_printf(ret_why, "%s", rxn__methods[k]->summary);
+            if (batches.length > 0)
+                rxn__text_printf(ret_why, "; %s", batches.data);
             return rxn__methods[k];
         }
     /* The first takes more than any of the others: what it cannot do is the reason. */

@@ -222,7 +222,8 @@ bool rxn__ssa_is_small(const Network *network);
 bool rxn__ssa_rejection_suits(const Network *network, Text *ret_why);
 bool rxn__ssa_composition_suits(const Network *network, Text *ret_why);
 
-/* Whether batches are likely faster than single events, from the state and the values at the start, and why. */
+/* Whether batches are likely faster than single events, from the state and the values at the start, and why; of large
+ * populations also why not. */
 bool rxn__ssa_batch_suits(const Network *network, Text *ret_why);
 
 /* Whether the table form takes the network; if not, why. */

@@ -8,7 +8,7 @@
 
 /* Where batches are clearly faster than single events, at the start and after the counts have moved: measured by
  * `tests/bench/batch --choice`, the table is in docs/benchmarks.md. */
-#define CHOICE_LENGTH 250.0
+#define CHOICE_LENGTH 150.0
 
 /* Below so many events the time to compile decides, which is the longer one. */
 #define CHOICE_EVENTS 3e6
@@ -172,8 +172,10 @@ rxn__ssa_batch_suits(const Network *network, Text *ret_why)
         return false;
     examine_slopes(&start, &shares, width);
     double length = best_length(network, &shares, NEW_ARRAY(arena, bool, species + 1));
-    if (!(length >= CHOICE_LENGTH)) /* no number: no */
-        return false;
-    rxn__text_printf(ret_why, "at the start some %.2g reactions can be drawn together", length);
-    return true;
+    bool long_enough = length >= CHOICE_LENGTH; /* no number: no */
+    rxn__text_printf(ret_why,
+                     long_enough ? "at the start some %.2g reactions can be drawn together"
+                                 : "at the start only some %.2g reactions could be drawn together",
+                     length);
+    return long_enough;
 }
