@@ -33,10 +33,10 @@ u64 rxn__pilot_size(const ControlPlan *plan, u64 trajectories);
  * Philox4x32 with the seed as key and the counter (0, RXN_STREAM_PILOT << 16, 0, 0), the first two words. */
 RxnStatus rxn__pilot_run(Engine *engine, const PilotRequest *pilot, Pilot *ret_pilot);
 
-/* The same in two parts, for who needs weights at several values of the parameters. Each run takes the place of the one
- * before: its weights are written over those that request->control points to, and the main kernel's tables with it. */
 enum { PILOT_REMARK = 160 };
 
+/* The same in two parts, for who needs weights at several values of the parameters. Each run takes the place of the one
+ * before: its weights are written over those that request->control points to, and the main kernel's tables with it. */
 typedef struct PilotProgram {
     KeptKernel kept;
     RxnKernel kernel;
