@@ -69,7 +69,7 @@ def test_lowest_trajectory_wins(program):
 def test_counts_at_the_limit(program):
     """A count that begins at 2^53 and only falls, or stays, is no fault of the batch method."""
     text = "model m\nspecies A = 9007199254740992, B = 9007199254740992, C = 5\nB -> 0 @ 1e-14\n0 -> C @ %s\nC -> 0 @ 1\n"
-    for births in ("3", "1e5"):  # single events; batches
+    for births in ("300", "1e5"):  # single events; batches
         header, rows = program.table(program.file("limit.rxn", text % births), "--method", "batch", "-n", "3", "--each", "--until", "1")
         check_equal(header, ["trajectory", "time", "A", "B", "C"])
         for row in rows:
