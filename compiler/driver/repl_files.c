@@ -242,7 +242,8 @@ save(Repl *repl, u32 count, const char *const *words, bool over)
     }
     if (!over && access(path, F_OK) == 0 && !is_known(repl, path)) {
         rxn__repl_error(repl, "there is a file '%s' already", shown(repl, path));
-        rxn__repl_note(repl, "':save! %s' overwrites it", shown(repl, path));
+        const char *quote = strchr(path, ' ') ? "\"" : "";
+        rxn__repl_note(repl, "':save! %s%s%s' overwrites it", quote, shown(repl, path), quote);
         return false;
     }
     if (!write_file(repl, path, &repl->current->text))
