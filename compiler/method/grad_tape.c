@@ -270,19 +270,11 @@ record(SsaFrame *frame, void *context, KirValue row, KirValue time)
     rxn__recorder_record(&tape->recorder, row, time);
 }
 
-/* The code is that of the first reaction that `below` holds for: it is increasing. */
 static void
-elapse(SsaFrame *frame, void *context, const KirValue *below)
+fires(SsaFrame *frame, void *context, KirValue code)
 {
     Tape *tape = context;
-    KirBuilder *b = frame->builder;
-    u32 reactions = frame->network->reaction_count;
-    KirValue code = rxn__kir_const(b, KIR_U32, reactions);
-    if (in_tables(tape))
-        code = kir_cast(b, KIR_U32, rxn__ssa_table_fired(frame));
-    for (u32 j = reactions; !in_tables(tape) && j-- > 0;)
-        code = kir_select(b, below[j], rxn__kir_const(b, KIR_U32, j), code);
-    rxn__kir_set(b, tape->locals->code, tape->locals->step, code);
+    rxn__kir_set(frame->builder, tape->locals->code, tape->locals->step, code);
     rxn__recorder_elapse(&tape->recorder);
 }
 
@@ -824,7 +816,7 @@ rxn__tape_write(const GradientRequest *request, const TapeMethod *method, Gradie
                               .start = start,
                               .rates = rates,
                               .record = record,
-                              .elapse = elapse,
+                              .fires = fires,
                               .assign = assign,
                               .finish = finish};
     SsaFrame frame = {.extension = &extension};

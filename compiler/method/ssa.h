@@ -58,6 +58,10 @@ typedef struct SsaExtension {
      * Reaction j fires if below[j] and not below[j-1]. */
     void (*elapse)(SsaFrame *frame, void *context, const KirValue *below);
 
+    /* The same moment, for who wants the number of the reaction: u32, flat; reaction_count: none. Unrolled, the step
+     * is then written so that this number costs least. Not both of elapse and fires. */
+    void (*fires)(SsaFrame *frame, void *context, KirValue code);
+
     /* An event has its new values and is about to assign them. */
     void (*assign)(SsaFrame *frame, void *context, u32 event);
 
