@@ -662,13 +662,13 @@ uniforms_of(SsaFrame *frame, u32 count, const SsaBlock *steps, KirValue *ret_u, 
 {
     enum { MOST = 2 };
     KirBuilder *b = frame->builder;
-    KirValue one = rxn__kir_const(b, KIR_U32, 1), odd[MOST] = {0}, words[MOST][4];
+    KirValue odd[MOST] = {0}, words[MOST][4];
     SsaBlock blocks[MOST];
     for (u32 k = 0; k < count; k++) {
         blocks[k] = steps[k];
         if (frame->real == KIR_F64)
             continue;
-        KirValue parity = kir_and(b, steps[k].low, one);
+        KirValue one = rxn__kir_const(b, KIR_U32, 1), parity = kir_and(b, steps[k].low, one);
         blocks[k].low = kir_xor(b, steps[k].low, parity);
         odd[k] = kir_eq(b, parity, one);
     }
