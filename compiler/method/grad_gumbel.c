@@ -227,10 +227,10 @@ f32(Relaxed *relaxed, double value)
     return rxn__kir_const(relaxed->tape->frame->builder, KIR_F32, value);
 }
 
-/* Standard exponentials, one per reaction, f32: of 16 bits each, eight to a block. Their distribution is off by
- * 2^-17 at most, which is far below what the relaxation does. */
+/* Standard exponentials, one per reaction, f32, as logarithms: -E. Of 16 bits each, eight to a block. Their distribution
+ * is off by 2^-17 at most, which is far below what the relaxation does. */
 static void
-draw_noise(Relaxed *relaxed, const TapeStep *step, u32 draw, KirValue *ret_exponential)
+draw_noise(Relaxed *relaxed, const TapeStep *step, u32 draw, KirValue *ret_logarithm)
 {
     enum { PER_BLOCK = 8 };
     SsaFrame *frame = relaxed->tape->frame;
@@ -238,16 +238,19 @@ draw_noise(Relaxed *relaxed, const TapeStep *step, u32 draw, KirValue *ret_expon
     u32 reactions = frame->network->reaction_count;
     u32 blocks = (reactions + PER_BLOCK - 1) / PER_BLOCK;
     KirValue low = low_word(relaxed, step->number), high = high_word(relaxed, step->number);
-    for (u32 block = 0; block < blocks; block++) {
-        KirValue words[4];
-        rxn__ssa_block(frame, RXN_STREAM_NOISE + draw * blocks + block, low, high, words);
-        for (u32 k = 0; k < PER_BLOCK && PER_BLOCK * block + k < reactions; k++) {
-            KirValue bits = k % 2 ? kir_shr(b, words[k / 2], rxn__kir_const(b, KIR_U32, 16))
-                                  : kir_and(b, words[k / 2], rxn__kir_const(b, KIR_U32, 0xffff));
-            KirValue number = kir_cast(b, KIR_F32, kir_cast(b, KIR_I32, bits));
-            KirValue u = kir_fma(b, number, f32(relaxed, 0x1p-16), f32(relaxed, 0x1p-17));
-            ret_exponential[PER_BLOCK * block + k] = kir_neg(b, kir_log_unit(b, u));
-        }
+    SsaBlock *asked = NEW_ARRAY(frame->arena, SsaBlock, blocks + 1);
+    KirValue(*words)[4] = (KirValue(*)[4])NEW_ARRAY(frame->arena, KirValue, 4 * blocks + 4);
+    for (u32 k = 0; k < blocks; k++)
+        asked[k] = (SsaBlock){RXN_STREAM_NOISE + draw * blocks + k, low, high};
+    rxn__ssa_blocks(frame, blocks, asked, words);
+    for (u32 j = 0; j < reactions; j++) {
+        u32 half = j % PER_BLOCK;
+        KirValue word = words[j / PER_BLOCK][half / 2];
+        KirValue bits = half % 2 ? kir_shr(b, word, rxn__kir_const(b, KIR_U32, 16))
+                                 : kir_and(b, word, rxn__kir_const(b, KIR_U32, 0xffff));
+        KirValue number = kir_cast(b, KIR_F32, kir_cast(b, KIR_I32, bits));
+        KirValue u = kir_fma(b, number, f32(relaxed, 0x1p-16), f32(relaxed, 0x1p-17));
+        ret_logarithm[j] = kir_log_unit(b, u);
     }
 }
 
@@ -302,9 +305,9 @@ relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, u3
     KirBuilder *b = frame->builder;
     u32 reactions = frame->network->reaction_count;
     KirValue zero = f32(relaxed, 0), one = f32(relaxed, 1);
-    KirValue *wait = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    KirValue *wait = NEW_ARRAY(frame->arena, KirValue, reactions + 1); /* -E_k */
     draw_noise(relaxed, step, draw, wait);
-    KirValue least = one; /* E_j of the one chosen */
+    KirValue least = f32(relaxed, -1); /* -E_j of the one chosen */
     for (u32 j = 0; j < reactions; j++)
         least = kir_select(b, choice->chosen[j], wait[j], least);
     /* In units of a0, so that f32 holds rates of every size. */
@@ -320,24 +323,25 @@ relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, u3
     invert(relaxed, reactions, below, inverses);
     KirValue sum = 0;
     for (u32 k = 0; k < reactions; k++) {
-        /* T_j/T_k = E_j a_k / (E_j a_k + E_k a0), and without E_k, 1, for the one chosen. */
-        KirValue rate = rates[k], share;
+        /* T_j/T_k = E_j a_k / (E_j a_k + E_k a0), and without E_k, 1, for the one chosen. With τ = 1 all over -E_j. */
+        KirValue rate = rates[k], share, ratio = inverses[k];
         KirValue possible = kir_ge(b, rate, f32(relaxed, 0x1p-126)); /* a normal number */
-        KirValue ratio = kir_mul(b, least, inverses[k]);
         if (tau == 1) {
+            ratio = kir_select(b, possible, ratio, zero);
             share = kir_mul(b, ratio, rate);
         } else {
-            share = rxn__kir_op(b, KIR_POW, kir_mul(b, ratio, rate), f32(relaxed, 1 / tau), 0);
-            ratio = kir_div(b, share, rate);
+            ratio = kir_mul(b, kir_mul(b, least, ratio), rate);
+            share = rxn__kir_op(b, KIR_POW, ratio, f32(relaxed, 1 / tau), 0);
+            ratio = kir_select(b, possible, kir_div(b, share, rate), zero);
         }
-        ret_ratio[k] = kir_select(b, possible, ratio, zero);
+        ret_ratio[k] = ratio;
         sum = sum ? kir_add(b, sum, share) : share;
     }
     if (!sum)
         return;
     if (draw == 0)
-        count_saturation(relaxed, sum);
-    KirValue inverse = kir_select(b, kir_gt(b, sum, zero), kir_div(b, one, sum), zero);
+        count_saturation(relaxed, tau == 1 ? kir_mul(b, least, sum) : sum);
+    KirValue inverse = kir_select(b, kir_ne(b, sum, zero), kir_div(b, one, sum), zero);
     inverse = kir_mul(b, inverse, f32(relaxed, share_of_draw(relaxed, draws)));
     for (u32 k = 0; k < reactions; k++)
         ret_ratio[k] = kir_cast(b, KIR_F64, kir_mul(b, ret_ratio[k], inverse));
@@ -516,11 +520,11 @@ worth(Relaxed *relaxed, const KirValue *lambda, u32 j)
     return h;
 }
 
-/* G_j a0/a_j, Σ over the draws, of one set. ratio: y_j a0/a_j, over τ and the number of draws. In f64: so it is linear
- * in the adjoint to the last digits. */
+/* late + G_j/a_j, Σ over the draws, of one set: what a_j gets. h: λ · ν_j over a0; ratio: y_j a0/a_j, over τ and the number
+ * of draws. In f64: so it is linear in the adjoint to the last digits. */
 static void
 weigh_shares(Relaxed *relaxed, const KirValue *h, const Choice *choice, KirValue *const *ratio,
-             u32 draws, KirValue *ret)
+             u32 draws, KirValue late, KirValue *ret)
 {
     SsaFrame *frame = relaxed->tape->frame;
     KirBuilder *b = frame->builder;
@@ -533,15 +537,15 @@ weigh_shares(Relaxed *relaxed, const KirValue *h, const Choice *choice, KirValue
         mean = kir_mul(b, mean, f64(relaxed, 1 / share_of_draw(relaxed, draws)));
         for (u32 j = 0; j < reactions; j++) {
             KirValue above = h[j] ? kir_sub(b, h[j], mean) : kir_neg(b, mean);
-            ret[j] = draw ? kir_fma(b, above, ratio[draw][j], ret[j])
-                          : kir_mul(b, above, ratio[draw][j]);
+            ret[j] = kir_fma(b, above, ratio[draw][j], draw ? ret[j] : late);
         }
     }
 }
 
 /* The same of shares a_j/a0, without noise. */
 static void
-weigh_propensities(Relaxed *relaxed, const KirValue *h, const Choice *choice, KirValue *ret)
+weigh_propensities(Relaxed *relaxed, const KirValue *h, const Choice *choice, KirValue late,
+                   KirValue *ret)
 {
     SsaFrame *frame = relaxed->tape->frame;
     KirBuilder *b = frame->builder;
@@ -552,7 +556,8 @@ weigh_propensities(Relaxed *relaxed, const KirValue *h, const Choice *choice, Ki
             mean = kir_fma(b, choice->part[j], h[j], mean);
     for (u32 j = 0; j < reactions; j++) {
         KirValue above = h[j] ? kir_sub(b, h[j], mean) : kir_neg(b, mean);
-        ret[j] = kir_select(b, kir_gt(b, choice->rate[j], zero), above, zero);
+        above = kir_select(b, kir_gt(b, choice->rate[j], zero), above, zero);
+        ret[j] = kir_add(b, above, late);
     }
 }
 
@@ -569,19 +574,19 @@ pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *ratio,
     KirValue *lambda = NEW_ARRAY(frame->arena, KirValue, species + 1);
     KirValue *h = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
     KirValue *weighed = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
-    for (u32 s = 0; s < species; s++)
-        lambda[s] = get(relaxed, relaxed->next[m * species + s]);
+    for (u32 s = 0; s < species; s++) /* no shares where a0 is zero */
+        lambda[s] = kir_mul(b, get(relaxed, relaxed->next[m * species + s]), choice->unit);
     for (u32 j = 0; j < reactions; j++)
         h[j] = worth(relaxed, lambda, j);
-    if (relaxed->noisy)
-        weigh_shares(relaxed, h, choice, ratio, draws, weighed);
-    else
-        weigh_propensities(relaxed, h, choice, weighed);
     KirValue late =
         kir_mul(b, kir_mul(b, get(relaxed, relaxed->next_time[m]), choice->wait), choice->unit);
     late = kir_neg(b, kir_select(b, choice->some, late, f64(relaxed, 0)));
+    if (relaxed->noisy)
+        weigh_shares(relaxed, h, choice, ratio, draws, late, weighed);
+    else
+        weigh_propensities(relaxed, h, choice, late, weighed);
     for (u32 j = 0; j < reactions; j++) {
-        KirValue adjoint = kir_fma(b, weighed[j], choice->unit, late); /* zero where a0 is */
+        KirValue adjoint = weighed[j]; /* zero where a0 is */
         for (u32 s = 0; s < species; s++)
             add_product_to(relaxed, relaxed->adjoint[m * species + s], adjoint,
                            relaxed->pathwise.slope[(size_t)j * species + s]);
@@ -594,10 +599,23 @@ pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *ratio,
     }
     /* t_{n+1} = t_n + d. */
     add_to(relaxed, relaxed->time[m], get(relaxed, relaxed->next_time[m]));
+}
+
+/* The largest |λ|, of one step in so many: what it is for, to see that it explodes, asks for no more. */
+static void
+look_at_size(Relaxed *relaxed, const TapeStep *step)
+{
+    enum { SIZING = 16 };
+    Tape *tape = relaxed->tape;
+    KirBuilder *b = tape->frame->builder;
+    KirValue turn =
+        kir_and(b, low_word(relaxed, step->number), rxn__kir_const(b, KIR_U32, SIZING - 1));
+    rxn__kir_if(b, kir_eq(b, turn, rxn__kir_const(b, KIR_U32, 0)));
     KirValue largest = get(relaxed, relaxed->largest);
-    for (u32 s = 0; s < species; s++)
-        largest = kir_max(b, largest, kir_abs(b, get(relaxed, relaxed->adjoint[m * species + s])));
+    for (u32 k = 0; k < tape->sets * tape->frame->network->species_count; k++)
+        largest = kir_max(b, largest, kir_abs(b, get(relaxed, relaxed->adjoint[k])));
     set(relaxed, relaxed->largest, largest);
+    rxn__kir_close(b);
 }
 
 static void
@@ -625,6 +643,7 @@ backward(Tape *tape, void *context, const TapeStep *step)
     }
     for (u32 m = 0; m < tape->sets && reactions; m++)
         pull_back(relaxed, m, &choice, ratio, draws);
+    look_at_size(relaxed, step);
     rxn__lower_forget(&frame->lower);
 }
 

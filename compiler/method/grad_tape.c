@@ -34,6 +34,7 @@ typedef struct TapeLocals {
     u32 event_old; /* tape f64[events * assigned]: what the species were */
     u32 assigned;  /* most assignments of one event */
     u32 timed_events;
+    u32 log, share, next_log, next_share; /* what this step and the next one draw: see draw */
     SsaUnrolled *steps;
     KirValue step; /* number in the block of the step that is being written */
 } TapeLocals;
@@ -210,6 +211,12 @@ declare(SsaFrame *frame, void *context)
     locals->block = rxn__kir_local(b, "block", KIR_I32, 0);
     locals->returning = rxn__kir_local(b, "returning", KIR_BOOL, 0);
     locals->later = rxn__kir_local(b, "later", KIR_F64, 0);
+    if (!in_tables(tape)) {
+        locals->log = rxn__kir_local(b, "log", frame->real, 0);
+        locals->share = rxn__kir_local(b, "share", frame->real, 0);
+        locals->next_log = rxn__kir_local(b, "next_log", frame->real, 0);
+        locals->next_share = rxn__kir_local(b, "next_share", frame->real, 0);
+    }
     locals->last_n = rxn__kir_local(b, "last_n", KIR_U32, 0);
     locals->last_n_high = rxn__kir_local(b, "last_n_high", KIR_U32, 0);
     locals->last_missed = rxn__kir_local(b, "last_missed", KIR_U64, 0);
@@ -263,19 +270,11 @@ record(SsaFrame *frame, void *context, KirValue row, KirValue time)
     rxn__recorder_record(&tape->recorder, row, time);
 }
 
-/* The code is that of the first reaction that `below` holds for: it is increasing. */
 static void
-elapse(SsaFrame *frame, void *context, const KirValue *below)
+fires(SsaFrame *frame, void *context, KirValue code)
 {
     Tape *tape = context;
-    KirBuilder *b = frame->builder;
-    u32 reactions = frame->network->reaction_count;
-    KirValue code = rxn__kir_const(b, KIR_U32, reactions);
-    if (in_tables(tape))
-        code = kir_cast(b, KIR_U32, rxn__ssa_table_fired(frame));
-    for (u32 j = reactions; !in_tables(tape) && j-- > 0;)
-        code = kir_select(b, below[j], rxn__kir_const(b, KIR_U32, j), code);
-    rxn__kir_set(b, tape->locals->code, tape->locals->step, code);
+    rxn__kir_set(frame->builder, tape->locals->code, tape->locals->step, code);
     rxn__recorder_elapse(&tape->recorder);
 }
 
@@ -311,6 +310,29 @@ copy_array(Tape *tape, u32 length, u32 to, KirValue to_first, u32 from, KirValue
     rxn__kir_close(b);
 }
 
+/* Random numbers, which no step has to wait for, for every second one and the next: a block and its logarithm are a chain
+ * of 200 cycles, as long as all else of a step, and two chains that are written side by side take hardly longer. */
+static void
+draw(Tape *tape)
+{
+    SsaFrame *frame = tape->frame;
+    TapeLocals *locals = tape->locals;
+    KirBuilder *b = frame->builder;
+    SsaDrawn drawn[2];
+    rxn__kir_if(b, kir_eq(b, kir_and(b, locals->step, index_of(tape, 1)), index_of(tape, 0)));
+    rxn__ssa_draw_two(frame, drawn);
+    rxn__kir_set(b, locals->log, 0, drawn[0].log);
+    rxn__kir_set(b, locals->share, 0, drawn[0].share);
+    rxn__kir_set(b, locals->next_log, 0, drawn[1].log);
+    rxn__kir_set(b, locals->next_share, 0, drawn[1].share);
+    rxn__kir_else(b);
+    rxn__kir_set(b, locals->log, 0, rxn__kir_get(b, locals->next_log, 0));
+    rxn__kir_set(b, locals->share, 0, rxn__kir_get(b, locals->next_share, 0));
+    rxn__kir_close(b);
+    frame->drawn_log = rxn__kir_get(b, locals->log, 0);
+    frame->drawn_share = rxn__kir_get(b, locals->share, 0);
+}
+
 /* One block of steps from the present state. */
 static void
 write_forward(Tape *tape)
@@ -331,10 +353,13 @@ write_forward(Tape *tape)
         rxn__kir_set(b, locals->event_count, 0, index_of(tape, 0));
     rxn__lower_forget(&frame->lower);
     locals->step = rxn__kir_for(b, index_of(tape, 0), index_of(tape, tape->plan.capacity));
-    if (in_tables(tape))
+    if (in_tables(tape)) {
         rxn__ssa_table_step(frame);
-    else
+    } else {
+        draw(tape);
         rxn__ssa_unrolled_step(frame, locals->steps);
+        frame->drawn_log = frame->drawn_share = 0;
+    }
     rxn__lower_forget(&frame->lower);
     KirValue leaves = rxn__kir_get(b, frame->done, 0);
     if (locals->timed_events) {
@@ -791,7 +816,7 @@ rxn__tape_write(const GradientRequest *request, const TapeMethod *method, Gradie
                               .start = start,
                               .rates = rates,
                               .record = record,
-                              .elapse = elapse,
+                              .fires = fires,
                               .assign = assign,
                               .finish = finish};
     SsaFrame frame = {.extension = &extension};

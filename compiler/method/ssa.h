@@ -58,6 +58,10 @@ typedef struct SsaExtension {
      * Reaction j fires if below[j] and not below[j-1]. */
     void (*elapse)(SsaFrame *frame, void *context, const KirValue *below);
 
+    /* The same moment, for who wants the number of the reaction: u32, flat; reaction_count: none. Unrolled, the step
+     * is then written so that this number costs least. Not both of elapse and fires. */
+    void (*fires)(SsaFrame *frame, void *context, KirValue code);
+
     /* An event has its new values and is about to assign them. */
     void (*assign)(SsaFrame *frame, void *context, u32 event);
 
@@ -106,6 +110,9 @@ struct SsaFrame {
     u32 turns, turn;
     KirValue words[4]; /* of the block that the turns share */
 
+    /* What the step draws (ln u and v, in `real`), where it was made before it; 0: the step makes it. */
+    KirValue drawn_log, drawn_share;
+
     const SsaExtension *extension; /* or NULL */
     struct SsaTable *table;        /* of the table form, from rxn__ssa_table_begin on */
     const bool
@@ -133,9 +140,23 @@ void rxn__ssa_bind_window(SsaFrame *frame);
 void rxn__ssa_block(SsaFrame *frame, u32 stream, KirValue low, KirValue high,
                     KirValue ret_words[4]);
 
+/* Several of them side by side, which takes less time than one behind the other. */
+typedef struct SsaBlock {
+    u32 stream;
+    KirValue low, high;
+} SsaBlock;
+void rxn__ssa_blocks(SsaFrame *frame, u32 count, const SsaBlock *blocks, KirValue (*ret_words)[4]);
+
 /* The numbers that step (high, low) draws: u in (0, 1) for the waiting time -log(u)/a0, v in [0, 1) for the choice. */
 void rxn__ssa_uniforms(SsaFrame *frame, KirValue low, KirValue high, KirValue *ret_u,
                        KirValue *ret_v);
+
+/* What the present step draws, ln u and v in `real`, and the next one: side by side. To be written in every second step,
+ * whose numbers (or those that were kept) are handed to it by drawn_log and drawn_share. */
+typedef struct SsaDrawn {
+    KirValue log, share;
+} SsaDrawn;
+void rxn__ssa_draw_two(SsaFrame *frame, SsaDrawn ret_drawn[2]);
 
 /* Draws the waiting time and the threshold from the total. limit: of the extension, or 0. */
 void rxn__ssa_draw(SsaFrame *frame, KirValue total, KirValue limit);

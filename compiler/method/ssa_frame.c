@@ -629,62 +629,102 @@ half_open_uniform_f32(SsaFrame *frame, KirValue word)
 }
 
 void
-rxn__ssa_block(SsaFrame *frame, u32 stream, KirValue low, KirValue high, KirValue ret_words[4])
+rxn__ssa_blocks(SsaFrame *frame, u32 count, const SsaBlock *blocks, KirValue (*ret_words)[4])
 {
     KirBuilder *b = frame->builder;
     KirValue seed = rxn__kir_load(b, frame->seed, NULL);
     KirValue trajectory = kir_trajectory(b);
     KirValue half = rxn__kir_const(b, KIR_U64, 32);
     KirValue key[2] = {kir_cast(b, KIR_U32, seed), kir_cast(b, KIR_U32, kir_shr(b, seed, half))};
-    KirValue counter[4] = {low, kir_or(b, high, rxn__kir_const(b, KIR_U32, (double)(stream << 16))),
-                           kir_cast(b, KIR_U32, trajectory),
-                           kir_cast(b, KIR_U32, kir_shr(b, trajectory, half))};
-    rxn__kir_philox(b, key, counter, ret_words);
+    for (u32 k = 0; k < count; k++) {
+        KirValue stream = rxn__kir_const(b, KIR_U32, (double)(blocks[k].stream << 16));
+        ret_words[k][0] = blocks[k].low;
+        ret_words[k][1] = kir_or(b, blocks[k].high, stream);
+        ret_words[k][2] = kir_cast(b, KIR_U32, trajectory);
+        ret_words[k][3] = kir_cast(b, KIR_U32, kir_shr(b, trajectory, half));
+    }
+    rxn__kir_philox_blocks(b, key, count, ret_words);
 }
 
-static void
-uniforms_of_f64(SsaFrame *frame, KirValue low, KirValue high, KirValue *ret_u, KirValue *ret_v)
+void
+rxn__ssa_block(SsaFrame *frame, u32 stream, KirValue low, KirValue high, KirValue ret_words[4])
 {
-    KirValue words[4];
-    rxn__ssa_block(frame, RXN_STREAM_EVENTS, low, high, words);
-    *ret_u = open_uniform(frame, words[0], words[1]);
-    *ret_v = half_open_uniform(frame, words[2], words[3]);
+    const SsaBlock block = {stream, low, high};
+    KirValue words[1][4];
+    rxn__ssa_blocks(frame, 1, &block, words);
+    for (u32 k = 0; k < 4; k++)
+        ret_words[k] = words[0][k];
 }
 
+/* In f64 a step has a block of its own. In f32 its half of the one that it shares with its neighbour. */
 static void
-uniforms_of_f32(SsaFrame *frame, KirValue low, KirValue high, KirValue *ret_u, KirValue *ret_v)
+uniforms_of(SsaFrame *frame, u32 count, const SsaBlock *steps, KirValue *ret_u, KirValue *ret_v)
 {
+    enum { MOST = 2 };
     KirBuilder *b = frame->builder;
-    KirValue one = rxn__kir_const(b, KIR_U32, 1);
-    KirValue parity = kir_and(b, low, one), words[4];
-    rxn__ssa_block(frame, RXN_STREAM_EVENTS, kir_xor(b, low, parity), high, words);
-    KirValue odd = kir_eq(b, parity, one);
-    *ret_u = open_uniform_f32(frame, kir_select(b, odd, words[1], words[0]));
-    *ret_v = half_open_uniform_f32(frame, kir_select(b, odd, words[3], words[2]));
+    KirValue odd[MOST] = {0}, words[MOST][4];
+    SsaBlock blocks[MOST];
+    for (u32 k = 0; k < count; k++) {
+        blocks[k] = steps[k];
+        if (frame->real == KIR_F64)
+            continue;
+        KirValue one = rxn__kir_const(b, KIR_U32, 1), parity = kir_and(b, steps[k].low, one);
+        blocks[k].low = kir_xor(b, steps[k].low, parity);
+        odd[k] = kir_eq(b, parity, one);
+    }
+    rxn__ssa_blocks(frame, count, blocks, words);
+    for (u32 k = 0; k < count; k++) {
+        if (frame->real == KIR_F64) {
+            ret_u[k] = open_uniform(frame, words[k][0], words[k][1]);
+            ret_v[k] = half_open_uniform(frame, words[k][2], words[k][3]);
+            continue;
+        }
+        ret_u[k] = open_uniform_f32(frame, kir_select(b, odd[k], words[k][1], words[k][0]));
+        ret_v[k] = half_open_uniform_f32(frame, kir_select(b, odd[k], words[k][3], words[k][2]));
+    }
 }
 
 void
 rxn__ssa_uniforms(SsaFrame *frame, KirValue low, KirValue high, KirValue *ret_u, KirValue *ret_v)
 {
-    if (frame->real == KIR_F64)
-        uniforms_of_f64(frame, low, high, ret_u, ret_v);
-    else
-        uniforms_of_f32(frame, low, high, ret_u, ret_v);
+    const SsaBlock step = {RXN_STREAM_EVENTS, low, high};
+    uniforms_of(frame, 1, &step, ret_u, ret_v);
+}
+
+void
+rxn__ssa_draw_two(SsaFrame *frame, SsaDrawn ret_drawn[2])
+{
+    KirBuilder *b = frame->builder;
+    KirValue one = rxn__kir_const(b, KIR_U32, 1), zero = rxn__kir_const(b, KIR_U32, 0);
+    KirValue n = rxn__kir_get(b, frame->n, 0), high = rxn__kir_get(b, frame->n_high, 0);
+    KirValue next = kir_add(b, n, one), carry = kir_select(b, kir_eq(b, next, zero), one, zero);
+    const SsaBlock steps[2] = {{RXN_STREAM_EVENTS, n, high},
+                               {RXN_STREAM_EVENTS, next, kir_add(b, high, carry)}};
+    KirValue u[2], v[2];
+    uniforms_of(frame, 2, steps, u, v);
+    for (u32 k = 0; k < 2; k++)
+        ret_drawn[k] = (SsaDrawn){kir_log_unit(b, u[k]), v[k]};
 }
 
 static void
-draw_uniforms(SsaFrame *frame, KirValue *ret_u, KirValue *ret_v)
+draw_numbers(SsaFrame *frame, KirValue *ret_log, KirValue *ret_v)
 {
     KirBuilder *b = frame->builder;
-    KirValue n = rxn__kir_get(b, frame->n, 0), high = rxn__kir_get(b, frame->n_high, 0);
-    if (frame->turns < 2) {
-        rxn__ssa_uniforms(frame, n, high, ret_u, ret_v);
+    KirValue n = rxn__kir_get(b, frame->n, 0), high = rxn__kir_get(b, frame->n_high, 0), u;
+    if (frame->drawn_log) {
+        *ret_log = frame->drawn_log;
+        *ret_v = frame->drawn_share;
         return;
     }
-    if (frame->turn == 0) /* then n is even */
-        rxn__ssa_block(frame, RXN_STREAM_EVENTS, n, high, frame->words);
-    *ret_u = open_uniform_f32(frame, frame->words[frame->turn]);
-    *ret_v = half_open_uniform_f32(frame, frame->words[2 + frame->turn]);
+    if (frame->turns < 2) {
+        rxn__ssa_uniforms(frame, n, high, &u, ret_v);
+    } else {
+        if (frame->turn == 0) /* then n is even */
+            rxn__ssa_block(frame, RXN_STREAM_EVENTS, n, high, frame->words);
+        u = open_uniform_f32(frame, frame->words[frame->turn]);
+        *ret_v = half_open_uniform_f32(frame, frame->words[2 + frame->turn]);
+    }
+    *ret_log = kir_log_unit(b, u);
 }
 
 /* A wait of more pieces than anyone would want to sit through. */
@@ -704,11 +744,11 @@ void
 rxn__ssa_draw(SsaFrame *frame, KirValue total, KirValue limit)
 {
     KirBuilder *b = frame->builder;
-    KirValue u, v;
-    draw_uniforms(frame, &u, &v);
+    KirValue log_u, v;
+    draw_numbers(frame, &log_u, &v);
     /* A total of zero gives +inf: the state holds until the next stop. So does one of -0.0, which
      * x(x - 1) is at x = 0; hence the absolute value, not the negative of the logarithm. */
-    KirValue waiting = kir_abs(b, kir_div(b, kir_log_unit(b, u), total));
+    KirValue waiting = kir_abs(b, kir_div(b, log_u, total));
     KirValue t = rxn__kir_get(b, frame->t, 0);
     KirValue arrival = kir_add(b, t, kir_cast(b, KIR_F64, waiting));
     KirValue threshold = kir_mul(b, v, total);

@@ -496,6 +496,12 @@ rxn__ssa_table_step(SsaFrame *frame)
         extension->elapse(frame, extension->context, NULL);
         rxn__lower_forget(&frame->lower);
     }
+    if (extension && extension->fires) {
+        rxn__lower_forget(&frame->lower);
+        extension->fires(frame, extension->context,
+                         kir_cast(b, KIR_U32, rxn__ssa_table_fired(frame)));
+        rxn__lower_forget(&frame->lower);
+    }
     rxn__ssa_table_apply(table, NULL);
     rxn__ssa_close(frame);
 }

@@ -10,6 +10,8 @@
  *   x[s] = select(below[hi] and above[lo-1], x[s] + change, x[s])       for each run lo…hi of reactions
  *                                                                      with the same change of s
  *
+ * Where the number of the reaction is wanted, counts are made from `above` alone: see apply_in_steps.
+ *
  * A reaction of zero propensity has c[j] = c[j-1], so it cannot fire, at the end of the sum neither:
  * threshold = v · total < total for v < 1, also after rounding.
  *
@@ -224,6 +226,81 @@ collect_changes(SsaFrame *frame, ChangeList *lists, bool *ret_may_drop)
     }
 }
 
+/* Sets a count that a reaction has changed. */
+static void
+set_changed(SsaFrame *frame, u32 species, KirValue changed, bool may_drop)
+{
+    KirBuilder *b = frame->builder;
+    rxn__kir_set(b, frame->lower.species_local[species], 0, changed);
+    if (!may_drop)
+        return;
+    rxn__kir_if(b, kir_lt(b, changed, rxn__ssa_real(frame, 0)));
+    rxn__kir_trap(b, RXN_FAULT_NEGATIVE_COUNT, rxn__kir_const(b, KIR_U32, species));
+    rxn__kir_close(b);
+}
+
+/* The counts after the reaction, where its number is wanted too: that is how often `above` holds, so that each above[j] has
+ * to be at hand anyway. Then from one reaction to the next:
+ *
+ *   change of s by reaction 0;  for j = 0, 1, …:  select(above[j], that by reaction j + 1, what it was so far)
+ *
+ * Behind the last reaction is none, which changes nothing. Counts that few reactions change are added to on the way, by
+ * what the one changes more than the other; where many do, additions would have to wait for each other. */
+static void
+apply_in_steps(SsaFrame *frame, u32 reactions, const KirValue *above)
+{
+    enum { FEW = 4 };
+    KirBuilder *b = frame->builder;
+    u32 species = frame->network->species_count;
+    ChangeList *lists = NEW_ARRAY(frame->arena, ChangeList, species + 1);
+    bool *may_drop = NEW_ARRAY(frame->arena, bool, species + 1);
+    KirValue *counts = NEW_ARRAY(frame->arena, KirValue, species + 1);
+    KirValue *changes = NEW_ARRAY(frame->arena, KirValue, species + 1);
+    i32 *now = NEW_ARRAY(frame->arena, i32, species + 1);
+    u32 *passed = NEW_ARRAY(frame->arena, u32, species + 1);
+    collect_changes(frame, lists, may_drop);
+    for (u32 s = 0; s < species; s++) {
+        counts[s] = rxn__kir_get(b, frame->lower.species_local[s], 0);
+        changes[s] = rxn__ssa_real(frame, 0);
+    }
+    for (u32 j = 0; j <= reactions; j++)
+        for (u32 s = 0; s < species; s++) {
+            const ChangeList *list = &lists[s];
+            bool changed = passed[s] < list->count && list->items[passed[s]].reaction == j;
+            i32 next = changed ? list->items[passed[s]++].delta : 0;
+            if (next == now[s])
+                continue;
+            KirValue *at = list->count > FEW ? &changes[s] : &counts[s];
+            KirValue moved = list->count > FEW
+                                 ? rxn__ssa_real(frame, next)
+                                 : kir_add(b, *at, rxn__ssa_real(frame, (double)next - now[s]));
+            *at = j ? kir_select(b, above[j - 1], moved, *at) : moved;
+            now[s] = next;
+        }
+    for (u32 s = 0; s < species; s++) {
+        if (lists[s].count > FEW)
+            counts[s] = kir_add(b, counts[s], changes[s]);
+        if (lists[s].count)
+            set_changed(frame, s, counts[s], may_drop[s]);
+    }
+}
+
+/* How many reactions are not the one that fires and before it: its number. Counted in `real`, whose masks serve as they
+ * are, and from where on numbers are whole ones, so that it is in the last bits. */
+static KirValue
+count_above(SsaFrame *frame, u32 reactions, const KirValue *above)
+{
+    KirBuilder *b = frame->builder;
+    bool wide = frame->real == KIR_F64;
+    KirValue code = rxn__ssa_real(frame, wide ? 0x1p52 : 0x1p23);
+    for (u32 j = 0; j < reactions; j++)
+        code = kir_select(b, above[j], kir_add(b, code, rxn__ssa_real(frame, 1)), code);
+    if (wide)
+        return kir_cast(b, KIR_U32, kir_bits(b, KIR_U64, code));
+    KirValue digits = rxn__kir_const(b, KIR_U32, (1u << 23) - 1);
+    return kir_and(b, kir_bits(b, KIR_U32, code), digits);
+}
+
 static void
 apply_reaction(SsaFrame *frame, const KirValue *below, const KirValue *above)
 {
@@ -235,8 +312,7 @@ apply_reaction(SsaFrame *frame, const KirValue *below, const KirValue *above)
     for (u32 s = 0; s < species; s++) {
         if (!lists[s].count)
             continue;
-        u32 local = frame->lower.species_local[s];
-        KirValue x = rxn__kir_get(b, local, 0), changed = x;
+        KirValue x = rxn__kir_get(b, frame->lower.species_local[s], 0), changed = x;
         for (u32 k = 0; k < lists[s].count;) {
             u32 first = k;
             while (k + 1 < lists[s].count &&
@@ -249,12 +325,7 @@ apply_reaction(SsaFrame *frame, const KirValue *below, const KirValue *above)
             changed = kir_select(b, fired, moved, changed);
             k++;
         }
-        rxn__kir_set(b, local, 0, changed);
-        if (may_drop[s]) {
-            rxn__kir_if(b, kir_lt(b, changed, rxn__ssa_real(frame, 0)));
-            rxn__kir_trap(b, RXN_FAULT_NEGATIVE_COUNT, rxn__kir_const(b, KIR_U32, s));
-            rxn__kir_close(b);
-        }
+        set_changed(frame, s, changed, may_drop[s]);
     }
 }
 
@@ -328,7 +399,14 @@ rxn__ssa_unrolled_step(SsaFrame *frame, SsaUnrolled *unrolled)
         extension->elapse(frame, extension->context, below);
         rxn__lower_forget(&frame->lower);
     }
-    apply_reaction(frame, below, above);
+    if (extension && extension->fires) {
+        rxn__lower_forget(&frame->lower);
+        extension->fires(frame, extension->context, count_above(frame, count, above));
+        rxn__lower_forget(&frame->lower);
+        apply_in_steps(frame, count, above);
+    } else {
+        apply_reaction(frame, below, above);
+    }
     rxn__ssa_close(frame);
 }
 
