@@ -273,6 +273,10 @@ typedef struct RxnSimulatorOptions {
     const RxnSimulator *like;
     bool
         control_variates; /* means with less noise; kernels are compiled for the times of a run, in each */
+    /* For a model that is being edited: a number of its text that is all of a mass action's constant, or of a species'
+     * initial value, is an input of the kernel, as parameters are, so that `like` helps where it alone was changed. Results
+     * are the same to the last bit. */
+    bool editable;
 } RxnSimulatorOptions;
 
 RXN_PUBLIC RxnSimulatorOptions rxn_simulator_options(void);

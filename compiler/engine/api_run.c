@@ -130,6 +130,39 @@ request_of(RxnSimulator *simulator, const char *method)
     };
 }
 
+/* The method of a model some of whose numbers are left open: it is chosen by what they are. */
+typedef struct Choosing {
+    Network *network;
+    Arena *arena;
+    Text why;
+    const Method *method;
+} Choosing;
+
+static RxnStatus
+choose_method(void *context)
+{
+    Choosing *choosing = context;
+    rxn__text_init(&choosing->why, choosing->arena);
+    choosing->method = rxn__method_choose(choosing->network, &choosing->why);
+    return RXN_OK;
+}
+
+static RxnStatus
+leave_numbers_open(ApiPart *part, PipelineRequest *request, const char **ret_why)
+{
+    RxnModel *model = part->model;
+    Choosing choosing = {.network = model->pipeline.network, .arena = &model->pipeline.arena};
+    request->open_numbers = true;
+    if (strcmp(request->method, "auto") != 0)
+        return RXN_OK;
+    RxnStatus status = rxn__session_guard(&model->engine.session, choose_method, &choosing);
+    if (status != RXN_OK || !choosing.method) /* the pipeline says why there is none */
+        return status;
+    request->method = choosing.method->name;
+    *ret_why = copy(part, choosing.why.data, NULL);
+    return RXN_OK;
+}
+
 static RxnStatus
 compile(void *context)
 {
@@ -160,10 +193,16 @@ compile(void *context)
     request.compile = rxn__code_compile;
     request.compile_context = &simulator->code;
     double start = rxn__seconds();
+    const char *why = NULL;
+    const bool opens = options->editable && request.goal == PIPELINE_COMPILED && !engine->built;
+    if (opens && (status = leave_numbers_open(part, &request, &why)) != RXN_OK)
+        return status;
     status = rxn__pipeline_run(&engine->session, &request, &simulator->pipeline);
     engine->internal_error = simulator->pipeline.internal_error;
     if (status != RXN_OK)
         return status;
+    if (why)
+        simulator->pipeline.method_why = why;
     if (simulator->pipeline.kernel.kernel) /* a method may need f64 whatever is asked for */
         simulator->precision = simulator->pipeline.kernel.kernel->precision;
     Text wish;

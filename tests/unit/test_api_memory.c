@@ -181,6 +181,7 @@ simulate(RxnModel *model, RxnValues *values)
     RxnError *error;
     RxnRun run;
     options.device = device;
+    options.editable = true;
     run_options.trajectories = 8;
     run_options.threads = 2;
     bool done = good(rxn_simulator_new(model, &options, &simulator, &error), error, simulator) &&
