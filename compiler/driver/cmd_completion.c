@@ -3,13 +3,17 @@
  */
 #include <string.h>
 
-#include "compiler/driver/driver.h"
-#include "compiler/method/gradient.h"
-#include "compiler/method/method.h"
+#include "compiler/base/base.h"
+#include "compiler/driver/command.h"
 
 typedef struct CompletionOptions {
     bool ignored;
 } CompletionOptions;
+
+typedef struct Commands {
+    const CommandRow *rows;
+    uint32_t count;
+} Commands;
 
 const OptionTable rxn__usage_completion = {
     .command = "rxn completion",
@@ -25,6 +29,21 @@ const OptionTable rxn__usage_completion = {
 
 /* ---- values of options ------------------------------------------------------------------------- */
 
+/* Some words, then the names that the library lists, `first` before the others. */
+static const char *
+names_of(const char *words, bool (*list)(size_t k, const char **ret_name, const char **ret_summary),
+         const char *first, Arena *arena)
+{
+    const char *name, *summary;
+    Text text;
+    rxn__text_init(&text, arena);
+    rxn__text_printf(&text, "%s %s", words, first);
+    for (size_t k = 0; list(k, &name, &summary); k++)
+        if (strcmp(name, first) != 0)
+            rxn__text_printf(&text, " %s", name);
+    return text.data;
+}
+
 /* Words that the option's value may be, with blanks between; "" for files, NULL for nothing that could be told. */
 static const char *
 values_of(const Option *option, Arena *arena)
@@ -37,20 +56,10 @@ values_of(const Option *option, Arena *arena)
         {"--optimizer", "gauss_newton adam adamw sgd lbfgs"},
         {"--emit", "exe lib obj header network kir llvm asm cuda ptx cubin"},
     };
-    Text text;
-    rxn__text_init(&text, arena);
-    if (strcmp(option->name, "--method") == 0) {
-        rxn__text_printf(&text, "auto cme");
-        for (const Method *const *m = rxn__methods; *m; m++)
-            rxn__text_printf(&text, " %s", (*m)->name);
-        return text.data;
-    }
-    if (strcmp(option->name, "--estimator") == 0) {
-        rxn__text_printf(&text, "auto all exact");
-        for (const Estimator *const *e = rxn__estimators; *e; e++)
-            rxn__text_printf(&text, " %s", (*e)->name);
-        return text.data;
-    }
+    if (strcmp(option->name, "--method") == 0)
+        return names_of("auto", rxn_method, "cme", arena);
+    if (strcmp(option->name, "--estimator") == 0)
+        return names_of("auto all", rxn_estimator, "exact", arena);
     for (u32 k = 0; k < COUNT_OF(known); k++)
         if (strcmp(option->name, known[k].option) == 0)
             return known[k].values;
@@ -75,12 +84,12 @@ options_of(const OptionTable *table, Arena *arena)
 }
 
 static const char *
-commands_of(const Program *program, Arena *arena)
+commands_of(const Commands *program, Arena *arena)
 {
     Text text;
     rxn__text_init(&text, arena);
-    for (u32 k = 0; k < program->command_count; k++)
-        rxn__text_printf(&text, "%s%s", k ? " " : "", program->commands[k].name);
+    for (u32 k = 0; k < program->count; k++)
+        rxn__text_printf(&text, "%s%s", k ? " " : "", program->rows[k].name);
     return text.data;
 }
 
@@ -94,7 +103,7 @@ takes_files(const CommandRow *row)
 
 /* bash and zsh, which has bash's way too. */
 static void
-print_bash(const Program *program, Arena *arena)
+print_bash(const Commands *program, Arena *arena)
 {
     printf("_rxn()\n{\n"
            "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words= "
@@ -106,8 +115,8 @@ print_bash(const Program *program, Arena *arena)
            "    fi\n"
            "    case ${COMP_WORDS[1]}:$before in\n",
            commands_of(program, arena));
-    for (u32 c = 0; c < program->command_count; c++) {
-        const CommandRow *row = &program->commands[c];
+    for (u32 c = 0; c < program->count; c++) {
+        const CommandRow *row = &program->rows[c];
         const Option *option;
         for (u32 k = 0; (option = rxn__option_at(row->table, k)); k++) {
             const char *values = values_of(option, arena);
@@ -156,17 +165,17 @@ print_quoted(const char *text, bool for_zsh)
 }
 
 static void
-print_zsh(const Program *program, Arena *arena)
+print_zsh(const Commands *program, Arena *arena)
 {
     printf("#compdef rxn\n"
            "_rxn()\n{\n"
            "    local -a commands=(\n");
-    for (u32 c = 0; c < program->command_count; c++) {
+    for (u32 c = 0; c < program->count; c++) {
         Text text;
         rxn__text_init(&text, arena);
-        rxn__text_printf(&text, "%s", program->commands[c].name);
+        rxn__text_printf(&text, "%s", program->rows[c].name);
         printf("        %s:", text.data);
-        print_quoted(program->commands[c].summary, true);
+        print_quoted(program->rows[c].summary, true);
         putchar('\n');
     }
     printf("    )\n"
@@ -178,8 +187,8 @@ print_zsh(const Program *program, Arena *arena)
            "    shift words\n"
            "    (( CURRENT-- ))\n"
            "    case $name in\n");
-    for (u32 c = 0; c < program->command_count; c++) {
-        const CommandRow *row = &program->commands[c];
+    for (u32 c = 0; c < program->count; c++) {
+        const CommandRow *row = &program->rows[c];
         const Option *option;
         printf("        %s)\n            _arguments", row->name);
         for (u32 k = 0; (option = rxn__option_at(row->table, k)); k++) {
@@ -209,12 +218,12 @@ print_zsh(const Program *program, Arena *arena)
 }
 
 static void
-print_fish(const Program *program, Arena *arena)
+print_fish(const Commands *program, Arena *arena)
 {
     printf("complete -c rxn -e\n"
            "complete -c rxn -n __fish_use_subcommand -f\n");
-    for (u32 c = 0; c < program->command_count; c++) {
-        const CommandRow *row = &program->commands[c];
+    for (u32 c = 0; c < program->count; c++) {
+        const CommandRow *row = &program->rows[c];
         const Option *option;
         printf("complete -c rxn -n __fish_use_subcommand -a %s -d ", row->name);
         print_quoted(row->summary, false);
@@ -252,16 +261,18 @@ rxn__cmd_completion(Driver *driver, int argc, char **argv)
         rxn__options_help(driver, &rxn__usage_completion, stdout);
         return RXN_OK;
     }
-    Arena *arena = &driver->engine.session.arena;
+    Arena *arena = rxn__driver_arena(driver);
+    Commands program;
+    program.rows = rxn__driver_commands(driver, &program.count);
     if (strcmp(shell, "bash") == 0)
-        print_bash(driver->program, arena);
+        print_bash(&program, arena);
     else if (strcmp(shell, "zsh") == 0)
-        print_zsh(driver->program, arena);
+        print_zsh(&program, arena);
     else if (strcmp(shell, "fish") == 0)
-        print_fish(driver->program, arena);
+        print_fish(&program, arena);
     else {
         rxn__driver_error(driver, "there is no completion for the shell '%s'",
-                          rxn__shown(arena, shell, strlen(shell)));
+                          rxn__driver_shown(driver, shell));
         rxn__driver_note(driver, "shells: bash, zsh, fish");
         return RXN_ERROR_USAGE;
     }

@@ -51,11 +51,23 @@ void rxn__driver_warning(Driver *driver, const char *format, ...) RXN_COMMAND_PR
 void rxn__driver_note(Driver *driver, const char *format, ...) RXN_COMMAND_PRINTF;
 uint32_t rxn__driver_error_count(const Driver *driver);
 
+/* Whether the reader of our output is gone, so that nothing is worth writing. */
+bool rxn__driver_is_unread(const Driver *driver);
+
+/* What this program can do. */
+const CommandRow *rxn__driver_commands(const Driver *driver, uint32_t *ret_count);
+
+/* For what a command says, until it ends: texts of base.h. */
+struct Arena *rxn__driver_arena(Driver *driver);
+
 /* A name fit for a message. */
 const char *rxn__driver_shown(Driver *driver, const char *text);
 
 /* Prints what the diagnostics hold to standard error and empties them. */
 void rxn__driver_flush(Driver *driver);
+
+/* The same, and what comes next has a number of errors of its own that may be shown: after each of several files. */
+void rxn__driver_flush_file(Driver *driver);
 
 /* For the library's calls that take long, with the driver as their context: Ctrl-C ends them (`cancel` is rxn__interrupt_flag),
  * and how far they are is shown. */
@@ -89,6 +101,12 @@ RxnSimulatorOptions rxn__driver_kernel(const EnsembleOptions *options, const cha
 
 /* Puts numbers in the place of what was left open; reports what is out of range. */
 bool rxn__driver_check_ensemble(Driver *driver, EnsembleOptions *options);
+
+/* The text of a file ("-": standard input) that is no model yet, in malloc's memory; from then on it is not written over.
+ * named: where there is no such file it may be a model that comes with rxn. *ret_name: what messages call it, as long as the
+ * driver. NULL after an error. */
+char *rxn__driver_read(Driver *driver, const char *path, bool named, const char **ret_name,
+                       size_t *ret_length);
 
 /* Whether writing to this path would overwrite a model's file; reports that. */
 bool rxn__driver_is_a_source(Driver *driver, const char *path);

@@ -26,6 +26,20 @@ struct RxnSimulator {
 
 /* ---- options ----------------------------------------------------------------------------------- */
 
+bool
+rxn_method(size_t k, const char **ret_name, const char **ret_summary)
+{
+    size_t count = 0;
+    while (rxn__methods[count])
+        count++;
+    if (k > count)
+        return false;
+    *ret_name = k < count ? rxn__methods[k]->name : "cme";
+    *ret_summary =
+        k < count ? rxn__methods[k]->summary : "the master equation: no noise, for small models";
+    return true;
+}
+
 RxnSimulatorOptions
 rxn_simulator_options(void)
 {
