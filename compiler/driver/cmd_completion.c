@@ -10,11 +10,6 @@ typedef struct CompletionOptions {
     bool ignored;
 } CompletionOptions;
 
-typedef struct Commands {
-    const CommandRow *rows;
-    uint32_t count;
-} Commands;
-
 const OptionTable rxn__usage_completion = {
     .command = "rxn completion",
     .synopsis = "rxn completion SHELL",
@@ -84,12 +79,12 @@ options_of(const OptionTable *table, Arena *arena)
 }
 
 static const char *
-commands_of(const Commands *program, Arena *arena)
+commands_of(const Program *program, Arena *arena)
 {
     Text text;
     rxn__text_init(&text, arena);
-    for (u32 k = 0; k < program->count; k++)
-        rxn__text_printf(&text, "%s%s", k ? " " : "", program->rows[k].name);
+    for (u32 k = 0; k < program->command_count; k++)
+        rxn__text_printf(&text, "%s%s", k ? " " : "", program->commands[k].name);
     return text.data;
 }
 
@@ -103,7 +98,7 @@ takes_files(const CommandRow *row)
 
 /* bash and zsh, which has bash's way too. */
 static void
-print_bash(const Commands *program, Arena *arena)
+print_bash(const Program *program, Arena *arena)
 {
     printf("_rxn()\n{\n"
            "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} words= "
@@ -115,8 +110,8 @@ print_bash(const Commands *program, Arena *arena)
            "    fi\n"
            "    case ${COMP_WORDS[1]}:$before in\n",
            commands_of(program, arena));
-    for (u32 c = 0; c < program->count; c++) {
-        const CommandRow *row = &program->rows[c];
+    for (u32 c = 0; c < program->command_count; c++) {
+        const CommandRow *row = &program->commands[c];
         const Option *option;
         for (u32 k = 0; (option = rxn__option_at(row->table, k)); k++) {
             const char *values = values_of(option, arena);
@@ -165,17 +160,17 @@ print_quoted(const char *text, bool for_zsh)
 }
 
 static void
-print_zsh(const Commands *program, Arena *arena)
+print_zsh(const Program *program, Arena *arena)
 {
     printf("#compdef rxn\n"
            "_rxn()\n{\n"
            "    local -a commands=(\n");
-    for (u32 c = 0; c < program->count; c++) {
+    for (u32 c = 0; c < program->command_count; c++) {
         Text text;
         rxn__text_init(&text, arena);
-        rxn__text_printf(&text, "%s", program->rows[c].name);
+        rxn__text_printf(&text, "%s", program->commands[c].name);
         printf("        %s:", text.data);
-        print_quoted(program->rows[c].summary, true);
+        print_quoted(program->commands[c].summary, true);
         putchar('\n');
     }
     printf("    )\n"
@@ -187,8 +182,8 @@ print_zsh(const Commands *program, Arena *arena)
            "    shift words\n"
            "    (( CURRENT-- ))\n"
            "    case $name in\n");
-    for (u32 c = 0; c < program->count; c++) {
-        const CommandRow *row = &program->rows[c];
+    for (u32 c = 0; c < program->command_count; c++) {
+        const CommandRow *row = &program->commands[c];
         const Option *option;
         printf("        %s)\n            _arguments", row->name);
         for (u32 k = 0; (option = rxn__option_at(row->table, k)); k++) {
@@ -218,12 +213,12 @@ print_zsh(const Commands *program, Arena *arena)
 }
 
 static void
-print_fish(const Commands *program, Arena *arena)
+print_fish(const Program *program, Arena *arena)
 {
     printf("complete -c rxn -e\n"
            "complete -c rxn -n __fish_use_subcommand -f\n");
-    for (u32 c = 0; c < program->count; c++) {
-        const CommandRow *row = &program->rows[c];
+    for (u32 c = 0; c < program->command_count; c++) {
+        const CommandRow *row = &program->commands[c];
         const Option *option;
         printf("complete -c rxn -n __fish_use_subcommand -a %s -d ", row->name);
         print_quoted(row->summary, false);
@@ -262,14 +257,13 @@ rxn__cmd_completion(Driver *driver, int argc, char **argv)
         return RXN_OK;
     }
     Arena *arena = rxn__driver_arena(driver);
-    Commands program;
-    program.rows = rxn__driver_commands(driver, &program.count);
+    const Program *program = rxn__driver_program(driver);
     if (strcmp(shell, "bash") == 0)
-        print_bash(&program, arena);
+        print_bash(program, arena);
     else if (strcmp(shell, "zsh") == 0)
-        print_zsh(&program, arena);
+        print_zsh(program, arena);
     else if (strcmp(shell, "fish") == 0)
-        print_fish(&program, arena);
+        print_fish(program, arena);
     else {
         rxn__driver_error(driver, "there is no completion for the shell '%s'",
                           rxn__driver_shown(driver, shell));

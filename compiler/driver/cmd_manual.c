@@ -192,8 +192,7 @@ print_command(const CommandRow *row)
 RxnStatus
 rxn__cmd_manual(Driver *driver, int argc, char **argv)
 {
-    uint32_t count;
-    const CommandRow *commands = rxn__driver_commands(driver, &count);
+    const Program *program = rxn__driver_program(driver);
     TextList operands = {0};
     const char *operand;
     bool help;
@@ -224,8 +223,8 @@ rxn__cmd_manual(Driver *driver, int argc, char **argv)
            "simulates, differentiates and fits them.\n"
            "What a model may say is in the documentation that comes with it.\n"
            ".Sh COMMANDS\n");
-    for (uint32_t k = 0; k < count; k++) {
-        RxnStatus status = print_command(&commands[k]);
+    for (uint32_t k = 0; k < program->command_count; k++) {
+        RxnStatus status = print_command(&program->commands[k]);
         if (status != RXN_OK)
             return status;
     }

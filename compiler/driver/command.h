@@ -43,7 +43,22 @@ RxnStatus rxn__cmd_completion(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_manual(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_repl(Driver *driver, int argc, char **argv);
 
+/* What is being run: rxn, or a program that it built. */
+typedef struct Program {
+    const char *name, *headline;
+    const CommandRow *commands;
+    uint32_t command_count;
+    Command alone; /* what is run where no command is given; NULL: the help is shown */
+    const struct RxnProgram *built; /* its model and kernels; NULL: this is rxn */
+} Program;
+
 /* ---- invoke.c ---------------------------------------------------------------------------------- */
+
+/* The whole of a program: its exit status. */
+int rxn__invoke(const Program *program, int argc, char **argv);
+
+/* Which it is. */
+const Program *rxn__driver_program(const Driver *driver);
 
 /* An error or a note about no place in a file. */
 void rxn__driver_error(Driver *driver, const char *format, ...) RXN_COMMAND_PRINTF;
@@ -53,9 +68,6 @@ uint32_t rxn__driver_error_count(const Driver *driver);
 
 /* Whether the reader of our output is gone, so that nothing is worth writing. */
 bool rxn__driver_is_unread(const Driver *driver);
-
-/* What this program can do. */
-const CommandRow *rxn__driver_commands(const Driver *driver, uint32_t *ret_count);
 
 /* For what a command says, until it ends: texts of base.h. */
 struct Arena *rxn__driver_arena(Driver *driver);
@@ -76,6 +88,10 @@ void rxn__driver_progress(void *driver, uint64_t done, uint64_t total);
 
 /* Calls body(context); where memory runs out inside, returns RXN_ERROR_MEMORY. */
 RxnStatus rxn__driver_guard(Driver *driver, RxnStatus (*body)(void *context), void *context);
+
+/* Of the engine: the candidate nearest to the word, or NULL if none is near; the whole text as a finite number. */
+const char *rxn__nearest(const char *word, uint32_t count, const char *const *candidates);
+bool rxn__parse_number(const char *text, double *ret_value);
 
 /* ---- model.c: the library's objects, with messages printed ------------------------------------ */
 

@@ -81,11 +81,10 @@ rxn__driver_is_unread(const Driver *driver)
     return driver->quiet_failure;
 }
 
-const CommandRow *
-rxn__driver_commands(const Driver *driver, uint32_t *ret_count)
+const Program *
+rxn__driver_program(const Driver *driver)
 {
-    *ret_count = driver->program->command_count;
-    return driver->program->commands;
+    return driver->program;
 }
 
 Arena *

@@ -9,23 +9,21 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DRIVER = ROOT / "compiler" / "driver"
 
-# What a command is made of. (command.h is made of two headers of plain structs, repl.h and a command that makes words of arenas
-# and texts.)
+# What a command is made of. (command.h is made of two headers of plain structs, repl.h and two that read or write words of
+# arenas and texts.)
 OWN = {"compiler/driver/command.h", "compiler/driver/repl.h", "runtime/rxn.h", "runtime/report.h",
        "compiler/driver/grad_report.h", "compiler/driver/fit_report.h", "compiler/driver/build_emit.h"}
 LISTS = {"command.h": {"compiler/base/lists.h", "compiler/engine/ensemble_options.h"}, "repl.h": {"compiler/base/base.h"},
-         "cmd_completion.c": {"compiler/base/base.h"}}
+         "cmd_completion.c": {"compiler/base/base.h"}, "options.c": {"compiler/base/base.h"}}
 
 # Those that look into the compiler, and through which headers, directly or by driver.h, build.h and the like.
 INTO_COMPILER = {
     # The program's frame: it owns a session for its own messages, and opens models for the commands.
     "driver.h": {"compiler/engine/engine.h"},
     "invoke.c": {"driver.h"},
-    "options.c": {"driver.h"},
     "output.c": {"driver.h"},
     "model.c": {"driver.h", "compiler/engine/api.h"},
-    "main.c": {"driver.h"},
-    "standalone.c": {"driver.h", "compiler/target/program_abi.h"},
+    "standalone.c": {"compiler/target/program_abi.h"},
     # Commands that the library has no functions for.
     "build.h": {"driver.h", "compiler/engine/grad.h", "compiler/target/ahead.h"},
     "build_cuda.c": {"build.h"},
