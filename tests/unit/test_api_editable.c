@@ -227,6 +227,42 @@ test_compiled(void **state)
     }
 }
 
+/* 256 numbers are left open, those of species first; the others stay numbers. */
+static RxnModel *
+parse_long(const char *first, const char *last)
+{
+    enum { REACTIONS = 300 };
+    char *text = malloc(REACTIONS * 40 + 100), *at = text;
+    at += sprintf(at, "species A = 20, B\n0 -> A @ %s\n", first);
+    for (int k = 2; k < REACTIONS; k++)
+        at += sprintf(at, "A -> B @ %g\n", k / 512.0);
+    sprintf(at, "B -> A @ %s\n", last);
+    RxnModel *model = parse(text);
+    free(text);
+    return model;
+}
+
+static void
+test_many(void **state)
+{
+    (void)state;
+    const bool shares = strcmp(device, "cpu") == 0;
+    RxnModel *model = parse_long("0.5", "0.5"), *first = parse_long("0.7", "0.5"),
+             *last = parse_long("0.5", "0.7");
+    RxnSimulator *like = compile(model, true, "direct-table", "f64", NULL),
+                 *same = compile(first, true, "direct-table", "f64", like),
+                 *other = compile(last, true, "direct-table", "f64", like);
+    assert_int_equal(rxn_simulator_info(same).reused, shares);
+    check_same(first, same, "direct-table", "f64");
+    check_same(last, other, "direct-table", "f64");
+    rxn_simulator_free(like);
+    rxn_simulator_free(same);
+    rxn_simulator_free(other);
+    rxn_model_free(model);
+    rxn_model_free(first);
+    rxn_model_free(last);
+}
+
 /* What is wrong with such a number is said as it is without. */
 static void
 test_faults(void **state)
@@ -270,9 +306,8 @@ main(void)
     if (wanted)
         device = wanted;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_nothing_compiled),
-        cmocka_unit_test(test_compiled),
+        cmocka_unit_test(test_bits),     cmocka_unit_test(test_nothing_compiled),
+        cmocka_unit_test(test_compiled), cmocka_unit_test(test_many),
         cmocka_unit_test(test_faults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
