@@ -339,6 +339,7 @@ run_stages(void *context)
                        .loader = request->loader,
                        .objective = request->objective,
                        .fit = request->fit,
+                       .open_numbers = request->open_numbers,
                        .objective_is_wrong = &objective_is_wrong};
     pipeline->network = rxn__elaborate(&input, request->file, &pipeline->ast);
     if (is_traced(stages) && pipeline->ast)

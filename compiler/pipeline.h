@@ -63,6 +63,7 @@ typedef struct PipelineRequest {
     u64 trajectories; /* that will run; 0: not known. A few need fewer lanes than the target's own choice, many get more */
     const ObjectiveRequest *objective; /* what to differentiate (sema.h); NULL: nothing */
     const FitRequest *fit; /* or for which experiment of its fit the model is meant; NULL: none */
+    bool open_numbers;     /* as SemaInput has it */
 
     /* Or NULL: instead of the target's own compile, which it may call. */
     RxnStatus (*compile)(void *context, const Target *target, const KirKernel *kernel,

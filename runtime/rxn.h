@@ -180,9 +180,13 @@ typedef enum RxnForm {
     RXN_FORM_LLVM,
     RXN_FORM_ASSEMBLY,
     RXN_FORM_CUDA,
+    /* Of rxn_model_emit alone: machine code, as a relocatable file; for GPUs, by NVRTC. */
+    RXN_FORM_OBJECT,
+    RXN_FORM_PTX,
+    RXN_FORM_CUBIN,
 } RxnForm;
 
-/* options: of the kernel, for the last four; NULL as for rxn_simulator_new. The text is freed by rxn_text_free. */
+/* options: of the kernel, from RXN_FORM_KERNEL on; NULL as for rxn_simulator_new. The text is freed by rxn_text_free. */
 struct RxnSimulatorOptions;
 struct RxnValues;
 RXN_PUBLIC RxnStatus rxn_model_text(RxnModel *model, RxnForm form,
@@ -222,8 +226,15 @@ RXN_PUBLIC size_t rxn_statements_count(const RxnStatements *statements);
 RXN_PUBLIC RxnStatement rxn_statements_get(const RxnStatements *statements, size_t k);
 RXN_PUBLIC void rxn_statements_free(RxnStatements *statements);
 
-/* Lays a text out as `rxn fmt` does. */
-RXN_PUBLIC RxnStatus rxn_format(const char *text, const char *name, char **ret_text,
+/* Of files as they are: texts of `length` bytes; SIZE_MAX: up to the NUL behind them. name: what messages call them, NULL:
+ * "model". What is made of them is freed by rxn_text_free.
+ *
+ * Lays a model's text out as `rxn fmt` does. */
+RXN_PUBLIC RxnStatus rxn_format(const char *text, size_t length, const char *name, char **ret_text,
+                                RxnError **ret_error);
+
+/* A network that BioNetGen has generated (what stands in a .net file) as a model's text, as `rxn import` has it. */
+RXN_PUBLIC RxnStatus rxn_import(const char *text, size_t length, const char *name, char **ret_text,
                                 RxnError **ret_error);
 
 /* ---- values ------------------------------------------------------------------------------------ */
@@ -256,6 +267,9 @@ RXN_PUBLIC const double *rxn_values_get(const RxnValues *values, RxnKind kind);
 
 /* ---- simulation -------------------------------------------------------------------------------- */
 
+/* The methods that there are, beside "auto": number k from 0 on, with a few words on it. False behind the last. */
+RXN_PUBLIC bool rxn_method(size_t k, const char **ret_name, const char **ret_summary);
+
 typedef struct RxnSimulator RxnSimulator;
 
 typedef struct RxnSimulatorOptions {
@@ -273,6 +287,10 @@ typedef struct RxnSimulatorOptions {
     const RxnSimulator *like;
     bool
         control_variates; /* means with less noise; kernels are compiled for the times of a run, in each */
+    /* For a model that is being edited: a number of its text that is all of a mass action's constant, or of a species'
+     * initial value, is an input of the kernel, as parameters are, so that `like` helps where it alone was changed. Results
+     * are the same to the last bit. */
+    bool editable;
 } RxnSimulatorOptions;
 
 RXN_PUBLIC RxnSimulatorOptions rxn_simulator_options(void);
@@ -459,6 +477,25 @@ typedef struct RxnDerivatives {
 RXN_PUBLIC RxnStatus rxn_differentiate(RxnDifferentiator *differentiator, const RxnValues *values,
                                        const RxnRunOptions *options,
                                        RxnDerivatives *ret_derivatives, RxnError **ret_error);
+
+/* ---- stages of a compilation ------------------------------------------------------------------- */
+
+/* Of which kernel, and for which machine, which need not be this one. */
+typedef struct RxnEmitOptions {
+    RxnSimulatorOptions kernel; /* its method, precision and lanes */
+    /* NULL: the kernel that simulates. Else one that differentiates: that of the first estimator that can do it. Its `kernel`
+     * is not looked at; tape_memory: of one trajectory, 0: 16 MiB. */
+    const RxnDifferentiatorOptions *gradient;
+    const char *march; /* "x86-64-v3" and the like, see `rxn build --help`; NULL: "native" */
+    const char *gpu;   /* of RXN_FORM_PTX and RXN_FORM_CUBIN: "sm_90"; NULL: "sm_80" */
+} RxnEmitOptions;
+
+RXN_PUBLIC RxnEmitOptions rxn_emit_options(void);
+
+/* What `rxn build --emit` writes: RXN_FORM_NETWORK, RXN_FORM_KERNEL and the forms behind it. *ret_bytes has *ret_size bytes and a
+ * NUL behind them, and is freed by rxn_text_free. */
+RXN_PUBLIC RxnStatus rxn_model_emit(RxnModel *model, RxnForm form, const RxnEmitOptions *options,
+                                    char **ret_bytes, size_t *ret_size, RxnError **ret_error);
 
 /* ---- fits -------------------------------------------------------------------------------------- */
 

@@ -1,10 +1,11 @@
 /* build.h: what the files of `rxn build` share: cmd_build.c reads the command line and goes the way of a build;
  * build_cuda.c asks NVRTC for which GPUs it can be; build_kernels.c collects kernels, build_source.c writes them and the model as C, build_link.c calls the C compiler,
- * build_program.c and build_library.c say what for; build_emit.c shows single stages.
+ * build_program.c and build_library.c say what for. (Single stages are build_emit.c's, which needs none of this.)
  */
 #ifndef RXN_DRIVER_BUILD_H
 #define RXN_DRIVER_BUILD_H
 
+#include "compiler/driver/build_emit.h"
 #include "compiler/driver/driver.h"
 #include "compiler/engine/grad.h"
 #include "compiler/target/ahead.h"
@@ -42,11 +43,6 @@ RxnStatus rxn__build_kernels(Build *build);
 
 /* Makes the request of a kernel that is not compiled for this process. */
 PipelineRequest rxn__build_stages(Build *build, KirType precision);
-
-/* Goes the way of `grad` to its one kernel, or, for several estimators, to all of them one after another; each(context)
- * is called with each in grad->pipeline, or is NULL. */
-RxnStatus rxn__build_gradients(Build *build, Grad *grad, PipelineGoal goal,
-                               RxnStatus (*each)(void *context, Grad *grad), void *context);
 
 /* build_source.c: model, kernels and wishes as C; and a text as a C literal. */
 void rxn__build_source(const Build *build, Text *out);
@@ -86,11 +82,5 @@ RxnStatus rxn__build_program(Build *build);
 
 /* build_library.c: a static and a shared library with their header; the header alone. */
 RxnStatus rxn__build_library(Build *build);
-
-/* build_emit.c: one stage, to the file or to standard output. */
-bool rxn__build_emits(const char *form);
-bool rxn__build_emits_for_gpus(const char *form); /* by NVRTC */
-extern const char rxn__build_forms[];
-RxnStatus rxn__build_emit(Build *build);
 
 #endif

@@ -5,8 +5,7 @@
 
 #include "compiler/driver/build.h"
 
-/* --emit ptx and cubin without --cuda: all data-centre GPUs since 2020 can run it. */
-enum { USUAL_ARCHITECTURE = 80, MESSAGE_SIZE = 512 };
+enum { MESSAGE_SIZE = 512 };
 
 static void
 close_nvrtc(void *nvrtc)
@@ -73,46 +72,21 @@ read_list(Build *build, const char *list)
     return RXN_OK;
 }
 
-/* What is usual, or, where NVRTC is so new that it does not know it any more, the oldest. */
-static void
-take_usual(Ahead *ahead)
-{
-    const int *known;
-    u32 count = rxn__nvrtc_architectures(ahead->nvrtc, &known), oldest = (u32)known[0];
-    for (u32 k = 1; k < count; k++)
-        oldest = (u32)known[k] < oldest ? (u32)known[k] : oldest;
-    ahead->architectures[0] =
-        rxn__nvrtc_knows(ahead->nvrtc, USUAL_ARCHITECTURE) ? USUAL_ARCHITECTURE : oldest;
-    ahead->architecture_count = 1;
-}
-
 RxnStatus
 rxn__build_open_cuda(Build *build)
 {
     Driver *driver = build->driver;
     const BuildOptions *o = &build->options;
     Ahead *ahead = &build->ahead;
-    bool emits = rxn__build_emits_for_gpus(o->emit);
     char message[MESSAGE_SIZE];
-    if (!o->cuda && !emits)
+    if (!o->cuda)
         return RXN_OK;
     if (rxn__nvrtc_open(&ahead->nvrtc, message, sizeof message) != RXN_DONE) {
         rxn__driver_error(driver, "%s", message);
-        rxn__driver_note(driver, emits ? "--emit cuda writes what NVRTC would compile"
-                                       : "a program that is built without --cuda has its kernels "
-                                         "compiled where it runs, by the NVRTC there");
+        rxn__driver_note(driver, "a program that is built without --cuda has its kernels "
+                                 "compiled where it runs, by the NVRTC there");
         return RXN_ERROR_INPUT;
     }
     rxn__arena_on_release(&driver->engine.session.arena, close_nvrtc, ahead->nvrtc);
-    if (!o->cuda) {
-        take_usual(ahead);
-        return RXN_OK;
-    }
-    RxnStatus status = read_list(build, o->cuda);
-    if (status == RXN_OK && emits && ahead->architecture_count > 1) {
-        rxn__driver_error(driver, "--emit %s is for one architecture, not %u", o->emit,
-                          ahead->architecture_count);
-        return RXN_ERROR_USAGE;
-    }
-    return status;
+    return read_list(build, o->cuda);
 }

@@ -6,7 +6,6 @@
 
 #include "compiler/driver/build.h"
 #include "compiler/engine/fit.h"
-#include "compiler/engine/pilot.h"
 
 PipelineRequest
 rxn__build_stages(Build *build, KirType precision)
@@ -65,67 +64,16 @@ collect_run(Build *build, KirType precision, bool *ret_has_fit)
 
 /* ---- grad -------------------------------------------------------------------------------------- */
 
-/* The kernel of the pilot where there is one, then the main kernel, whose weights are data. */
-static RxnStatus
-compile_estimator(Build *build, Grad *grad, const Estimator *estimator)
+static void
+name_kernel(void *context, const char *what)
 {
-    Text what;
-    rxn__text_init(&what, &grad->engine->session.arena);
-    rxn__text_printf(&what, "grad --estimator %s", estimator->name);
-    PilotProgram program;
-    PilotRequest pilot = {.stages = &grad->stages,
-                          .pipeline = &grad->pipeline,
-                          .estimator = estimator,
-                          .request = &grad->request,
-                          .values = &grad->values,
-                          .trajectories = grad->options.ensemble.trajectories};
-    if (estimator->pilot) {
-        build->ahead.what = "the pilot of the next";
-        RxnStatus status = rxn__pilot_compile(grad->engine, &pilot, &program);
-        if (status != RXN_OK)
-            return status;
-        grad->request.control = program.weights;
-    }
-    build->ahead.what = what.data;
-    RxnStatus status = rxn__grad_compile(grad, estimator);
-    grad->request.control = NULL;
-    return status;
+    ((Build *)context)->ahead.what = what;
 }
 
-static bool
-applies(Grad *grad, const Estimator *estimator)
+static void
+forget_warnings(void *context)
 {
-    Text reason;
-    rxn__text_init(&reason, &grad->pipeline.arena);
-    return estimator->applies(&grad->request, &reason);
-}
-
-RxnStatus
-rxn__build_gradients(Build *build, Grad *grad, PipelineGoal goal,
-                     RxnStatus (*each)(void *context, Grad *grad), void *context)
-{
-    Driver *driver = build->driver;
-    RxnStatus status = rxn__grad_network(grad);
-    if (status != RXN_OK)
-        return status;
-    drop_warnings(driver);
-    if (!rxn__bind_defaults(&driver->engine, &grad->pipeline, NULL, &grad->values))
-        return RXN_ERROR_INPUT;
-    rxn__grad_times(grad);
-    status = rxn__grad_choose(grad);
-    if (status != RXN_OK)
-        return status;
-    grad->stages.goal = goal;
-    for (u32 k = 0; k < grad->estimators.count && status == RXN_OK; k++) {
-        const char *name = grad->estimators.items[k];
-        const Estimator *estimator = rxn__estimator_find(name);
-        if (!estimator || (grad->all && !applies(grad, estimator)))
-            continue; /* `exact` has no kernel */
-        status = compile_estimator(build, grad, estimator);
-        if (status == RXN_OK && each)
-            status = each(context, grad);
-    }
-    return status;
+    drop_warnings(((Build *)context)->driver);
 }
 
 static RxnStatus
@@ -135,7 +83,8 @@ collect_gradients(Build *build)
         .engine = &build->driver->engine, .options = build->options.grad, .file = build->file};
     grad.stages =
         rxn__build_stages(build, strcmp(build->options.precision, "f32") == 0 ? KIR_F32 : KIR_F64);
-    RxnStatus status = rxn__build_gradients(build, &grad, PIPELINE_COMPILED, NULL, NULL);
+    const GradAhead ahead = {.context = build, .read = forget_warnings, .next = name_kernel};
+    RxnStatus status = rxn__grad_ahead(&grad, PIPELINE_COMPILED, &ahead);
     rxn__driver_close(build->driver, &grad.pipeline);
     return status;
 }

@@ -115,7 +115,7 @@ check_cuda(Build *build, bool is_exe)
 {
     Driver *driver = build->driver;
     const BuildOptions *o = &build->options;
-    bool emits = rxn__build_emits(o->emit) && rxn__build_emits_for_gpus(o->emit);
+    bool emits = rxn__build_emits_by_nvrtc(o->emit);
     if (o->cuda && !is_exe && !emits)
         rxn__driver_error(driver, "--cuda goes with programs, and with --emit ptx and cubin");
     if (o->cuda_tape && !o->cuda && !emits)
@@ -196,10 +196,49 @@ build_model(void *context)
     const char *emit = build->options.emit;
     if (strcmp(emit, "lib") == 0 || strcmp(emit, "header") == 0)
         return rxn__build_library(build);
-    if (strcmp(emit, "exe") != 0)
-        return rxn__build_emit(build);
     RxnStatus status = rxn__build_kernels(build);
     return status == RXN_OK ? rxn__build_program(build) : status;
+}
+
+/* Single stages are the library's. */
+static RxnStatus
+emit_stage(Build *build, const char *model)
+{
+    Driver *driver = build->driver;
+    const BuildOptions *o = &build->options;
+    const GradOptions *grad = &o->grad;
+    const bool for_gpus = rxn__build_emits_for_gpus(o->emit);
+    u32 architectures = 1;
+    for (const char *comma = o->cuda; comma && (comma = strchr(comma, ',')); comma++)
+        architectures++;
+    if (architectures > 1) {
+        rxn__driver_error(driver, "--emit %s is for one architecture, not %u", o->emit,
+                          architectures);
+        return RXN_ERROR_USAGE;
+    }
+    RxnDifferentiatorOptions gradient = rxn_differentiator_options();
+    gradient.of = grad->of.items;
+    gradient.of_count = grad->of.count;
+    gradient.at = grad->at.items;
+    gradient.at_count = grad->at.count;
+    gradient.wrt = grad->wrt.items;
+    gradient.wrt_count = grad->wrt.count;
+    gradient.estimator = grad->estimators;
+    gradient.form = grad->form;
+    gradient.draws = grad->draws;
+    gradient.bins = grad->bins;
+    gradient.degree = grad->degree;
+    gradient.tau = grad->tau;
+    gradient.difference = grad->difference;
+    gradient.tape_memory = for_gpus ? driver->engine.cuda_tape_bytes : driver->engine.tape_bytes;
+    RxnEmitOptions options = rxn_emit_options();
+    options.kernel.method = o->method;
+    options.kernel.precision = o->precision;
+    options.kernel.lanes = (u32)grad->ensemble.lanes;
+    options.gradient = grad->of.count > 0 ? &gradient : NULL;
+    options.march = build->ahead.marches[0]->name;
+    options.gpu = o->cuda;
+    return rxn__build_emit(driver, model, o->emit, &options, grad->ensemble.csv);
 }
 
 RxnStatus
@@ -230,6 +269,8 @@ rxn__cmd_build(Driver *driver, int argc, char **argv)
         rxn__driver_error(driver, "this rxn was built without LLVM, so it cannot compile ahead");
         return RXN_ERROR_USAGE;
     }
+    if (rxn__build_emits(build.options.emit))
+        return emit_stage(&build, model);
     RxnStatus status = rxn__build_open_cuda(&build);
     if (status != RXN_OK)
         return status;

@@ -3,9 +3,8 @@
  */
 #include <string.h>
 
-#include "compiler/driver/driver.h"
-#include "compiler/method/gradient.h"
-#include "compiler/method/method.h"
+#include "compiler/base/base.h"
+#include "compiler/driver/command.h"
 
 typedef struct CompletionOptions {
     bool ignored;
@@ -25,6 +24,21 @@ const OptionTable rxn__usage_completion = {
 
 /* ---- values of options ------------------------------------------------------------------------- */
 
+/* Some words, then the names that the library lists, `first` before the others. */
+static const char *
+names_of(const char *words, bool (*list)(size_t k, const char **ret_name, const char **ret_summary),
+         const char *first, Arena *arena)
+{
+    const char *name, *summary;
+    Text text;
+    rxn__text_init(&text, arena);
+    rxn__text_printf(&text, "%s %s", words, first);
+    for (size_t k = 0; list(k, &name, &summary); k++)
+        if (strcmp(name, first) != 0)
+            rxn__text_printf(&text, " %s", name);
+    return text.data;
+}
+
 /* Words that the option's value may be, with blanks between; "" for files, NULL for nothing that could be told. */
 static const char *
 values_of(const Option *option, Arena *arena)
@@ -37,20 +51,10 @@ values_of(const Option *option, Arena *arena)
         {"--optimizer", "gauss_newton adam adamw sgd lbfgs"},
         {"--emit", "exe lib obj header network kir llvm asm cuda ptx cubin"},
     };
-    Text text;
-    rxn__text_init(&text, arena);
-    if (strcmp(option->name, "--method") == 0) {
-        rxn__text_printf(&text, "auto cme");
-        for (const Method *const *m = rxn__methods; *m; m++)
-            rxn__text_printf(&text, " %s", (*m)->name);
-        return text.data;
-    }
-    if (strcmp(option->name, "--estimator") == 0) {
-        rxn__text_printf(&text, "auto all exact");
-        for (const Estimator *const *e = rxn__estimators; *e; e++)
-            rxn__text_printf(&text, " %s", (*e)->name);
-        return text.data;
-    }
+    if (strcmp(option->name, "--method") == 0)
+        return names_of("auto", rxn_method, "cme", arena);
+    if (strcmp(option->name, "--estimator") == 0)
+        return names_of("auto all", rxn_estimator, "exact", arena);
     for (u32 k = 0; k < COUNT_OF(known); k++)
         if (strcmp(option->name, known[k].option) == 0)
             return known[k].values;
@@ -252,16 +256,17 @@ rxn__cmd_completion(Driver *driver, int argc, char **argv)
         rxn__options_help(driver, &rxn__usage_completion, stdout);
         return RXN_OK;
     }
-    Arena *arena = &driver->engine.session.arena;
+    Arena *arena = rxn__driver_arena(driver);
+    const Program *program = rxn__driver_program(driver);
     if (strcmp(shell, "bash") == 0)
-        print_bash(driver->program, arena);
+        print_bash(program, arena);
     else if (strcmp(shell, "zsh") == 0)
-        print_zsh(driver->program, arena);
+        print_zsh(program, arena);
     else if (strcmp(shell, "fish") == 0)
-        print_fish(driver->program, arena);
+        print_fish(program, arena);
     else {
         rxn__driver_error(driver, "there is no completion for the shell '%s'",
-                          rxn__shown(arena, shell, strlen(shell)));
+                          rxn__driver_shown(driver, shell));
         rxn__driver_note(driver, "shells: bash, zsh, fish");
         return RXN_ERROR_USAGE;
     }

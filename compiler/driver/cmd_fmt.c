@@ -1,7 +1,5 @@
-/* cmd_fmt.c: `rxn fmt`: models laid out in the house style, in place.
- *
- * Each file has a session of its own, so that the memory of one does not wait for the others. A file gets its new
- * text by a rename: whoever reads it sees the old text or the new one.
+/* cmd_fmt.c: `rxn fmt`: models laid out in the house style, in place. A file gets its new text by a rename: whoever reads it
+ * sees the old text or the new one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,9 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "compiler/driver/driver.h"
-#include "compiler/format/format.h"
-#include "compiler/import/bionetgen.h"
+#include "compiler/driver/command.h"
 
 typedef struct FmtOptions {
     bool check, to_stdout;
@@ -38,7 +34,7 @@ const OptionTable rxn__usage_fmt = {
         "what the model is. A file that is no model is left as it is. '-', or no FILE: standard\n"
         "input to standard output.",
     .options = options,
-    .option_count = COUNT_OF(options),
+    .option_count = sizeof options / sizeof *options,
     .operand = "FILE",
     .takes_many = true,
     .operands_offset = offsetof(FmtOptions, files),
@@ -49,8 +45,8 @@ const OptionTable rxn__usage_fmt = {
 static bool
 cannot_write(Driver *driver, const char *path, const char *reason)
 {
-    rxn__driver_error(driver, "'%s' cannot be written: %s",
-                      rxn__shown(&driver->engine.session.arena, path, strlen(path)), reason);
+    rxn__driver_error(driver, "'%s' cannot be written: %s", rxn__driver_shown(driver, path),
+                      reason);
     return false;
 }
 
@@ -71,7 +67,7 @@ write_all(int file, const char *data, size_t length)
 
 /* A new file beside the old one, with its mode and, as far as that is allowed, its owner. */
 static bool
-write_beside(const char *beside, const struct stat *old, const Text *text)
+write_beside(const char *beside, const struct stat *old, const char *text)
 {
     const int file = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
     if (file < 0)
@@ -80,7 +76,7 @@ write_beside(const char *beside, const struct stat *old, const Text *text)
     const bool given = fchown(file, old->st_uid, old->st_gid) == 0;
     const mode_t mode = old->st_mode & (given ? 07777 : 0777);
     const bool good =
-        write_all(file, text->data, text->length) && fchmod(file, mode) == 0 && fsync(file) == 0;
+        write_all(file, text, strlen(text)) && fchmod(file, mode) == 0 && fsync(file) == 0;
     const int error = errno;
     if (close(file) == 0 && good)
         return true;
@@ -93,7 +89,7 @@ write_beside(const char *beside, const struct stat *old, const Text *text)
 }
 
 static bool
-replace(Driver *driver, const char *path, const Text *text)
+replace(Driver *driver, const char *path, const char *text)
 {
     struct stat old;
     char *real = realpath(path, NULL); /* a link stays one */
@@ -118,12 +114,12 @@ replace(Driver *driver, const char *path, const Text *text)
 }
 
 static bool
-write_elsewhere(Driver *driver, const char *path, const Text *text)
+write_elsewhere(Driver *driver, const char *path, const char *text)
 {
     OutputFile output;
     if (!rxn__output_open(driver, &output, path))
         return false;
-    fwrite(text->data, 1, text->length, output.file);
+    fputs(text, output.file);
     if (rxn__output_commit(driver, &output))
         return true;
     rxn__output_drop(&output);
@@ -132,100 +128,68 @@ write_elsewhere(Driver *driver, const char *path, const Text *text)
 
 /* ---- One file ---------------------------------------------------------------------------------- */
 
-typedef struct Work {
-    Driver *driver; /* of this file alone */
-    const FmtOptions *options;
-    const char *path;
-} Work;
+static char *
+load(Driver *driver, const char *path, const char **ret_name, size_t *ret_length)
+{
+    struct stat status;
+    if (strcmp(path, "-") != 0 && stat(path, &status) == 0 && !S_ISREG(status.st_mode) &&
+        !S_ISDIR(status.st_mode)) {
+        rxn__driver_error(driver, "'%s' cannot be read: it is no file; '-' is standard input",
+                          rxn__driver_shown(driver, path));
+        return NULL;
+    }
+    return rxn__driver_read(driver, path, false, ret_name, ret_length);
+}
 
 static bool
-load(Driver *driver, const char *path, u32 *ret_file)
+put(Driver *driver, const FmtOptions *wanted, const char *path, const char *text, bool changed)
 {
-    Session *session = &driver->engine.session;
-    const char *reason = NULL, *shown_path = strcmp(path, "-") == 0 ? "<stdin>" : path;
-    struct stat status;
-    size_t length = 0;
-    char *text = NULL;
-    if (strcmp(path, "-") != 0 && stat(path, &status) == 0 && !S_ISREG(status.st_mode) &&
-        !S_ISDIR(status.st_mode))
-        reason = "it is no file; '-' is standard input";
-    else
-        text = rxn__read_file(path, &session->arena, &length, &reason);
-    if (strcmp(path, "-") == 0)
-        rxn__engine_reads(&driver->engine, path);
-    if (!text) {
-        rxn__driver_error(driver, "'%s' cannot be read: %s",
-                          rxn__shown(&session->arena, shown_path, strlen(shown_path)), reason);
-        return false;
-    }
-    if (rxn__is_bionetgen(text, length)) {
-        rxn__driver_error(driver, "'%s' is a network of BioNetGen's, not a model",
-                          rxn__shown(&session->arena, shown_path, strlen(shown_path)));
-        rxn__driver_note(driver, "'rxn import' makes one of it");
-        return false;
-    }
-    *ret_file = rxn__sources_add(&session->sources, shown_path, text, length);
-    return *ret_file != UINT32_MAX;
-}
-
-static RxnStatus
-format_file(void *context)
-{
-    const Work *work = context;
-    const FmtOptions *wanted = work->options;
-    Driver *driver = work->driver;
-    Session *session = &driver->engine.session;
-    u32 file;
-    Text text;
-    if (!load(driver, work->path, &file))
-        return RXN_ERROR_INPUT;
-    const RxnStatus status = rxn__format(&session->arena, &session->names, &session->diagnostics,
-                                         file, &text, &driver->engine.internal_error);
-    if (status != RXN_OK)
-        return status;
-    const SourceFile *source = &session->sources.files.items[file];
-    const bool changed =
-        text.length != source->length || memcmp(text.data, source->text, text.length) != 0;
-    if (wanted->check) {
-        if (changed)
-            puts(source->path);
-        return changed ? RXN_ERROR_INPUT : RXN_OK;
-    }
-    const bool piped = wanted->to_stdout || strcmp(work->path, "-") == 0;
-    bool good = true;
     if (wanted->output)
-        good = write_elsewhere(driver, wanted->output, &text);
-    else if (piped)
-        good = write_elsewhere(driver, "-", &text);
-    else if (changed)
-        good = replace(driver, work->path, &text);
-    return good ? RXN_OK : RXN_ERROR_INPUT;
+        return write_elsewhere(driver, wanted->output, text);
+    if (wanted->to_stdout || strcmp(path, "-") == 0)
+        return write_elsewhere(driver, "-", text);
+    return !changed || replace(driver, path, text);
 }
 
+/* What the library says of a file: two kinds of it name the file. */
 static RxnStatus
-show_messages(void *context)
+say(Driver *driver, const char *path, RxnStatus status, RxnError *error)
 {
-    rxn__driver_flush(context);
-    return RXN_OK;
+    static const char prefix[] = "internal error: ";
+    if (status == RXN_ERROR_INTERNAL) {
+        const char *text = rxn_error_message(error, 0).text;
+        if (strncmp(text, prefix, sizeof prefix - 1) == 0)
+            text += sizeof prefix - 1;
+        fprintf(stderr, "%s%s: %s; it is left as it is\n", prefix, path, text);
+    } else if (status == RXN_ERROR_MEMORY) {
+        fprintf(stderr, "error: out of memory: %s is left as it is\n", path);
+    } else {
+        return rxn__driver_take(driver, status, error);
+    }
+    rxn_error_free(error);
+    return status;
 }
 
 static RxnStatus
 format_path(Driver *driver, const FmtOptions *wanted, const char *path)
 {
-    Driver own = {0};
-    Work work = {&own, wanted, path};
-    RxnStatus status = rxn__session_open(&own.engine.session, 0);
-    if (status == RXN_OK)
-        status = rxn__session_guard(&own.engine.session, format_file, &work);
-    if (rxn__session_guard(&own.engine.session, show_messages, &own) != RXN_OK)
-        status = RXN_ERROR_MEMORY;
-    if (status == RXN_ERROR_INTERNAL)
-        fprintf(stderr, "internal error: %s: %s; it is left as it is\n", path,
-                own.engine.internal_error);
-    if (status == RXN_ERROR_MEMORY)
-        fprintf(stderr, "error: out of memory: %s is left as it is\n", path);
-    rxn__session_close(&own.engine.session);
-    driver->quiet_failure |= own.quiet_failure;
+    const char *name;
+    size_t length;
+    RxnError *error;
+    char *text = load(driver, path, &name, &length), *laid_out = NULL;
+    RxnStatus status = text ? rxn_format(text, length, name, &laid_out, &error) : RXN_ERROR_INPUT;
+    if (text && status == RXN_OK) {
+        const bool changed = strlen(laid_out) != length || memcmp(laid_out, text, length) != 0;
+        if (wanted->check && changed)
+            puts(name);
+        const bool good = wanted->check ? !changed : put(driver, wanted, path, laid_out, changed);
+        status = good ? RXN_OK : RXN_ERROR_INPUT;
+    } else if (text) {
+        status = say(driver, path, status, error);
+    }
+    rxn_text_free(laid_out);
+    free(text);
+    rxn__driver_flush_file(driver);
     return status;
 }
 
@@ -240,16 +204,17 @@ check_options(Driver *driver, FmtOptions *wanted)
             rxn__driver_note(driver, "usage: %s ('-': standard input)", rxn__usage_fmt.synopsis);
             return false;
         }
-        vec_push(&driver->engine.session.arena, &wanted->files, "-");
+        static const char *standard_input[] = {"-"};
+        wanted->files.items = standard_input;
+        wanted->files.count = 1;
     }
     if (wanted->output && strcmp(wanted->output, "-") == 0) {
         wanted->to_stdout = true;
         wanted->output = NULL;
     }
     if (wanted->output && (wanted->files.count > 1 || wanted->to_stdout || wanted->check)) {
-        rxn__driver_error(
-            driver, "-o %s takes one FILE, and neither --stdout nor --check",
-            rxn__shown(&driver->engine.session.arena, wanted->output, strlen(wanted->output)));
+        rxn__driver_error(driver, "-o %s takes one FILE, and neither --stdout nor --check",
+                          rxn__driver_shown(driver, wanted->output));
         return false;
     }
     if (wanted->check && wanted->to_stdout) {
@@ -274,12 +239,12 @@ rxn__cmd_fmt(Driver *driver, int argc, char **argv)
     if (!check_options(driver, &wanted))
         return RXN_ERROR_USAGE;
     RxnStatus worst = RXN_OK;
-    for (u32 i = 0; i < wanted.files.count; i++) {
+    for (uint32_t i = 0; i < wanted.files.count; i++) {
         const RxnStatus status = format_path(driver, &wanted, wanted.files.items[i]);
         /* A bug of ours is worse than a mistake in a file. */
         if (worst == RXN_OK || status == RXN_ERROR_INTERNAL)
             worst = status;
-        if (driver->quiet_failure)
+        if (rxn__driver_is_unread(driver))
             break;
     }
     return worst;

@@ -1,8 +1,8 @@
 /* cmd_import.c: `rxn import`: a network of another program's as a model of the language.
  */
-#include <string.h>
+#include <stdlib.h>
 
-#include "compiler/driver/driver.h"
+#include "compiler/driver/command.h"
 
 typedef struct ImportOptions {
     const char *output;
@@ -21,7 +21,7 @@ const OptionTable rxn__usage_import = {
         "Species are S1, S2, ... with their patterns as comments; groups become observables.\n"
         "All other commands take .net files as they are, and read them so.",
     .options = options,
-    .option_count = COUNT_OF(options),
+    .option_count = sizeof options / sizeof *options,
     .operand = "NETWORK",
 };
 
@@ -31,7 +31,9 @@ rxn__cmd_import(Driver *driver, int argc, char **argv)
     ImportOptions values = {.output = "-"};
     const char *network;
     bool help;
-    u32 file;
+    const char *name;
+    size_t length;
+    RxnError *error;
     OutputFile output;
     if (!rxn__options_parse(driver, &rxn__usage_import, argc, argv, &values, &network, &help))
         return RXN_ERROR_USAGE;
@@ -39,17 +41,26 @@ rxn__cmd_import(Driver *driver, int argc, char **argv)
         rxn__options_help(driver, &rxn__usage_import, stdout);
         return RXN_OK;
     }
-    if (!rxn__load_model(&driver->engine, network, &file))
+    char *text = rxn__driver_read(driver, network, true, &name, &length), *model;
+    if (!text)
         return RXN_ERROR_INPUT;
-    if (!rxn__is_imported(&driver->engine, file)) {
+    RxnStatus status = rxn_import(text, length, name, &model, &error);
+    free(text);
+    if (status == RXN_ERROR_INPUT && !rxn_error_message(error, 0).file) {
+        /* It is no such network at all, and is called what it was called. */
+        rxn_error_free(error);
         rxn__driver_error(driver, "'%s' is not a network of BioNetGen's", network);
         rxn__driver_note(driver, "such a file begins with 'begin parameters'");
         return RXN_ERROR_INPUT;
     }
-    if (!rxn__output_open(driver, &output, values.output))
+    if (status != RXN_OK)
+        return rxn__driver_take(driver, status, error);
+    if (!rxn__output_open(driver, &output, values.output)) {
+        rxn_text_free(model);
         return RXN_ERROR_INPUT;
-    const SourceFile *source = &driver->engine.session.sources.files.items[file];
-    fwrite(source->text, 1, source->length, output.file);
+    }
+    fputs(model, output.file);
+    rxn_text_free(model);
     if (rxn__output_commit(driver, &output))
         return RXN_OK;
     rxn__output_drop(&output);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/driver/driver.h"
+#include "compiler/driver/command.h"
 
 typedef struct ManualOptions {
     bool ignored;
@@ -127,7 +127,7 @@ print_options(const OptionTable *table)
 {
     const Option *option;
     bool any = false;
-    for (u32 k = 0; (option = rxn__option_at(table, k)); k++) {
+    for (uint32_t k = 0; (option = rxn__option_at(table, k)); k++) {
         char head[128];
         if (!option->help)
             continue;
@@ -192,7 +192,7 @@ print_command(const CommandRow *row)
 RxnStatus
 rxn__cmd_manual(Driver *driver, int argc, char **argv)
 {
-    const Program *program = driver->program;
+    const Program *program = rxn__driver_program(driver);
     TextList operands = {0};
     const char *operand;
     bool help;
@@ -223,7 +223,7 @@ rxn__cmd_manual(Driver *driver, int argc, char **argv)
            "simulates, differentiates and fits them.\n"
            "What a model may say is in the documentation that comes with it.\n"
            ".Sh COMMANDS\n");
-    for (u32 k = 0; k < program->command_count; k++) {
+    for (uint32_t k = 0; k < program->command_count; k++) {
         RxnStatus status = print_command(&program->commands[k]);
         if (status != RXN_OK)
             return status;

@@ -1,7 +1,7 @@
 /* cmd_selftest.c: `./model selftest`: whether a program that `rxn build` made computes on this machine what it should.
  *
  *     code        a few trajectories by machine code and by the interpreter, which is the definition of what a kernel does:
- *                 the same bits; in f64 and in f32
+ *                 the same bits; in f64 and in f32; and by the code of one lane, which single trajectories take
  *     threads     one thread and several: the same bits
  *     means       of an ensemble against the master equation, where that is small enough
  *     gradients   those of the objective that the program was built for, against exact ones; biased estimators are shown,
@@ -46,6 +46,7 @@ typedef struct Sampling {
     const char *device;
     KirType precision;
     u64 trajectories, threads, kept;
+    bool for_one; /* by the code that a single trajectory takes */
     /* What comes of it: */
     Pipeline pipeline;
     ModelValues values;
@@ -108,7 +109,8 @@ sample(Selftest *test, Sampling *s)
                                .goal = PIPELINE_COMPILED,
                                .method = "auto",
                                .device = s->device,
-                               .precision = s->precision};
+                               .precision = s->precision,
+                               .trajectories = s->for_one};
     RxnStatus status = rxn__pipeline_run(&driver->engine.session, &request, &s->pipeline);
     driver->engine.internal_error = s->pipeline.internal_error;
     driver->engine.session.diagnostics.list.count *=
@@ -169,8 +171,36 @@ few_of(const Sampling *s)
     return each * most < most_events ? most : each < most_events ? most_events / each : 1;
 }
 
+static void
+judge_code(Selftest *test, const char *what, const Sampling *compiled, const Sampling *slow)
+{
+    const u32 lanes = compiled->pipeline.compiled.lanes;
+    bool same = memcmp(slow->samples, compiled->samples,
+                       slow->kept * slow->row * sizeof *slow->samples) == 0;
+    tell(test, what, verdict(same), "%llu trajectories, %llu events, by %u lane%s (%s)",
+         (unsigned long long)slow->kept, (unsigned long long)slow->result.events, lanes,
+         lanes == 1 ? "" : "s", compiled->pipeline.compiled.isa);
+}
+
+/* Where a single trajectory has another code than many. */
 static RxnStatus
-check_code(Selftest *test, const char *what, const Sampling *compiled)
+check_code_of_one(Selftest *test, const char *what, const Sampling *compiled, const Sampling *slow)
+{
+    Sampling one = {.device = compiled->device,
+                    .precision = compiled->precision,
+                    .trajectories = slow->kept,
+                    .threads = 1,
+                    .kept = slow->kept,
+                    .for_one = true};
+    RxnStatus status = sample(test, &one);
+    if (status == RXN_OK && one.pipeline.compiled.lanes != compiled->pipeline.compiled.lanes)
+        judge_code(test, what, &one, slow);
+    put_away(&one);
+    return status;
+}
+
+static RxnStatus
+check_code(Selftest *test, const char *what, const char *what_of_one, const Sampling *compiled)
 {
     if (compiled->pipeline.interpreted) {
         tell(test, what, "left out", "there is no code for this processor");
@@ -184,10 +214,8 @@ check_code(Selftest *test, const char *what, const Sampling *compiled)
                      .kept = few};
     RxnStatus status = sample(test, &slow);
     if (status == RXN_OK) {
-        bool same = memcmp(slow.samples, compiled->samples, few * slow.row * sizeof(double)) == 0;
-        tell(test, what, verdict(same), "%llu trajectories, %llu events, by %u lanes (%s)",
-             (unsigned long long)few, (unsigned long long)slow.result.events,
-             compiled->pipeline.compiled.lanes, compiled->pipeline.compiled.isa);
+        judge_code(test, what, compiled, &slow);
+        status = check_code_of_one(test, what_of_one, compiled, &slow);
     }
     put_away(&slow);
     return status;
@@ -362,7 +390,8 @@ check_precision(Selftest *test, KirType precision)
                   .kept = n < KEPT ? n : KEPT};
     RxnStatus status = sample(test, &s);
     if (status == RXN_OK)
-        status = check_code(test, whole ? "code, f64" : "code, f32", &s);
+        status = check_code(test, whole ? "code, f64" : "code, f32",
+                            whole ? "code of one lane, f64" : "code of one lane, f32", &s);
     if (status == RXN_OK && whole)
         status = check_threads(test, &s);
     if (status == RXN_OK && whole)

@@ -43,7 +43,22 @@ RxnStatus rxn__cmd_completion(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_manual(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_repl(Driver *driver, int argc, char **argv);
 
+/* What is being run: rxn, or a program that it built. */
+typedef struct Program {
+    const char *name, *headline;
+    const CommandRow *commands;
+    uint32_t command_count;
+    Command alone; /* what is run where no command is given; NULL: the help is shown */
+    const struct RxnProgram *built; /* its model and kernels; NULL: this is rxn */
+} Program;
+
 /* ---- invoke.c ---------------------------------------------------------------------------------- */
+
+/* The whole of a program: its exit status. */
+int rxn__invoke(const Program *program, int argc, char **argv);
+
+/* Which it is. */
+const Program *rxn__driver_program(const Driver *driver);
 
 /* An error or a note about no place in a file. */
 void rxn__driver_error(Driver *driver, const char *format, ...) RXN_COMMAND_PRINTF;
@@ -51,11 +66,20 @@ void rxn__driver_warning(Driver *driver, const char *format, ...) RXN_COMMAND_PR
 void rxn__driver_note(Driver *driver, const char *format, ...) RXN_COMMAND_PRINTF;
 uint32_t rxn__driver_error_count(const Driver *driver);
 
+/* Whether the reader of our output is gone, so that nothing is worth writing. */
+bool rxn__driver_is_unread(const Driver *driver);
+
+/* For what a command says, until it ends: texts of base.h. */
+struct Arena *rxn__driver_arena(Driver *driver);
+
 /* A name fit for a message. */
 const char *rxn__driver_shown(Driver *driver, const char *text);
 
 /* Prints what the diagnostics hold to standard error and empties them. */
 void rxn__driver_flush(Driver *driver);
+
+/* The same, and what comes next has a number of errors of its own that may be shown: after each of several files. */
+void rxn__driver_flush_file(Driver *driver);
 
 /* For the library's calls that take long, with the driver as their context: Ctrl-C ends them (`cancel` is rxn__interrupt_flag),
  * and how far they are is shown. */
@@ -64,6 +88,10 @@ void rxn__driver_progress(void *driver, uint64_t done, uint64_t total);
 
 /* Calls body(context); where memory runs out inside, returns RXN_ERROR_MEMORY. */
 RxnStatus rxn__driver_guard(Driver *driver, RxnStatus (*body)(void *context), void *context);
+
+/* Of the engine: the candidate nearest to the word, or NULL if none is near; the whole text as a finite number. */
+const char *rxn__nearest(const char *word, uint32_t count, const char *const *candidates);
+bool rxn__parse_number(const char *text, double *ret_value);
 
 /* ---- model.c: the library's objects, with messages printed ------------------------------------ */
 
@@ -92,6 +120,12 @@ bool rxn__driver_check_ensemble(Driver *driver, EnsembleOptions *options);
 
 /* That the command reads this file; NULL: none. */
 void rxn__driver_reads(Driver *driver, const char *path);
+
+/* The text of a file ("-": standard input) that is no model yet, in malloc's memory; from then on it is not written over.
+ * named: where there is no such file it may be a model that comes with rxn. *ret_name: what messages call it, as long as the
+ * driver. NULL after an error. */
+char *rxn__driver_read(Driver *driver, const char *path, bool named, const char **ret_name,
+                       size_t *ret_length);
 
 /* Whether writing to this path would overwrite a file that the command reads, the model's too; reports that. */
 bool rxn__driver_overwrites_input(Driver *driver, const char *path);

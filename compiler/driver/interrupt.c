@@ -3,7 +3,7 @@
  */
 #include <signal.h>
 
-#include "compiler/driver/driver.h"
+#include "compiler/driver/command.h"
 
 static volatile int interrupted;
 static int depth; /* of begins without their end: the outermost counts */

@@ -61,10 +61,36 @@ rxn__driver_flush(Driver *driver)
     diagnostics->dropped = diagnostics->dropped_warnings = 0;
 }
 
+void
+rxn__driver_flush_file(Driver *driver)
+{
+    rxn__driver_flush(driver);
+    driver->engine.session.diagnostics.error_count = 0;
+    driver->engine.session.diagnostics.warning_count = 0;
+}
+
 uint32_t
 rxn__driver_error_count(const Driver *driver)
 {
     return driver->engine.session.diagnostics.error_count;
+}
+
+bool
+rxn__driver_is_unread(const Driver *driver)
+{
+    return driver->quiet_failure;
+}
+
+const Program *
+rxn__driver_program(const Driver *driver)
+{
+    return driver->program;
+}
+
+Arena *
+rxn__driver_arena(Driver *driver)
+{
+    return &driver->engine.session.arena;
 }
 
 const char *

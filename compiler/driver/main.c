@@ -1,5 +1,5 @@
 /* main.c: the program `rxn`: its subcommands. Alone it is a session, as interpreters are (`rxn repl`). */
-#include "compiler/driver/driver.h"
+#include "compiler/driver/command.h"
 
 static const CommandRow commands[] = {
     {"run", "simulate a model", rxn__cmd_run, &rxn__usage_run},
@@ -24,7 +24,7 @@ main(int argc, char **argv)
         .name = "rxn",
         .headline = "rxn: exact simulation of stochastic reaction networks",
         .commands = commands,
-        .command_count = COUNT_OF(commands),
+        .command_count = sizeof commands / sizeof *commands,
         .alone = rxn__cmd_repl,
     };
     return rxn__invoke(&program, argc, argv);

@@ -62,6 +62,65 @@ rxn__driver_reads(Driver *driver, const char *path)
         rxn__engine_reads(&driver->engine, path);
 }
 
+typedef struct FileReading {
+    Session memory; /* its memory alone: that of one file does not wait for the next */
+    const char *path, *reason, *resolved;
+    bool named;
+    char *text;
+    size_t length;
+} FileReading;
+
+static RxnStatus
+read_file(void *context)
+{
+    FileReading *reading = context;
+    Arena *arena = &reading->memory.arena;
+    const char *text = NULL, *resolved = reading->path;
+    if (reading->named && strcmp(reading->path, "-") != 0)
+        rxn__load_used(NULL, "", reading->path, arena, &resolved, &text, &reading->length,
+                       &reading->reason);
+    else
+        text = rxn__read_file(reading->path, arena, &reading->length, &reading->reason);
+    reading->resolved = strdup(resolved);
+    if (text)
+        reading->text = malloc(reading->length + 1);
+    if (!reading->resolved || (text && !reading->text))
+        return RXN_ERROR_MEMORY;
+    if (text)
+        memcpy(reading->text, text, reading->length + 1);
+    return RXN_OK;
+}
+
+char *
+rxn__driver_read(Driver *driver, const char *path, bool named, const char **ret_name,
+                 size_t *ret_length)
+{
+    Session *session = &driver->engine.session;
+    FileReading reading = {.path = path, .named = named};
+    rxn__arena_init(&reading.memory.arena, &reading.memory.memory);
+    RxnStatus status = rxn__session_guard(&reading.memory, read_file, &reading);
+    rxn__arena_release(&reading.memory.arena);
+    const char *name = strcmp(path, "-") == 0 ? "<stdin>" : reading.resolved;
+    if (status == RXN_OK)
+        name = rxn__arena_copy_text(&session->arena, name, strlen(name));
+    free((char *)reading.resolved);
+    if (status == RXN_OK && !reading.text)
+        rxn__driver_error(driver, "'%s' cannot be read: %s", rxn__driver_shown(driver, name),
+                          reading.reason);
+    else if (status != RXN_OK)
+        rxn__driver_error(driver, "out of memory");
+    if (status != RXN_OK || !reading.text) {
+        free(reading.text);
+        return NULL;
+    }
+    if (strcmp(path, "-") == 0)
+        rxn__driver_reads(driver, path);
+    rxn__sources_add(&session->sources, name, "", 0);
+    *ret_name = name;
+    *ret_length = reading.length;
+    return reading.text;
+}
+
 bool
 rxn__driver_overwrites_input(Driver *driver, const char *path)
 {

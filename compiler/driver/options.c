@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/driver/driver.h"
+#include "compiler/base/base.h"
+#include "compiler/driver/command.h"
 
 static bool
 parse_count(const char *text, u64 *ret_value)
@@ -46,7 +47,7 @@ append_numbers(Arena *arena, NumberList *list, const char *text)
 static const char *
 shown(Driver *driver, const char *text)
 {
-    return rxn__shown(&driver->engine.session.arena, text, strlen(text));
+    return rxn__driver_shown(driver, text);
 }
 
 const Option *
@@ -93,15 +94,15 @@ report_unknown(Driver *driver, const OptionTable *table, const char *name)
     if (nearest)
         rxn__driver_note(driver, "did you mean '%s'?", nearest);
     else
-        rxn__driver_note(driver, "'%s %s --help' lists the options", driver->program->name,
-                         strchr(table->command, ' ') + 1);
+        rxn__driver_note(driver, "'%s %s --help' lists the options",
+                         rxn__driver_program(driver)->name, strchr(table->command, ' ') + 1);
     return nearest ? find_option(table, nearest, strlen(nearest)) : NULL;
 }
 
 static bool
 store(Driver *driver, const Option *option, const char *text, void *place)
 {
-    Arena *arena = &driver->engine.session.arena;
+    Arena *arena = rxn__driver_arena(driver);
     const char *wanted = NULL;
     switch (option->kind) {
     case OPTION_FLAG: *(bool *)place = true; break;
@@ -136,8 +137,8 @@ parse_option(Driver *driver, const OptionTable *table, int argc, char **argv, in
     size_t length = equals ? (size_t)(equals - argument) : strlen(argument);
     const Option *option = find_option(table, argument, length);
     if (!option) {
-        option = report_unknown(
-            driver, table, rxn__arena_copy_text(&driver->engine.session.arena, argument, length));
+        option = report_unknown(driver, table,
+                                rxn__arena_copy_text(rxn__driver_arena(driver), argument, length));
         *good = false;
         /* What follows is a value, not an operand: no error of its own. */
         bool value_follows = option && option->kind != OPTION_FLAG && !equals && at + 1 < argc &&
@@ -168,7 +169,7 @@ parse_option(Driver *driver, const OptionTable *table, int argc, char **argv, in
 static bool
 has_own_model(const Driver *driver)
 {
-    return driver->program->built != NULL;
+    return rxn__driver_program(driver)->built != NULL;
 }
 
 bool
@@ -193,7 +194,7 @@ rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char **ar
         } else {
             if (table->takes_many) {
                 TextList *operands = (TextList *)((char *)values + table->operands_offset);
-                vec_push(&driver->engine.session.arena, operands, argument);
+                vec_push(rxn__driver_arena(driver), operands, argument);
             } else if (*ret_operand || has_own_model(driver)) {
                 rxn__driver_error(driver, "'%s' is one %s too many", shown(driver, argument),
                                   table->operand);
@@ -216,7 +217,7 @@ static void
 print_usage(const Driver *driver, const OptionTable *table, FILE *file)
 {
     if (has_own_model(driver))
-        fprintf(file, "usage: %s %s [OPTION…]\n\n%s\n\n", driver->program->name,
+        fprintf(file, "usage: %s %s [OPTION…]\n\n%s\n\n", rxn__driver_program(driver)->name,
                 strchr(table->command, ' ') + 1, table->summary);
     else
         fprintf(file, "usage: %s\n\n%s\n%s%s\n", table->synopsis, table->summary,

@@ -1,7 +1,8 @@
 /* repl_model.c: from the list of statements to a model, its values and its simulator, each made when it is wanted.
  *
  * What is compiled outlives edits that change numbers of parameters alone: the new model gives the numbers, the old one keeps
- * the kernels (`compiled`). After other edits the library takes machine code over where the kernel is the same.
+ * the kernels (`compiled`). After other edits the library takes machine code over where the kernel is the same, as it is where
+ * a rate constant or an initial value that is a number became another one (RxnSimulatorOptions.editable).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -286,6 +287,7 @@ rxn__repl_need_simulator(Repl *repl, const RxnSimulatorOptions *options)
         return true;
     RxnSimulatorOptions wanted = *options;
     wanted.like = repl->simulator ? repl->simulator : repl->like;
+    wanted.editable = true;
     const double start = rxn__seconds();
     RxnSimulator *simulator = NULL;
     if (rxn_simulator_new(repl->compiled, &wanted, &simulator, &error) != RXN_OK)

@@ -1,7 +1,7 @@
 /* standalone.c: the main function of the programs that `rxn build` makes. It is rxn with a model of its own: the same
  * commands, options, results and exit statuses, without a compiler.
  */
-#include "compiler/driver/driver.h"
+#include "compiler/driver/command.h"
 #include "compiler/target/program_abi.h"
 
 static const CommandRow commands[] = {
@@ -21,7 +21,7 @@ main(int argc, char **argv)
         .name = argc > 0 ? argv[0] : rxn_program.model,
         .headline = rxn_program.model,
         .commands = commands,
-        .command_count = COUNT_OF(commands),
+        .command_count = sizeof commands / sizeof *commands,
         .built = &rxn_program,
     };
     return rxn__invoke(&program, argc, argv);

@@ -107,6 +107,11 @@ const char *rxn__api_bytes(Arena *arena, u64 bytes);
 RxnStatus rxn__api_run_options(ApiPart *part, const RxnRunOptions *options,
                                EnsembleOptions *ensemble);
 
+/* api_gradient.c: what is differentiated and how, all but the kernel's, in the arena. */
+struct GradOptions;
+void rxn__api_grad_options(Arena *arena, const RxnDifferentiatorOptions *options,
+                           struct GradOptions *ret_options);
+
 /* A copy in malloc's memory, which rxn_text_free takes; NULL: out of memory. */
 char *rxn__api_text(const char *text, size_t length);
 

@@ -64,9 +64,8 @@ take_texts(Arena *arena, const char *const *texts, size_t count, TextList *list)
         vec_push(arena, list, copy(arena, texts[k]));
 }
 
-/* All but the kernel's. */
-static void
-fill(Arena *arena, const RxnDifferentiatorOptions *from, GradOptions *o)
+void
+rxn__api_grad_options(Arena *arena, const RxnDifferentiatorOptions *from, GradOptions *o)
 {
     rxn__grad_defaults(o);
     take_texts(arena, from->of, from->of_count, &o->of);
@@ -91,7 +90,7 @@ check_options(Engine *engine, const void *options)
 {
     const RxnDifferentiatorOptions usual = rxn_differentiator_options();
     Grad grad = {.engine = engine};
-    fill(&engine->session.arena, options ? options : &usual, &grad.options);
+    rxn__api_grad_options(&engine->session.arena, options ? options : &usual, &grad.options);
     return rxn__grad_check_options(&grad) ? RXN_OK : RXN_ERROR_USAGE;
 }
 
@@ -115,7 +114,7 @@ take_options(Making *making)
         status = rxn__api_kernel_options(&d->part, &from->kernel, &kernel);
     if (status != RXN_OK)
         return status;
-    fill(&engine->session.arena, from, o);
+    rxn__api_grad_options(&engine->session.arena, from, o);
     if (!rxn__grad_check_options(&d->grad))
         return RXN_ERROR_USAGE;
     o->ensemble = kernel;

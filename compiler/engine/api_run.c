@@ -26,6 +26,20 @@ struct RxnSimulator {
 
 /* ---- options ----------------------------------------------------------------------------------- */
 
+bool
+rxn_method(size_t k, const char **ret_name, const char **ret_summary)
+{
+    size_t count = 0;
+    while (rxn__methods[count])
+        count++;
+    if (k > count)
+        return false;
+    *ret_name = k < count ? rxn__methods[k]->name : "cme";
+    *ret_summary =
+        k < count ? rxn__methods[k]->summary : "the master equation: no noise, for small models";
+    return true;
+}
+
 RxnSimulatorOptions
 rxn_simulator_options(void)
 {
@@ -156,6 +170,39 @@ note_other_method(RxnSimulator *simulator)
                      usual->name, why.data);
 }
 
+/* The method of a model some of whose numbers are left open: it is chosen by what they are. */
+typedef struct Choosing {
+    Network *network;
+    Arena *arena;
+    Text why;
+    const Method *method;
+} Choosing;
+
+static RxnStatus
+choose_method(void *context)
+{
+    Choosing *choosing = context;
+    rxn__text_init(&choosing->why, choosing->arena);
+    choosing->method = rxn__method_choose(choosing->network, &choosing->why);
+    return RXN_OK;
+}
+
+static RxnStatus
+leave_numbers_open(ApiPart *part, PipelineRequest *request, const char **ret_why)
+{
+    RxnModel *model = part->model;
+    Choosing choosing = {.network = model->pipeline.network, .arena = &model->pipeline.arena};
+    request->open_numbers = true;
+    if (strcmp(request->method, "auto") != 0)
+        return RXN_OK;
+    RxnStatus status = rxn__session_guard(&model->engine.session, choose_method, &choosing);
+    if (status != RXN_OK || !choosing.method) /* the pipeline says why there is none */
+        return status;
+    request->method = choosing.method->name;
+    *ret_why = copy(part, choosing.why.data, NULL);
+    return RXN_OK;
+}
+
 static RxnStatus
 compile(void *context)
 {
@@ -186,12 +233,18 @@ compile(void *context)
     request.compile = rxn__code_compile;
     request.compile_context = &simulator->code;
     double start = rxn__seconds();
+    const char *why = NULL;
+    const bool opens = options->editable && request.goal == PIPELINE_COMPILED && !engine->built;
+    if (opens && (status = leave_numbers_open(part, &request, &why)) != RXN_OK)
+        return status;
     status = rxn__pipeline_run(&engine->session, &request, &simulator->pipeline);
     engine->internal_error = simulator->pipeline.internal_error;
     if (status != RXN_OK)
         return status;
     if (simulator->is_controlled && strcmp(method, "auto") == 0)
         note_other_method(simulator);
+    if (why)
+        simulator->pipeline.method_why = why;
     if (simulator->pipeline.kernel.kernel) /* a method may need f64 whatever is asked for */
         simulator->precision = simulator->pipeline.kernel.kernel->precision;
     Text wish;

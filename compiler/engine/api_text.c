@@ -4,6 +4,7 @@
 
 #include "compiler/engine/api.h"
 #include "compiler/format/format.h"
+#include "compiler/import/bionetgen.h"
 
 char *
 rxn__api_text(const char *text, size_t length)
@@ -23,14 +24,41 @@ rxn_text_free(char *text)
     free(text);
 }
 
-/* ---- layout ------------------------------------------------------------------------------------ */
+/* ---- texts of files: layout, import ------------------------------------------------------------ */
 
 typedef struct Layout {
     Engine *engine;
     const char *text, *name;
     size_t length;
-    char *laid_out;
+    char *written;
 } Layout;
+
+static const char *
+shown_name(const Layout *layout)
+{
+    return rxn__shown(&layout->engine->session.arena, layout->name, strlen(layout->name));
+}
+
+static RxnStatus
+add_source(const Layout *layout, u32 *ret_file)
+{
+    Engine *engine = layout->engine;
+    if (layout->length > RXN_MAX_SOURCE_BYTES) {
+        rxn__engine_error(engine, "'%s' cannot be read: it is larger than 64 MiB",
+                          shown_name(layout));
+        return RXN_ERROR_INPUT;
+    }
+    *ret_file =
+        rxn__sources_add(&engine->session.sources, layout->name, layout->text, layout->length);
+    return *ret_file == UINT32_MAX ? RXN_ERROR_MEMORY : RXN_OK;
+}
+
+static RxnStatus
+hand_over(Layout *layout, const Text *text)
+{
+    layout->written = rxn__api_text(text->data, text->length);
+    return layout->written ? RXN_OK : RXN_ERROR_MEMORY;
+}
 
 static RxnStatus
 lay_out(void *context)
@@ -38,43 +66,81 @@ lay_out(void *context)
     Layout *layout = context;
     Engine *engine = layout->engine;
     Session *session = &engine->session;
-    if (layout->length > RXN_MAX_SOURCE_BYTES) {
-        rxn__engine_error(engine, "'%s' cannot be read: it is larger than 64 MiB",
-                          rxn__shown(&session->arena, layout->name, strlen(layout->name)));
-        return RXN_ERROR_INPUT;
-    }
-    u32 file = rxn__sources_add(&session->sources, layout->name, layout->text, layout->length);
-    if (file == UINT32_MAX)
-        return RXN_ERROR_MEMORY;
-    Text text;
-    RxnStatus status = rxn__format(&session->arena, &session->names, &session->diagnostics, file,
-                                   &text, &engine->internal_error);
+    u32 file;
+    RxnStatus status = add_source(layout, &file);
     if (status != RXN_OK)
         return status;
-    layout->laid_out = rxn__api_text(text.data, text.length);
-    return layout->laid_out ? RXN_OK : RXN_ERROR_MEMORY;
+    if (rxn__is_bionetgen(layout->text, layout->length)) {
+        rxn__engine_error(engine, "'%s' is a network of BioNetGen's, not a model",
+                          shown_name(layout));
+        rxn__engine_note(engine, "'rxn import' makes one of it");
+        return RXN_ERROR_INPUT;
+    }
+    Text text;
+    status = rxn__format(&session->arena, &session->names, &session->diagnostics, file, &text,
+                         &engine->internal_error);
+    return status == RXN_OK ? hand_over(layout, &text) : status;
 }
 
 static RxnStatus
-format(Layout *layout, const RxnModelOptions *options, char **ret_text, RxnError **ret_error)
+import_network(void *context)
+{
+    Layout *layout = context;
+    Engine *engine = layout->engine;
+    Session *session = &engine->session;
+    u32 file;
+    RxnStatus status = add_source(layout, &file);
+    if (status != RXN_OK)
+        return status;
+    if (!rxn__is_bionetgen(layout->text, layout->length)) {
+        rxn__engine_error(engine, "'%s' is not a network of BioNetGen's", shown_name(layout));
+        rxn__engine_note(engine, "such a file begins with 'begin parameters'");
+        return RXN_ERROR_INPUT;
+    }
+    Text text;
+    rxn__text_init(&text, &session->arena);
+    if (!rxn__import_bionetgen(&session->sources, &session->diagnostics, file, &text))
+        return RXN_ERROR_INPUT;
+    return hand_over(layout, &text);
+}
+
+static RxnStatus
+write_text(Layout *layout, RxnStatus (*body)(void *context), const RxnModelOptions *options,
+           char **ret_text, RxnError **ret_error)
 {
     Engine engine;
     layout->engine = &engine;
     RxnStatus status = rxn__engine_open(&engine, options->memory_limit);
     if (status == RXN_OK)
-        status = rxn__api_guard(&engine, lay_out, layout);
+        status = rxn__api_guard(&engine, body, layout);
     status = rxn__api_finish(&engine, options, status, ret_error);
     rxn__engine_close(&engine);
-    *ret_text = layout->laid_out;
+    *ret_text = layout->written;
     return status;
 }
 
+static Layout
+layout_of(const char *text, size_t length, const char *name)
+{
+    return (Layout){.text = text,
+                    .name = name ? name : "model",
+                    .length = length == SIZE_MAX ? strlen(text) : length};
+}
+
 RxnStatus
-rxn_format(const char *text, const char *name, char **ret_text, RxnError **ret_error)
+rxn_format(const char *text, size_t length, const char *name, char **ret_text, RxnError **ret_error)
 {
     const RxnModelOptions usual = rxn_model_options();
-    Layout layout = {.text = text, .name = name ? name : "model", .length = strlen(text)};
-    return format(&layout, &usual, ret_text, ret_error);
+    Layout layout = layout_of(text, length, name);
+    return write_text(&layout, lay_out, &usual, ret_text, ret_error);
+}
+
+RxnStatus
+rxn_import(const char *text, size_t length, const char *name, char **ret_text, RxnError **ret_error)
+{
+    const RxnModelOptions usual = rxn_model_options();
+    Layout layout = layout_of(text, length, name);
+    return write_text(&layout, import_network, &usual, ret_text, ret_error);
 }
 
 /* ---- stages ------------------------------------------------------------------------------------ */
@@ -170,6 +236,10 @@ show(void *context)
     case RXN_FORM_LAWS:
         rxn__laws_print(showing->pipeline.network, &showing->pipeline.arena, &text);
         break;
+    case RXN_FORM_OBJECT:
+    case RXN_FORM_PTX:
+    case RXN_FORM_CUBIN:
+        return rxn__api_refuse(engine, "this form of a model is had by rxn_model_emit");
     case RXN_FORM_SOURCE: return rxn__api_refuse(engine, "there is no such form of a model");
     }
     if (status != RXN_OK)
@@ -202,7 +272,7 @@ rxn_model_text(RxnModel *model, RxnForm form, const RxnSimulatorOptions *options
 {
     if (form == RXN_FORM_SOURCE) {
         Layout layout = {.text = model->text, .name = model->path, .length = model->length};
-        return format(&layout, &model->options, ret_text, ret_error);
+        return write_text(&layout, lay_out, &model->options, ret_text, ret_error);
     }
     return make_text(model, form, options, NULL, ret_text, ret_error);
 }

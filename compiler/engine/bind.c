@@ -659,9 +659,10 @@ rxn__given_new(const Network *network, Arena *arena)
 void
 rxn__given_copy(const Network *network, const GivenValues *from, GivenValues *to)
 {
-    memcpy(to->params, from->params, network->param_count * sizeof *to->params);
+    const u32 params = network->param_count - network->open_count;
+    memcpy(to->params, from->params, params * sizeof *to->params);
     memcpy(to->inputs, from->inputs, network->input_count * sizeof *to->inputs);
-    memcpy(to->param_given, from->param_given, network->param_count * sizeof *to->param_given);
+    memcpy(to->param_given, from->param_given, params * sizeof *to->param_given);
     memcpy(to->input_given, from->input_given, network->input_count * sizeof *to->input_given);
 }
 

@@ -120,7 +120,8 @@ typedef struct ModelValues {
     const bool *params_given; /* [network->param_count + 1]: by the request, not by the model */
 } ModelValues;
 
-/* Values that are given one by one, before a run. What is not given is the model's, or NaN. */
+/* Values that are given one by one, before a run. What is not given is the model's, or NaN. (Copied, they are without the
+ * numbers that the network leaves open: these are the text's.) */
 struct GivenValues {
     double *params, *inputs;
     bool *param_given, *input_given;

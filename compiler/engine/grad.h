@@ -190,6 +190,17 @@ RxnStatus rxn__grad_run(Grad *grad, const Estimator *estimator, GradRunner *runn
 /* Where its kernel is one that a program does not have: warns, and says how to build one that does. */
 void rxn__grad_warn_interpreted(Grad *grad, const Estimator *estimator);
 
+/* grad_ahead.c: goes the way to the kernel of each estimator as far as the goal says, and runs none. What is not wanted is
+ * NULL. */
+typedef struct GradAhead {
+    void *context;
+    void (*read)(void *context);                   /* the model has been read */
+    void (*next)(void *context, const char *what); /* the kernel that is made now */
+    RxnStatus (*each)(void *context, Grad *grad);  /* with one in grad->pipeline */
+} GradAhead;
+
+RxnStatus rxn__grad_ahead(Grad *grad, PipelineGoal goal, const GradAhead *ahead);
+
 /* What to do where an estimator cannot do it, and why: an error, or nothing. */
 typedef RxnStatus (*GradRefuse)(Grad *grad, const char *name, const char *reason);
 

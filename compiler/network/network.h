@@ -212,7 +212,8 @@ typedef struct Network {
     breakpoints; /* times (expressions of parameters and inputs) where some comparison of time
                             * may change (windows.c); one that is not finite stands for "never" */
     u32 species_count, param_count, input_count, reaction_count, column_count; /* flat */
-    double simulate_until, simulate_every;                                     /* NaN: not given */
+    u32 open_count; /* of the params the last so many: numbers of the text that are left open (sema/open_numbers.c) */
+    double simulate_until, simulate_every; /* NaN: not given */
     VEC(double) simulate_at;
     struct Objective *objective; /* what is to be differentiated (objective.h); NULL: nothing */
     NetworkTraits traits;

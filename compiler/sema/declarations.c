@@ -70,7 +70,8 @@ set_species_initial(Sema *sema, const Symbol *symbol)
     if (initial)
         rxn__sema_check_count(sema, symbol->module, value, initial->span, scope.what);
     if (symbol->state == SYMBOL_READY)
-        sema->network->species.items[symbol->object].initial = value;
+        sema->network->species.items[symbol->object].initial =
+            rxn__sema_open_count(sema, initial, value);
 }
 
 static void

@@ -95,7 +95,8 @@ new_sema(const SemaInput *input)
                    .loader = input->loader,
                    .network = rxn__network_new(input->arena, input->names),
                    .time_name = rxn__name_z(input->names, "t"),
-                   .data_name = rxn__name_z(input->names, "data")};
+                   .data_name = rxn__name_z(input->names, "data"),
+                   .opens_numbers = input->open_numbers};
     rxn__text_init(&sema->scratch, input->arena);
     sema->network->simulate_until = NAN;
     sema->network->simulate_every = NAN;

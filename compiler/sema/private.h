@@ -170,6 +170,7 @@ typedef struct Sema {
     bool is_unrolling;           /* in one of them: every loop variable is a number */
     FitPlan *plan;               /* what the fit block says; NULL: there is none */
     FitLoss *loss;               /* while a loss is looked at */
+    bool opens_numbers;          /* SemaInput.open_numbers */
 } Sema;
 
 /* ---- Names and messages (resolve.c) ----------------------------------------------------------- */
@@ -303,6 +304,13 @@ void rxn__sema_declare_objects(Sema *sema);
 void rxn__sema_resolve_all(Sema *sema);
 
 void rxn__sema_warn_unused(Sema *sema);
+
+/* ---- Numbers that are left open (open_numbers.c) ------------------------------------------------- */
+
+/* A parameter in the place of the number, where the node is one and numbers are wanted open; else as it was. The whole
+ * constant of a mass action; a whole initial value. All of the model's own parameters are there by then. */
+Expr rxn__sema_open_rate(Sema *sema, const AstNode *node, Expr rate);
+Expr rxn__sema_open_count(Sema *sema, const AstNode *node, Expr count);
 
 /* ---- Modules (modules.c) ----------------------------------------------------------------------- */
 

@@ -245,6 +245,8 @@ add_reaction(Sema *sema, const Scope *scope, const AstNode *node, Name label, co
             return;
         ExprUses uses = rxn__expr_uses(network, rate);
         reaction.mass_action = !uses.species && !uses.time && !may_coincide;
+        if (reaction.mass_action)
+            rate = rxn__sema_open_rate(sema, rate_node, rate);
         reaction.rate = reaction.mass_action ? rate : 0;
         reaction.propensity = expr_binary(network, EXPR_MUL, rate, ways);
         reaction.bound = bound ? expr_binary(network, EXPR_MUL, bound, ways) : 0;

@@ -61,6 +61,8 @@ typedef struct SemaInput {
     const ObjectiveRequest *objective; /* NULL: none; else network->objective is set */
     bool *objective_is_wrong;          /* NULL, or set where it is the objective, not the model */
     const FitRequest *fit;             /* NULL: none; else instead of `objective` */
+    /* Rate constants and initial values that are but a number become parameters behind the model's own (open_numbers.c). */
+    bool open_numbers;
 } SemaInput;
 
 /* Parses and elaborates file number `file` of the source map. NULL if there were errors (all in the

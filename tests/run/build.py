@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -175,8 +176,13 @@ def test_selftest(program):
     run = Run([path, "selftest"])
     check_equal((run.status, run.err), (0, ""), str(run))
     verdicts = {line[2:30].strip(): line[31:39].strip() for line in run.out.splitlines()[2:] if line.startswith("  ")}
-    check_equal(verdicts, {what: "ok" for what in ("code, f64", "code, f32", "threads", "means", "gradients by score", "gradients by path")})
-    check_in("\nall 6 checks are good\n", run.out)
+    check_equal(verdicts, {what: "ok" for what in (
+        "code, f64", "code of one lane, f64", "code, f32", "code of one lane, f32", "threads", "means", "gradients by score",
+        "gradients by path")})
+    check_in("\nall 8 checks are good\n", run.out)
+    lanes = {line[2:30].strip(): re.search(r"by ([0-9]+ lanes?) ", line) for line in run.out.splitlines()}
+    check_equal(lanes["code of one lane, f64"][1], "1 lane")
+    check_equal(int(lanes["code, f64"][1].split()[0]) > 1, True)
     check_equal(Run([path, "selftest", "--set", "zz=1"]).status, 1)
 
 

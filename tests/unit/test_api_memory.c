@@ -151,6 +151,10 @@ static const char text[] = "param k = 0.3 in 1e-3 .. 10 fit\n"
                            "}\n";
 static char model_text[1000];
 
+static const char network[] = "begin parameters\n1 k 2\nend parameters\n"
+                              "begin species\n1 A() 5\nend species\n"
+                              "begin reactions\n1 1 0 k\nend reactions\n";
+
 /* A failed call has an error of the status that it returned; then nothing more is tried. */
 static bool
 is_good(RxnStatus status, RxnError *error, const void *made_object)
@@ -182,6 +186,7 @@ simulate(RxnModel *model, RxnValues *values)
     RxnError *error;
     RxnRun run;
     options.device = device;
+    options.editable = true;
     run_options.trajectories = 8;
     run_options.threads = 2;
     bool done = good(rxn_simulator_new(model, &options, &simulator, &error), error, simulator) &&
@@ -282,6 +287,33 @@ look(RxnModel *model, RxnValues *values)
     return rxn_model_label(model, RXN_SPECIES, 2) != NULL;
 }
 
+/* What needs no model, and what a model is emitted as. */
+static bool
+write_texts(RxnModel *model, RxnValues *values)
+{
+    RxnDifferentiatorOptions gradient = rxn_differentiator_options();
+    RxnEmitOptions options = rxn_emit_options();
+    RxnError *error;
+    char *laid_out = NULL, *imported = NULL, *emitted = NULL;
+    size_t size;
+    (void)values;
+    gradient.of = (const char *const[]){"A"};
+    gradient.of_count = 1;
+    gradient.at = (const double[]){1.5};
+    gradient.at_count = 1;
+    gradient.estimator = "martingale"; /* with a pilot */
+    options.gradient = &gradient;
+    bool done =
+        good(rxn_format("species  A=1", SIZE_MAX, NULL, &laid_out, &error), error, laid_out) &&
+        good(rxn_import(network, SIZE_MAX, "a.net", &imported, &error), error, imported) &&
+        good(rxn_model_emit(model, RXN_FORM_CUDA, &options, &emitted, &size, &error), error,
+             emitted);
+    rxn_text_free(laid_out);
+    rxn_text_free(imported);
+    rxn_text_free(emitted);
+    return done;
+}
+
 /* A mistake of the caller's where memory may be out too: the one error or the other. */
 static bool
 mistake(RxnModel *model, RxnValues *values)
@@ -354,6 +386,13 @@ test_mistake(void **state)
 }
 
 static void
+test_write_texts(void **state)
+{
+    (void)state;
+    fail_each(write_texts);
+}
+
+static void
 test_simulate(void **state)
 {
     (void)state;
@@ -386,9 +425,10 @@ int
 main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_look),     cmocka_unit_test(test_mistake),
-        cmocka_unit_test(test_simulate), cmocka_unit_test(test_differentiate),
-        cmocka_unit_test(test_compare),  cmocka_unit_test(test_train),
+        cmocka_unit_test(test_look),        cmocka_unit_test(test_mistake),
+        cmocka_unit_test(test_simulate),    cmocka_unit_test(test_differentiate),
+        cmocka_unit_test(test_compare),     cmocka_unit_test(test_train),
+        cmocka_unit_test(test_write_texts),
     };
     char path[] = "/tmp/rxn-test-XXXXXX";
     static const char table[] = "time,A\n1,15\n2,4\n";

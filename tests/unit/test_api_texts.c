@@ -1,0 +1,291 @@
+/* test_api_texts.c: what the library makes of texts and gives as texts or bytes: layout, import, the stages of a model for any
+ * processor, the names of methods.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "runtime/rxn.h"
+
+static const char *device = "interpreter";
+
+static const char network[] = "begin parameters\n"
+                              "    1 k 0.5\n"
+                              "end parameters\n"
+                              "begin species\n"
+                              "    1 A() 20\n"
+                              "    2 B() 0\n"
+                              "end species\n"
+                              "begin reactions\n"
+                              "    1 1,1 2 k\n"
+                              "end reactions\n";
+
+static void
+check_error(RxnStatus got, RxnStatus wanted, RxnError *error, const char *text)
+{
+    assert_int_equal(got, wanted);
+    assert_non_null(error);
+    assert_int_equal(rxn_error_status(error), wanted);
+    assert_string_equal(rxn_error_text(error), text);
+    rxn_error_free(error);
+}
+
+/* ---- layout, import ------------------------------------------------------------------------------ */
+
+static void
+test_format(void **state)
+{
+    (void)state;
+    static const char text[] = "species   A=1;A->0@1 and more";
+    RxnError *error;
+    char *out;
+    assert_int_equal(rxn_format(text, 20, "m.rxn", &out, &error), RXN_OK);
+    assert_null(error);
+    assert_string_equal(out, "species A = 1\nA -> 0  @ 1\n");
+    rxn_text_free(out);
+    assert_int_equal(rxn_format("", 0, NULL, &out, &error), RXN_OK);
+    assert_string_equal(out, "");
+    rxn_text_free(out);
+    /* A NUL byte that is inside of a text does not end it. */
+    RxnStatus status = rxn_format("species A\0", 10, "m.rxn", &out, &error);
+    assert_null(out);
+    check_error(status, RXN_ERROR_INPUT, error,
+                "m.rxn:1:10: error: a NUL byte in the text\n"
+                "species A?\n"
+                "         ^");
+    status = rxn_format(network, SIZE_MAX, "m.net", &out, &error);
+    assert_null(out);
+    check_error(status, RXN_ERROR_INPUT, error,
+                "error: 'm.net' is a network of BioNetGen's, not a model\n"
+                "note: 'rxn import' makes one of it");
+    assert_int_equal(rxn_format("species", SIZE_MAX, NULL, &out, NULL), RXN_ERROR_INPUT);
+}
+
+static void
+test_import(void **state)
+{
+    (void)state;
+    RxnError *error;
+    RxnModel *model;
+    char *text;
+    assert_int_equal(rxn_import(network, SIZE_MAX, "m.net", &text, &error), RXN_OK);
+    assert_null(error);
+    if (rxn_model_parse(text, NULL, &model, &error) != RXN_OK)
+        fail_msg("%s\n%s", rxn_error_text(error), text);
+    assert_int_equal(rxn_model_count(model, RXN_SPECIES), 2);
+    assert_int_equal(rxn_model_count(model, RXN_REACTIONS), 1);
+    assert_int_equal(rxn_model_count(model, RXN_PARAMETERS), 1);
+    rxn_model_free(model);
+    rxn_text_free(text);
+    RxnStatus status = rxn_import("species A", SIZE_MAX, NULL, &text, &error);
+    assert_null(text);
+    check_error(status, RXN_ERROR_INPUT, error,
+                "error: 'model' is not a network of BioNetGen's\n"
+                "note: such a file begins with 'begin parameters'");
+    status = rxn_import(network, sizeof network - 30, "m.net", &text, &error);
+    assert_null(text);
+    assert_int_equal(status, RXN_ERROR_INPUT);
+    assert_string_equal(rxn_error_message(error, 0).file, "m.net");
+    rxn_error_free(error);
+}
+
+/* ---- stages --------------------------------------------------------------------------------------- */
+
+static RxnModel *
+parse(const char *text)
+{
+    RxnModel *model;
+    RxnError *error;
+    if (rxn_model_parse(text, NULL, &model, &error) != RXN_OK)
+        fail_msg("%s", rxn_error_text(error));
+    return model;
+}
+
+static void
+test_emit(void **state)
+{
+    (void)state;
+    RxnModel *model = parse("species A = 100\nA -> 0 @ 0.1\n");
+    const bool compiles = strcmp(device, "cpu") == 0;
+    static const struct {
+        RxnForm form;
+        const char *has;
+        bool needs_compiler;
+    } forms[] = {
+        {RXN_FORM_NETWORK, "species A", false}, {RXN_FORM_KERNEL, "kernel", false},
+        {RXN_FORM_CUDA, "__global__", false},   {RXN_FORM_LLVM, "define", true},
+        {RXN_FORM_ASSEMBLY, ".globl", true},    {RXN_FORM_OBJECT, "\177ELF", true},
+    };
+    RxnError *error;
+    char *bytes, *other;
+    size_t size, other_size;
+    for (size_t k = 0; k < sizeof forms / sizeof *forms; k++) {
+        if (forms[k].needs_compiler && !compiles)
+            continue;
+        if (rxn_model_emit(model, forms[k].form, NULL, &bytes, &size, &error) != RXN_OK)
+            fail_msg("form %d: %s", (int)forms[k].form, rxn_error_text(error));
+        assert_null(error);
+        assert_int_equal(bytes[size], '\0');
+        if (forms[k].form != RXN_FORM_OBJECT)
+            assert_int_equal(strlen(bytes), size);
+        if (!strstr(bytes, forms[k].has))
+            fail_msg("form %d: %s", (int)forms[k].form, bytes);
+        rxn_text_free(bytes);
+    }
+    /* Options reach the kernel, and the processor its code. */
+    RxnEmitOptions options = rxn_emit_options();
+    options.kernel.precision = "f32";
+    assert_int_equal(rxn_model_emit(model, RXN_FORM_CUDA, NULL, &bytes, &size, &error), RXN_OK);
+    assert_int_equal(rxn_model_emit(model, RXN_FORM_CUDA, &options, &other, &other_size, &error),
+                     RXN_OK);
+    assert_string_not_equal(bytes, other);
+    rxn_text_free(bytes);
+    rxn_text_free(other);
+#if defined(__x86_64__)
+    if (compiles) {
+        options = rxn_emit_options();
+        options.march = "x86-64";
+        assert_int_equal(rxn_model_emit(model, RXN_FORM_ASSEMBLY, &options, &bytes, &size, &error),
+                         RXN_OK);
+        options.march = "x86-64-v4";
+        assert_int_equal(
+            rxn_model_emit(model, RXN_FORM_ASSEMBLY, &options, &other, &other_size, &error),
+            RXN_OK);
+        assert_null(strstr(bytes, "zmm"));
+        assert_non_null(strstr(other, "zmm"));
+        rxn_text_free(bytes);
+        rxn_text_free(other);
+    }
+#endif
+    rxn_model_free(model);
+}
+
+/* The kernel of an estimator, and the network with its objective. */
+static void
+test_emit_gradient(void **state)
+{
+    (void)state;
+    RxnModel *model = parse("species A = 100\nparam k = 0.1 fit\nA -> 0 @ k\n");
+    RxnDifferentiatorOptions gradient = rxn_differentiator_options();
+    RxnEmitOptions options = rxn_emit_options();
+    static const char *const estimators[] = {"score", "martingale", "path"};
+    RxnError *error;
+    char *plain, *bytes[3];
+    size_t size;
+    gradient.of = (const char *const[]){"A"};
+    gradient.of_count = 1;
+    gradient.at = (const double[]){1.5};
+    gradient.at_count = 1;
+    assert_int_equal(rxn_model_emit(model, RXN_FORM_KERNEL, NULL, &plain, &size, &error), RXN_OK);
+    options.gradient = &gradient;
+    for (size_t k = 0; k < 3; k++) {
+        gradient.estimator = estimators[k];
+        if (rxn_model_emit(model, RXN_FORM_KERNEL, &options, &bytes[k], &size, &error) != RXN_OK)
+            fail_msg("%s: %s", estimators[k], rxn_error_text(error));
+        assert_string_not_equal(bytes[k], plain);
+        for (size_t l = 0; l < k; l++)
+            assert_string_not_equal(bytes[k], bytes[l]);
+    }
+    for (size_t k = 0; k < 3; k++)
+        rxn_text_free(bytes[k]);
+    rxn_text_free(plain);
+    assert_int_equal(rxn_model_emit(model, RXN_FORM_NETWORK, &options, &plain, &size, &error),
+                     RXN_OK);
+    assert_non_null(strstr(plain, "\nobjective"));
+    rxn_text_free(plain);
+    gradient.of_count = 0;
+    RxnStatus status = rxn_model_emit(model, RXN_FORM_KERNEL, &options, &plain, &size, &error);
+    assert_null(plain);
+    check_error(status, RXN_ERROR_USAGE, error,
+                "error: nothing says what to differentiate\n"
+                "note: give --of EXPR, an expression of what the model has, and --at T");
+    rxn_model_free(model);
+}
+
+static void
+test_emit_refused(void **state)
+{
+    (void)state;
+    RxnModel *model = parse("species A = 100\nA -> 0 @ 0.1\n");
+    RxnEmitOptions options = rxn_emit_options();
+    RxnError *error;
+    char *bytes;
+    size_t size;
+    RxnStatus status = rxn_model_emit(model, RXN_FORM_SUMMARY, NULL, &bytes, &size, &error);
+    assert_null(bytes);
+    check_error(status, RXN_ERROR_USAGE, error,
+                "error: this form of a model is not emitted; rxn_model_text has it");
+    status = rxn_model_text(model, RXN_FORM_OBJECT, NULL, &bytes, &error);
+    assert_null(bytes);
+    check_error(status, RXN_ERROR_USAGE, error,
+                "error: this form of a model is had by rxn_model_emit");
+#if defined(__x86_64__)
+    options.march = "z80";
+    status = rxn_model_emit(model, RXN_FORM_KERNEL, &options, &bytes, &size, &error);
+    options.march = NULL;
+    assert_null(bytes);
+    check_error(status, RXN_ERROR_USAGE, error,
+                "error: there is no processor 'z80'\n"
+                "note: processors: x86-64, x86-64-v2, x86-64-v3, x86-64-v4, native");
+#endif
+    options.kernel.lanes = 3;
+    status = rxn_model_emit(model, RXN_FORM_KERNEL, &options, &bytes, &size, &error);
+    check_error(status, RXN_ERROR_USAGE, error, "error: --lanes takes 1, 2, 4, 8, 16 or 32");
+    rxn_model_free(model);
+}
+
+/* ---- methods ---------------------------------------------------------------------------------------- */
+
+/* Every one that is listed can be asked for, and none is there twice. */
+static void
+test_methods(void **state)
+{
+    (void)state;
+    RxnModel *model = parse("species A = 100\nA -> 0 @ 0.1\n");
+    RxnSimulatorOptions options = rxn_simulator_options();
+    const char *names[32], *summary;
+    size_t count = 0;
+    bool has_direct = false, has_cme = false;
+    options.device = strcmp(device, "cpu") == 0 ? "cpu" : "interpreter";
+    while (rxn_method(count, &names[count], &summary)) {
+        RxnSimulator *simulator;
+        RxnError *error;
+        assert_true(strlen(summary) > 10);
+        for (size_t k = 0; k < count; k++)
+            assert_string_not_equal(names[k], names[count]);
+        options.method = names[count];
+        if (strcmp(names[count], "cme") == 0)
+            options.device = "cpu";
+        if (rxn_simulator_new(model, &options, &simulator, &error) != RXN_OK) {
+            if (strncmp(rxn_error_text(error), "error: the method '", 19) != 0)
+                fail_msg("%s", rxn_error_text(error));
+            rxn_error_free(error);
+        }
+        rxn_simulator_free(simulator);
+        has_direct |= strcmp(names[count], "direct") == 0;
+        has_cme |= strcmp(names[count], "cme") == 0;
+        assert_true(++count < 32);
+    }
+    assert_true(has_direct && has_cme);
+    assert_false(rxn_method(count + 1, &names[count], &summary));
+    rxn_model_free(model);
+}
+
+int
+main(void)
+{
+    const char *wanted = getenv("RXN_TEST_DEVICE");
+    if (wanted)
+        device = wanted;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_format),        cmocka_unit_test(test_import),
+        cmocka_unit_test(test_emit),          cmocka_unit_test(test_emit_refused),
+        cmocka_unit_test(test_emit_gradient), cmocka_unit_test(test_methods),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
