@@ -326,32 +326,19 @@ def test_out_of_memory(program):
     check_in("\n  1  species A = 3\n  2  index big = 20000000\n  3  simulate until 1 every 1\n  4  A -> 0 @ 1\n", done.stdout)
 
 
-def processor_seconds(pid):
-    with open("/proc/%d/stat" % pid) as f:
-        fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def test_first_result(program):
-    """From Enter to the first result of a small model: 100 ms, of the processor, since the machine may be busy."""
+    """A small model, typed, then run at once. (What that takes is a bar of tests/bench/run.)"""
     if program.device:
         raise Skipped("of compiled kernels")
-    walls, works = [], []
-    for _ in range(5):
-        terminal = Terminal(command(program), 80, environment(program), program.folder)
-        terminal.prompt()
-        for line in ("species A = 100", "param k = 0.1", "A -> 0 @ k"):
-            terminal.step(line)
-        start, before = time.monotonic(), processor_seconds(terminal.pid)
-        terminal.write(":run 1000 until 50\r")
-        terminal.wait(lambda: "trajectories, " in terminal.screen.text())
-        walls.append(time.monotonic() - start)
-        works.append(processor_seconds(terminal.pid) - before)
-        terminal.prompt()
-        terminal.write("\x04")
-        terminal.close()
-    print("# from Enter to the first result: %s ms" % ", ".join("%.0f" % (t * 1e3) for t in sorted(walls)))
-    assert min(works) <= 0.1 * float(os.environ.get("RXN_SLOW", "1")), works
+    terminal = Terminal(command(program), 80, environment(program), program.folder)
+    terminal.prompt()
+    for line in ("species A = 100", "param k = 0.1", "A -> 0 @ k"):
+        terminal.step(line)
+    terminal.write(":run 1000 until 50\r")
+    terminal.wait(lambda: "trajectories, " in terminal.screen.text())
+    terminal.prompt()
+    terminal.write("\x04")
+    terminal.close()
 
 
 def arguments(parser):
