@@ -227,15 +227,16 @@ RXN_PUBLIC RxnStatement rxn_statements_get(const RxnStatements *statements, size
 RXN_PUBLIC void rxn_statements_free(RxnStatements *statements);
 
 /* Of files as they are: texts of `length` bytes; SIZE_MAX: up to the NUL behind them. name: what messages call them, NULL:
- * "model". What is made of them is freed by rxn_text_free.
+ * "model". What is made of them has *ret_length bytes and a NUL behind them, and is freed by rxn_text_free. (Comments may have
+ * NUL bytes in them; with ret_length NULL, that is an error.)
  *
  * Lays a model's text out as `rxn fmt` does. */
 RXN_PUBLIC RxnStatus rxn_format(const char *text, size_t length, const char *name, char **ret_text,
-                                RxnError **ret_error);
+                                size_t *ret_length, RxnError **ret_error);
 
 /* A network that BioNetGen has generated (what stands in a .net file) as a model's text, as `rxn import` has it. */
 RXN_PUBLIC RxnStatus rxn_import(const char *text, size_t length, const char *name, char **ret_text,
-                                RxnError **ret_error);
+                                size_t *ret_length, RxnError **ret_error);
 
 /* ---- values ------------------------------------------------------------------------------------ */
 

@@ -65,9 +65,15 @@ write_all(int file, const char *data, size_t length)
     return true;
 }
 
+/* Comments may have NUL bytes in them. */
+typedef struct LaidOut {
+    char *bytes;
+    size_t length;
+} LaidOut;
+
 /* A new file beside the old one, with its mode and, as far as that is allowed, its owner. */
 static bool
-write_beside(const char *beside, const struct stat *old, const char *text)
+write_beside(const char *beside, const struct stat *old, const LaidOut *text)
 {
     const int file = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
     if (file < 0)
@@ -76,7 +82,7 @@ write_beside(const char *beside, const struct stat *old, const char *text)
     const bool given = fchown(file, old->st_uid, old->st_gid) == 0;
     const mode_t mode = old->st_mode & (given ? 07777 : 0777);
     const bool good =
-        write_all(file, text, strlen(text)) && fchmod(file, mode) == 0 && fsync(file) == 0;
+        write_all(file, text->bytes, text->length) && fchmod(file, mode) == 0 && fsync(file) == 0;
     const int error = errno;
     if (close(file) == 0 && good)
         return true;
@@ -89,7 +95,7 @@ write_beside(const char *beside, const struct stat *old, const char *text)
 }
 
 static bool
-replace(Driver *driver, const char *path, const char *text)
+replace(Driver *driver, const char *path, const LaidOut *text)
 {
     struct stat old;
     char *real = realpath(path, NULL); /* a link stays one */
@@ -114,12 +120,12 @@ replace(Driver *driver, const char *path, const char *text)
 }
 
 static bool
-write_elsewhere(Driver *driver, const char *path, const char *text)
+write_elsewhere(Driver *driver, const char *path, const LaidOut *text)
 {
     OutputFile output;
     if (!rxn__output_open(driver, &output, path))
         return false;
-    fputs(text, output.file);
+    fwrite(text->bytes, 1, text->length, output.file);
     if (rxn__output_commit(driver, &output))
         return true;
     rxn__output_drop(&output);
@@ -142,7 +148,7 @@ load(Driver *driver, const char *path, const char **ret_name, size_t *ret_length
 }
 
 static bool
-put(Driver *driver, const FmtOptions *wanted, const char *path, const char *text, bool changed)
+put(Driver *driver, const FmtOptions *wanted, const char *path, const LaidOut *text, bool changed)
 {
     if (wanted->output)
         return write_elsewhere(driver, wanted->output, text);
@@ -176,18 +182,21 @@ format_path(Driver *driver, const FmtOptions *wanted, const char *path)
     const char *name;
     size_t length;
     RxnError *error;
-    char *text = load(driver, path, &name, &length), *laid_out = NULL;
-    RxnStatus status = text ? rxn_format(text, length, name, &laid_out, &error) : RXN_ERROR_INPUT;
+    LaidOut laid_out = {0};
+    char *text = load(driver, path, &name, &length);
+    RxnStatus status = RXN_ERROR_INPUT;
+    if (text)
+        status = rxn_format(text, length, name, &laid_out.bytes, &laid_out.length, &error);
     if (text && status == RXN_OK) {
-        const bool changed = strlen(laid_out) != length || memcmp(laid_out, text, length) != 0;
+        const bool changed = laid_out.length != length || memcmp(laid_out.bytes, text, length) != 0;
         if (wanted->check && changed)
             puts(name);
-        const bool good = wanted->check ? !changed : put(driver, wanted, path, laid_out, changed);
+        const bool good = wanted->check ? !changed : put(driver, wanted, path, &laid_out, changed);
         status = good ? RXN_OK : RXN_ERROR_INPUT;
     } else if (text) {
         status = say(driver, path, status, error);
     }
-    rxn_text_free(laid_out);
+    rxn_text_free(laid_out.bytes);
     free(text);
     rxn__driver_flush_file(driver);
     return status;

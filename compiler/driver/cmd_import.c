@@ -32,7 +32,7 @@ rxn__cmd_import(Driver *driver, int argc, char **argv)
     const char *network;
     bool help;
     const char *name;
-    size_t length;
+    size_t length, written;
     RxnError *error;
     OutputFile output;
     if (!rxn__options_parse(driver, &rxn__usage_import, argc, argv, &values, &network, &help))
@@ -44,7 +44,7 @@ rxn__cmd_import(Driver *driver, int argc, char **argv)
     char *text = rxn__driver_read(driver, network, true, &name, &length), *model;
     if (!text)
         return RXN_ERROR_INPUT;
-    RxnStatus status = rxn_import(text, length, name, &model, &error);
+    RxnStatus status = rxn_import(text, length, name, &model, &written, &error);
     free(text);
     if (status == RXN_ERROR_INPUT && !rxn_error_message(error, 0).file) {
         /* It is no such network at all, and is called what it was called. */
@@ -59,7 +59,7 @@ rxn__cmd_import(Driver *driver, int argc, char **argv)
         rxn_text_free(model);
         return RXN_ERROR_INPUT;
     }
-    fputs(model, output.file);
+    fwrite(model, 1, written, output.file);
     rxn_text_free(model);
     if (rxn__output_commit(driver, &output))
         return RXN_OK;

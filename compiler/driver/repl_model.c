@@ -4,6 +4,7 @@
  * the kernels (`compiled`). After other edits the library takes machine code over where the kernel is the same, as it is where
  * a rate constant or an initial value that is a number became another one (RxnSimulatorOptions.editable).
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,25 +117,37 @@ fail(Repl *repl, RxnError *error)
     return false;
 }
 
+/* Those that there are: what the model leaves open is no number. */
+static RxnStatus
+put_numbers(RxnValues *values, RxnKind kind, size_t count, const double *numbers,
+            RxnError **ret_error)
+{
+    RxnStatus status = RXN_OK;
+    for (size_t first = 0, end; first < count && status == RXN_OK; first = end + 1) {
+        for (end = first; end < count && isfinite(numbers[end]);)
+            end++;
+        if (end > first)
+            status = rxn_values_put(values, kind, first, end - first, numbers + first, ret_error);
+    }
+    return status;
+}
+
 /* From a model that differs in numbers alone. */
 static bool
 take_numbers(Repl *repl, RxnModel *model)
 {
     static const RxnKind kinds[] = {RXN_PARAMETERS, RXN_INPUTS};
     RxnError *error = NULL;
-    if (rxn_values_new(model, repl->values_seed, &repl->pending_values, &error) != RXN_OK)
+    RxnStatus status = rxn_values_new(model, repl->values_seed, &repl->pending_values, &error);
+    if (status != RXN_OK)
         return fail(repl, error);
     apply_sets(repl, repl->pending_values);
-    for (size_t k = 0; k < COUNT_OF(kinds); k++) {
-        const size_t count = rxn_model_count(model, kinds[k]);
-        if (count > 0 &&
-            rxn_values_put(repl->values, kinds[k], 0, count,
-                           rxn_values_get(repl->pending_values, kinds[k]), &error) != RXN_OK)
-            return fail(repl, error);
-    }
+    for (size_t k = 0; k < COUNT_OF(kinds) && status == RXN_OK; k++)
+        status = put_numbers(repl->values, kinds[k], rxn_model_count(model, kinds[k]),
+                             rxn_values_get(repl->pending_values, kinds[k]), &error);
     rxn_values_free(repl->pending_values);
     repl->pending_values = NULL;
-    return true;
+    return status == RXN_OK || fail(repl, error);
 }
 
 bool

@@ -30,7 +30,9 @@ typedef struct Layout {
     Engine *engine;
     const char *text, *name;
     size_t length;
+    bool is_text; /* who asked gets no length, so it must end at its NUL */
     char *written;
+    size_t written_length;
 } Layout;
 
 static const char *
@@ -56,7 +58,13 @@ add_source(const Layout *layout, u32 *ret_file)
 static RxnStatus
 hand_over(Layout *layout, const Text *text)
 {
+    if (layout->is_text && text->length > 0 && memchr(text->data, 0, text->length)) {
+        rxn__engine_error(layout->engine, "a comment in '%s' has a NUL byte, at which a text ends",
+                          shown_name(layout));
+        return RXN_ERROR_INPUT;
+    }
     layout->written = rxn__api_text(text->data, text->length);
+    layout->written_length = text->length;
     return layout->written ? RXN_OK : RXN_ERROR_MEMORY;
 }
 
@@ -122,25 +130,38 @@ write_text(Layout *layout, RxnStatus (*body)(void *context), const RxnModelOptio
 static Layout
 layout_of(const char *text, size_t length, const char *name)
 {
-    return (Layout){.text = text,
+    return (Layout){.text = text ? text : "",
                     .name = name ? name : "model",
-                    .length = length == SIZE_MAX ? strlen(text) : length};
+                    .length = !text                ? 0
+                              : length == SIZE_MAX ? strlen(text)
+                                                   : length};
+}
+
+static RxnStatus
+write_file(RxnStatus (*body)(void *context), Layout layout, char **ret_text, size_t *ret_length,
+           RxnError **ret_error)
+{
+    const RxnModelOptions usual = rxn_model_options();
+    layout.is_text = ret_length == NULL;
+    RxnStatus status = write_text(&layout, body, &usual, ret_text, ret_error);
+    if (ret_length)
+        *ret_length = layout.written_length;
+    return status;
 }
 
 RxnStatus
-rxn_format(const char *text, size_t length, const char *name, char **ret_text, RxnError **ret_error)
+rxn_format(const char *text, size_t length, const char *name, char **ret_text, size_t *ret_length,
+           RxnError **ret_error)
 {
-    const RxnModelOptions usual = rxn_model_options();
-    Layout layout = layout_of(text, length, name);
-    return write_text(&layout, lay_out, &usual, ret_text, ret_error);
+    return write_file(lay_out, layout_of(text, length, name), ret_text, ret_length, ret_error);
 }
 
 RxnStatus
-rxn_import(const char *text, size_t length, const char *name, char **ret_text, RxnError **ret_error)
+rxn_import(const char *text, size_t length, const char *name, char **ret_text, size_t *ret_length,
+           RxnError **ret_error)
 {
-    const RxnModelOptions usual = rxn_model_options();
-    Layout layout = layout_of(text, length, name);
-    return write_text(&layout, import_network, &usual, ret_text, ret_error);
+    return write_file(import_network, layout_of(text, length, name), ret_text, ret_length,
+                      ret_error);
 }
 
 /* ---- stages ------------------------------------------------------------------------------------ */
@@ -271,7 +292,8 @@ rxn_model_text(RxnModel *model, RxnForm form, const RxnSimulatorOptions *options
                RxnError **ret_error)
 {
     if (form == RXN_FORM_SOURCE) {
-        Layout layout = {.text = model->text, .name = model->path, .length = model->length};
+        Layout layout = {
+            .text = model->text, .name = model->path, .length = model->length, .is_text = true};
         return write_text(&layout, lay_out, &model->options, ret_text, ret_error);
     }
     return make_text(model, form, options, NULL, ret_text, ret_error);

@@ -206,6 +206,20 @@ def test_links(program):
     check_equal(read(path), NEAT, "text")
 
 
+def test_nul_bytes(program):
+    """In a comment they stay, and so does what follows them."""
+    path = os.path.join(program.folder, "nul.rxn")
+    with open(path, "wb") as f:
+        f.write(b"model a # foo\0bar\nspecies A=1\nA->0@1\n")
+    done = program.run("fmt", path)
+    check_equal(done.returncode, 0, done.stderr)
+    with open(path, "rb") as f:
+        laid_out = f.read()
+    check_equal(laid_out, b"model a  # foo\0bar\nspecies A = 1\nA -> 0  @ 1\n", "the file")
+    check_equal(Formatted(program, laid_out, "-").out, laid_out, "what stays as it is")
+    check_equal(program.run("fmt", "--check", path).returncode, 0, "status of --check")
+
+
 def test_broken_input(program):
     """A file that is no model stays as it is, with its error; the others are formatted."""
     good, broken = program.file("a.rxn", UGLY), program.file("b.rxn", "species A=1\nA->\n")

@@ -8,6 +8,7 @@ deviations of 50,000 runs of another program beside it.
 import csv
 import math
 import os
+import subprocess
 import sys
 
 from harness import Skipped, check_equal, check_in, main
@@ -150,6 +151,17 @@ def test_wrong_networks(program):
     cut = SMALL[: SMALL.index("end species")]
     check_in("error: the file ends inside of this section", program.bad(1, "check", program.file("cut.net", cut)).err)
     check_in("is not a network of BioNetGen's", program.bad(1, "import", program.file("m.rxn", "species A = 1\n")).err)
+
+
+def test_nul_bytes(program):
+    """In a comment they end nothing."""
+    path = os.path.join(program.folder, "nul.net")
+    with open(path, "wb") as f:
+        f.write(b"begin parameters\n 1 k 1.0\nend parameters\nbegin species\n 1 A 100\nend species\n"
+                b"begin reactions\n 1 1 0 k # x\0y\n 2 0 1 k # z\nend reactions\n")
+    done = subprocess.run([program.path, "import", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    check_equal(done.returncode, 0, done.stderr)
+    check_equal(done.stdout.count(b"->"), 2, "reactions in\n%r" % done.stdout)
 
 
 def test_nothing_is_overwritten(program):

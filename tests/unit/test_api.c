@@ -315,7 +315,8 @@ test_text(void **state)
     assert_null(text);
     assert_int_equal(status, RXN_ERROR_USAGE);
     rxn_error_free(error);
-    assert_int_equal(rxn_format("species   A=1;A->0@1", SIZE_MAX, NULL, &text, &error), RXN_OK);
+    assert_int_equal(rxn_format("species   A=1;A->0@1", SIZE_MAX, NULL, &text, NULL, &error),
+                     RXN_OK);
     assert_string_equal(text, "species A = 1\nA -> 0  @ 1\n");
     rxn_text_free(text);
     rxn_text_free(NULL);

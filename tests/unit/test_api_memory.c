@@ -304,8 +304,9 @@ write_texts(RxnModel *model, RxnValues *values)
     gradient.estimator = "martingale"; /* with a pilot */
     options.gradient = &gradient;
     bool done =
-        good(rxn_format("species  A=1", SIZE_MAX, NULL, &laid_out, &error), error, laid_out) &&
-        good(rxn_import(network, SIZE_MAX, "a.net", &imported, &error), error, imported) &&
+        good(rxn_format("species  A=1", SIZE_MAX, NULL, &laid_out, NULL, &error), error,
+             laid_out) &&
+        good(rxn_import(network, SIZE_MAX, "a.net", &imported, NULL, &error), error, imported) &&
         good(rxn_model_emit(model, RXN_FORM_CUDA, &options, &emitted, &size, &error), error,
              emitted);
     rxn_text_free(laid_out);

@@ -44,26 +44,41 @@ test_format(void **state)
     static const char text[] = "species   A=1;A->0@1 and more";
     RxnError *error;
     char *out;
-    assert_int_equal(rxn_format(text, 20, "m.rxn", &out, &error), RXN_OK);
+    assert_int_equal(rxn_format(text, 20, "m.rxn", &out, NULL, &error), RXN_OK);
     assert_null(error);
     assert_string_equal(out, "species A = 1\nA -> 0  @ 1\n");
     rxn_text_free(out);
-    assert_int_equal(rxn_format("", 0, NULL, &out, &error), RXN_OK);
+    assert_int_equal(rxn_format("", 0, NULL, &out, NULL, &error), RXN_OK);
     assert_string_equal(out, "");
     rxn_text_free(out);
     /* A NUL byte that is inside of a text does not end it. */
-    RxnStatus status = rxn_format("species A\0", 10, "m.rxn", &out, &error);
+    RxnStatus status = rxn_format("species A\0", 10, "m.rxn", &out, NULL, &error);
     assert_null(out);
     check_error(status, RXN_ERROR_INPUT, error,
                 "m.rxn:1:10: error: a NUL byte in the text\n"
                 "species A?\n"
                 "         ^");
-    status = rxn_format(network, SIZE_MAX, "m.net", &out, &error);
+    status = rxn_format(network, SIZE_MAX, "m.net", &out, NULL, &error);
     assert_null(out);
     check_error(status, RXN_ERROR_INPUT, error,
                 "error: 'm.net' is a network of BioNetGen's, not a model\n"
                 "note: 'rxn import' makes one of it");
-    assert_int_equal(rxn_format("species", SIZE_MAX, NULL, &out, NULL), RXN_ERROR_INPUT);
+    assert_int_equal(rxn_format("species", SIZE_MAX, NULL, &out, NULL, NULL), RXN_ERROR_INPUT);
+    assert_int_equal(rxn_format(NULL, SIZE_MAX, NULL, &out, NULL, &error), RXN_OK);
+    assert_string_equal(out, "");
+    rxn_text_free(out);
+    /* In a comment it stays, for who asks how long the text is. */
+    static const char odd[] = "species A=1 # a\0b\nA->0@1\n",
+                      laid[] = "species A = 1  # a\0b\nA -> 0  @ 1\n";
+    size_t length;
+    assert_int_equal(rxn_format(odd, sizeof odd - 1, "m.rxn", &out, &length, &error), RXN_OK);
+    assert_int_equal(length, sizeof laid - 1);
+    assert_memory_equal(out, laid, sizeof laid);
+    rxn_text_free(out);
+    status = rxn_format(odd, sizeof odd - 1, "m.rxn", &out, NULL, &error);
+    assert_null(out);
+    check_error(status, RXN_ERROR_INPUT, error,
+                "error: a comment in 'm.rxn' has a NUL byte, at which a text ends");
 }
 
 static void
@@ -73,7 +88,7 @@ test_import(void **state)
     RxnError *error;
     RxnModel *model;
     char *text;
-    assert_int_equal(rxn_import(network, SIZE_MAX, "m.net", &text, &error), RXN_OK);
+    assert_int_equal(rxn_import(network, SIZE_MAX, "m.net", &text, NULL, &error), RXN_OK);
     assert_null(error);
     if (rxn_model_parse(text, NULL, &model, &error) != RXN_OK)
         fail_msg("%s\n%s", rxn_error_text(error), text);
@@ -82,12 +97,12 @@ test_import(void **state)
     assert_int_equal(rxn_model_count(model, RXN_PARAMETERS), 1);
     rxn_model_free(model);
     rxn_text_free(text);
-    RxnStatus status = rxn_import("species A", SIZE_MAX, NULL, &text, &error);
+    RxnStatus status = rxn_import("species A", SIZE_MAX, NULL, &text, NULL, &error);
     assert_null(text);
     check_error(status, RXN_ERROR_INPUT, error,
                 "error: 'model' is not a network of BioNetGen's\n"
                 "note: such a file begins with 'begin parameters'");
-    status = rxn_import(network, sizeof network - 30, "m.net", &text, &error);
+    status = rxn_import(network, sizeof network - 30, "m.net", &text, NULL, &error);
     assert_null(text);
     assert_int_equal(status, RXN_ERROR_INPUT);
     assert_string_equal(rxn_error_message(error, 0).file, "m.net");
