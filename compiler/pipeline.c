@@ -199,6 +199,12 @@ choose_method(Stages *stages)
         return RXN_ERROR_INPUT;
     }
     pipeline->method = rxn__method_find(name);
+    if (strcmp(name, "cme") == 0) { /* who may run it does not come here */
+        rxn__error(
+            diagnostics, (Span){0, 0},
+            "the method 'cme' solves equations: it has no kernel that could be built or shown");
+        return RXN_ERROR_USAGE;
+    }
     if (!pipeline->method) {
         Text list;
         rxn__text_init(&list, &pipeline->arena);

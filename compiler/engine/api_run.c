@@ -34,9 +34,11 @@ rxn_method(size_t k, const char **ret_name, const char **ret_summary)
         count++;
     if (k > count)
         return false;
-    *ret_name = k < count ? rxn__methods[k]->name : "cme";
-    *ret_summary =
-        k < count ? rxn__methods[k]->summary : "the master equation: no noise, for small models";
+    if (ret_name)
+        *ret_name = k < count ? rxn__methods[k]->name : "cme";
+    if (ret_summary)
+        *ret_summary = k < count ? rxn__methods[k]->summary
+                                 : "the master equation: no noise, for small models";
     return true;
 }
 

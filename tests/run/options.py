@@ -65,6 +65,8 @@ def test_methods_and_devices(program):
     model = os.path.join(STDLIB, "sir.rxn")
     err = message(program, "run", model, "--method", "fast")
     assert err.startswith("error: there is no method 'fast'\nnote: methods: auto, cme, direct"), err
+    err = message(program, "build", model, "--method", "cme", "--emit", "kir")
+    check_in("error: the method 'cme' solves equations: it has no kernel that could be built or shown", err)
     check_equal(message(program, "run", model, "--device", "gpu"), "error: there is no device 'gpu'\nnote: devices: auto, cpu, cuda, cuda:0,1\n")
     check_equal(
         message(program, "run", model, "--device", "cuda:x"),
