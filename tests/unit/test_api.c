@@ -287,42 +287,6 @@ test_memory_limit(void **state)
     assert_true(too_little && enough);
 }
 
-static void
-test_text(void **state)
-{
-    (void)state;
-    RxnModel *model = parse(decay);
-    char *text;
-    RxnError *error;
-    static const struct {
-        RxnForm form;
-        const char *has;
-    } forms[] = {
-        {RXN_FORM_SOURCE, "param k"},  {RXN_FORM_SUMMARY, "A + B = 100"},
-        {RXN_FORM_NETWORK, "species"}, {RXN_FORM_KERNEL, "kernel"},
-        {RXN_FORM_CUDA, "__global__"},
-    };
-    for (size_t k = 0; k < sizeof forms / sizeof forms[0]; k++) {
-        if (rxn_model_text(model, forms[k].form, NULL, &text, &error) != RXN_OK)
-            fail_msg("form %d: %s", (int)forms[k].form, rxn_error_text(error));
-        if (!strstr(text, forms[k].has))
-            fail_msg("form %d: %s", (int)forms[k].form, text);
-        rxn_text_free(text);
-    }
-    RxnSimulatorOptions options = rxn_simulator_options();
-    options.method = "none";
-    RxnStatus status = rxn_model_text(model, RXN_FORM_KERNEL, &options, &text, &error);
-    assert_null(text);
-    assert_int_equal(status, RXN_ERROR_USAGE);
-    rxn_error_free(error);
-    assert_int_equal(rxn_format("species   A=1;A->0@1", SIZE_MAX, NULL, &text, NULL, &error),
-                     RXN_OK);
-    assert_string_equal(text, "species A = 1\nA -> 0  @ 1\n");
-    rxn_text_free(text);
-    rxn_text_free(NULL);
-    rxn_model_free(model);
-}
-
 /* ---- values ------------------------------------------------------------------------------------ */
 
 static void
@@ -990,7 +954,6 @@ main(int argc, char **argv)
         cmocka_unit_test(test_load),
         cmocka_unit_test(test_warning),
         cmocka_unit_test(test_memory_limit),
-        cmocka_unit_test(test_text),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_run),

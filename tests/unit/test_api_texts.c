@@ -122,6 +122,40 @@ parse(const char *text)
 }
 
 static void
+test_text(void **state)
+{
+    (void)state;
+    RxnModel *model = parse("param k = 0.1\n"
+                            "species A = 100, B = 0\n"
+                            "fall: A -> B @ k\n");
+    char *text;
+    RxnError *error;
+    static const struct {
+        RxnForm form;
+        const char *has;
+    } forms[] = {
+        {RXN_FORM_SOURCE, "param k"},  {RXN_FORM_SUMMARY, "A + B = 100"},
+        {RXN_FORM_NETWORK, "species"}, {RXN_FORM_KERNEL, "kernel"},
+        {RXN_FORM_CUDA, "__global__"},
+    };
+    for (size_t k = 0; k < sizeof forms / sizeof forms[0]; k++) {
+        if (rxn_model_text(model, forms[k].form, NULL, &text, &error) != RXN_OK)
+            fail_msg("form %d: %s", (int)forms[k].form, rxn_error_text(error));
+        if (!strstr(text, forms[k].has))
+            fail_msg("form %d: %s", (int)forms[k].form, text);
+        rxn_text_free(text);
+    }
+    RxnSimulatorOptions options = rxn_simulator_options();
+    options.method = "none";
+    RxnStatus status = rxn_model_text(model, RXN_FORM_KERNEL, &options, &text, &error);
+    assert_null(text);
+    assert_int_equal(status, RXN_ERROR_USAGE);
+    rxn_error_free(error);
+    rxn_text_free(NULL);
+    rxn_model_free(model);
+}
+
+static void
 test_emit(void **state)
 {
     (void)state;
@@ -298,9 +332,10 @@ main(void)
     if (wanted)
         device = wanted;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_format),        cmocka_unit_test(test_import),
-        cmocka_unit_test(test_emit),          cmocka_unit_test(test_emit_refused),
-        cmocka_unit_test(test_emit_gradient), cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_format),       cmocka_unit_test(test_import),
+        cmocka_unit_test(test_text),         cmocka_unit_test(test_emit),
+        cmocka_unit_test(test_emit_refused), cmocka_unit_test(test_emit_gradient),
+        cmocka_unit_test(test_methods),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,7 @@ test_best_code(void **state)
 {
     (void)state;
 #if !defined(__x86_64__)
+    print_message("# only of x86-64 are there several codes to choose from\n");
     skip();
 #endif
     const RxnProgramCode codes[] = {
