@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/rxn.h"
+#include "api_fixture.h"
 
 static const char decay[] = "model decay\n"
                             "param k = 0.1 in 1e-3 .. 10 fit\n"
@@ -33,17 +33,6 @@ static const char arrays[] =
 /* The device that every build has; that of users where there is LLVM. */
 static const char *device = "interpreter";
 
-static RxnModel *
-parse(const char *text)
-{
-    RxnModel *model;
-    RxnError *error;
-    if (rxn_model_parse(text, NULL, &model, &error) != RXN_OK)
-        fail_msg("%s", rxn_error_text(error));
-    assert_null(error);
-    return model;
-}
-
 static RxnSimulator *
 compile(RxnModel *model)
 {
@@ -55,31 +44,6 @@ compile(RxnModel *model)
         fail_msg("%s", rxn_error_text(error));
     return simulator;
 }
-
-static RxnValues *
-own_values(RxnModel *model)
-{
-    RxnValues *values;
-    assert_int_equal(rxn_values_new(model, 1, &values, NULL), RXN_OK);
-    return values;
-}
-
-static void
-check_error(RxnStatus got, RxnStatus wanted, RxnError *error, const char *text)
-{
-    assert_int_equal(got, wanted);
-    assert_non_null(error);
-    assert_int_equal(rxn_error_status(error), wanted);
-    assert_string_equal(rxn_error_text(error), text);
-    rxn_error_free(error);
-}
-
-/* The call fails with this status, and its error's text is this. */
-#define expect_error(call, wanted, error, text)                                                    \
-    do {                                                                                           \
-        RxnStatus got_ = (call);                                                                   \
-        check_error(got_, wanted, error, text);                                                    \
-    } while (0)
 
 /* ---- models ------------------------------------------------------------------------------------ */
 

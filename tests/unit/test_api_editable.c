@@ -12,19 +12,9 @@
 
 #include <cmocka.h>
 
-#include "runtime/rxn.h"
+#include "api_fixture.h"
 
 static const char *device = "interpreter";
-
-static RxnModel *
-parse(const char *text)
-{
-    RxnModel *model;
-    RxnError *error;
-    if (rxn_model_parse(text, NULL, &model, &error) != RXN_OK)
-        fail_msg("%s", rxn_error_text(error));
-    return model;
-}
 
 static RxnSimulator *
 compile(RxnModel *model, bool editable, const char *method, const char *precision,

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/rxn.h"
+#include "api_fixture.h"
 
 static const char *device = "interpreter";
 
@@ -34,7 +34,7 @@ take_told(void *context, RxnSeverity severity, const char *text)
 }
 
 static RxnModel *
-parse(const char *text, Told *told)
+parse_told(const char *text, Told *told)
 {
     RxnModelOptions options = rxn_model_options();
     RxnModel *model;
@@ -44,29 +44,6 @@ parse(const char *text, Told *told)
     if (rxn_model_parse(text, &options, &model, &error) != RXN_OK)
         fail_msg("%s", rxn_error_text(error));
     return model;
-}
-
-static RxnValues *
-own_values(RxnModel *model)
-{
-    RxnValues *values;
-    assert_int_equal(rxn_values_new(model, 1, &values, NULL), RXN_OK);
-    return values;
-}
-
-/* The call fails with this status, and its error's text is this. */
-#define expect_error(call, wanted, error, text)                                                    \
-    do {                                                                                           \
-        RxnStatus got_ = (call);                                                                   \
-        check_error(got_, wanted, error, text);                                                    \
-    } while (0)
-
-static void
-check_error(RxnStatus got, RxnStatus wanted, RxnError *error, const char *text)
-{
-    assert_int_equal(got, wanted);
-    assert_string_equal(rxn_error_text(error), text);
-    rxn_error_free(error);
 }
 
 /* Stages that have begun and not ended; and all. */
@@ -133,7 +110,7 @@ test_compare(void **state)
     (void)state;
     Told told = {.text = ""};
     Stages stages = {0};
-    RxnModel *model = parse(pairs, &told);
+    RxnModel *model = parse_told(pairs, &told);
     RxnValues *values = own_values(model);
     RxnDifferentiatorOptions options = options_for("score,martingale,exact");
     static const char *const wrt[] = {"W", "k"};
@@ -207,7 +184,7 @@ static void
 test_alone_or_not(void **state)
 {
     (void)state;
-    RxnModel *model = parse(pairs, NULL);
+    RxnModel *model = parse_told(pairs, NULL);
     RxnValues *values = own_values(model);
     RxnRunOptions run = rxn_run_options();
     static const char *const ways[] = {"martingale", "martingale", "score,martingale"};
@@ -240,7 +217,8 @@ test_failures(void **state)
 {
     (void)state;
     Told told = {.text = ""};
-    RxnModel *model = parse("param k = 1 fit\nspecies A = 3, B = 0\nA => B @ k*(A - 1.5)\n", &told);
+    RxnModel *model =
+        parse_told("param k = 1 fit\nspecies A = 3, B = 0\nA => B @ k*(A - 1.5)\n", &told);
     RxnValues *values = own_values(model);
     RxnRunOptions run = rxn_run_options();
     RxnDifferentiatorOptions options = options_for("score,path");
@@ -345,7 +323,7 @@ test_tape_memory(void **state)
         unsigned threads; /* beside those that there were */
     } cases[] = {{"path-adjoint", 1, 1}, {"path-adjoint", 1000, FIRST}, {"score", 1, ASKED}};
     const unsigned processors = rxn_processors(), first = processors < ASKED ? processors : ASKED;
-    RxnModel *model = parse(pairs, NULL);
+    RxnModel *model = parse_told(pairs, NULL);
     RxnValues *values = own_values(model);
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
         RxnDifferentiatorOptions options = options_for(cases[k].estimator);
@@ -463,7 +441,7 @@ test_fitted(void **state)
     char *table = write_file("time,A\n2,607\n4,368\n6,223\n"), *json, *history;
     snprintf(text, sizeof text, fitted, table);
     Told told = {.text = ""};
-    RxnModel *model = parse(text, &told);
+    RxnModel *model = parse_told(text, &told);
     RxnValues *values = own_values(model);
     RxnFitOptions options = rxn_fit_options();
     Watched watched = {.count = 0};
@@ -564,7 +542,7 @@ test_endings(void **state)
     char text[600];
     char *table = write_file("time,A\n2,607\n4,368\n6,223\n");
     snprintf(text, sizeof text, fitted, table);
-    RxnModel *model = parse(text, NULL);
+    RxnModel *model = parse_told(text, NULL);
     RxnValues *values = own_values(model);
     RxnFitOptions options = rxn_fit_options();
     Watched watched = {.most = 3};

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "runtime/rxn.h"
+#include "api_fixture.h"
 
 static const char *device = "interpreter";
 
@@ -24,16 +24,6 @@ static const char network[] = "begin parameters\n"
                               "begin reactions\n"
                               "    1 1,1 2 k\n"
                               "end reactions\n";
-
-static void
-check_error(RxnStatus got, RxnStatus wanted, RxnError *error, const char *text)
-{
-    assert_int_equal(got, wanted);
-    assert_non_null(error);
-    assert_int_equal(rxn_error_status(error), wanted);
-    assert_string_equal(rxn_error_text(error), text);
-    rxn_error_free(error);
-}
 
 /* ---- layout, import ------------------------------------------------------------------------------ */
 
@@ -110,16 +100,6 @@ test_import(void **state)
 }
 
 /* ---- stages --------------------------------------------------------------------------------------- */
-
-static RxnModel *
-parse(const char *text)
-{
-    RxnModel *model;
-    RxnError *error;
-    if (rxn_model_parse(text, NULL, &model, &error) != RXN_OK)
-        fail_msg("%s", rxn_error_text(error));
-    return model;
-}
 
 static void
 test_text(void **state)
