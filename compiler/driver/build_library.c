@@ -372,7 +372,7 @@ open_output(Build *build, OutputFile *output, const char *path)
 {
     if (!rxn__output_open(build->driver, output, path))
         return false;
-    if (output->beside)
+    if (output->whole.beside)
         return true;
     rxn__output_drop(output);
     rxn__driver_error(build->driver, "'%s' cannot be written: it is no plain file", path);
@@ -397,10 +397,10 @@ make_libraries(Outline *outline, Link *link, OutputFile outputs[3])
         return false;
     const char *script = rxn__link_place(link, "exports", exports.data, exports.length);
     const char *object = rxn__link_place(link, "all.o", "", 0);
-    if (!script || !object || !link_shared(link, outputs[2].beside, script))
+    if (!script || !object || !link_shared(link, outputs[2].whole.beside, script))
         return false;
-    unlink(outputs[1].beside); /* `ar` would add to it */
-    if (!link_static(link, outputs[1].beside, object, outline->prefix))
+    unlink(outputs[1].whole.beside); /* `ar` would add to it */
+    if (!link_static(link, outputs[1].whole.beside, object, outline->prefix))
         return false;
     fwrite(outline->header.data, 1, outline->header.length, outputs[0].file);
     return rxn__output_commit(driver, &outputs[0]) && rxn__output_commit(driver, &outputs[1]) &&

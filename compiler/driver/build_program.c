@@ -14,7 +14,7 @@ link_program(Link *link)
     OutputFile output;
     if (!rxn__output_open(driver, &output, path))
         return false;
-    if (!output.beside) {
+    if (!output.whole.beside) {
         rxn__output_drop(&output);
         rxn__driver_error(driver, "'%s' cannot be written: it is no plain file", path);
         return false;
@@ -26,7 +26,7 @@ link_program(Link *link)
     if (good) {
         rxn__link_compiler(link);
         rxn__link_arguments(link, "-o");
-        rxn__link_argument(link, output.beside);
+        rxn__link_argument(link, output.whole.beside);
         rxn__link_everything(link);
         rxn__link_libraries(link);
         if (build->options.link_statically)

@@ -13,6 +13,7 @@
 #include "compiler/base/lists.h"
 #include "compiler/engine/ensemble_options.h"
 #include "runtime/rxn.h"
+#include "runtime/whole_file.h"
 
 #define RXN_COMMAND_PRINTF __attribute__((format(printf, 2, 3)))
 
@@ -199,8 +200,8 @@ bool rxn__takes_stdout(const EnsembleOptions *options);
 /* A file that is being written: it gets its name only when it is whole. */
 typedef struct OutputFile {
     FILE *file;
-    const char *path; /* "-": standard output */
-    char *beside;     /* its name until then */
+    const char *path;   /* "-": standard output */
+    RxnWholeFile whole; /* of any other */
 } OutputFile;
 
 /* A file that an option names, to be written. */

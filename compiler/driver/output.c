@@ -101,27 +101,6 @@ rxn__outputs_are_apart(Driver *driver, const OutputName *names, size_t count)
 
 /* ---- one output -------------------------------------------------------------------------------- */
 
-/* What was opened by another name before, and may be in the middle of a file: it is written on. */
-static bool
-is_descriptor(const char *path)
-{
-    return strcmp(path, "/dev/stdout") == 0 || strcmp(path, "/dev/stderr") == 0 ||
-           strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/self/fd/", 14) == 0;
-}
-
-/* The file that a link leads to is replaced, and the link stays one. */
-static const char *
-behind_links(Driver *driver, const char *path)
-{
-    struct stat status;
-    char *real = lstat(path, &status) == 0 && S_ISLNK(status.st_mode) ? realpath(path, NULL) : NULL;
-    if (!real)
-        return path;
-    const char *kept = rxn__arena_copy_text(&driver->engine.session.arena, real, strlen(real));
-    free(real);
-    return kept;
-}
-
 bool
 rxn__output_open(Driver *driver, OutputFile *output, const char *path)
 {
@@ -131,28 +110,13 @@ rxn__output_open(Driver *driver, OutputFile *output, const char *path)
         output->file = open_aside();
         return output->file ? true : open_failed(driver, "the temporary file", strerror(errno));
     }
-    struct stat status;
+    const char *reason;
     if (rxn__driver_overwrites_input(driver, path))
         return false;
-    bool there = stat(path, &status) == 0;
-    if (there && S_ISDIR(status.st_mode))
-        return open_failed(driver, path, "it is a directory");
-    if (is_descriptor(path)) {
-        output->file = fopen(path, "a");
-    } else if (there && !S_ISREG(status.st_mode)) {
-        output->file = fopen(path, "w"); /* a device or a pipe has no name to be replaced */
-    } else {
-        Text beside;
-        rxn__text_init(&beside, &driver->engine.session.arena);
-        output->path = behind_links(driver, path);
-        rxn__text_printf(&beside, "%s.part%ld", output->path, (long)getpid());
-        output->file = fopen(beside.data, "w");
-        output->beside = beside.data;
-    }
-    if (output->file)
-        return true;
-    output->beside = NULL;
-    return open_failed(driver, path, strerror(errno));
+    if (!rxn__whole_file_open(&output->whole, path, &reason))
+        return open_failed(driver, path, reason);
+    output->file = output->whole.file;
+    return true;
 }
 
 static bool
@@ -167,41 +131,37 @@ copy_to_standard_output(FILE *from)
     return fflush(stdout) == 0;
 }
 
+/* What was kept aside. */
+static bool
+commit_aside(Driver *driver, FILE *file, const char **ret_reason)
+{
+    errno = 0;
+    const bool good = fflush(file) == 0 && !ferror(file) && copy_to_standard_output(file);
+    driver->quiet_failure = !good && errno == EPIPE;
+    *ret_reason = strerror(errno ? errno : EIO);
+    fclose(file);
+    return good;
+}
+
 bool
 rxn__output_commit(Driver *driver, OutputFile *output)
 {
-    errno = 0;
-    bool good = fflush(output->file) == 0 && !ferror(output->file);
-    if (strcmp(output->path, "-") == 0) {
-        good = good && copy_to_standard_output(output->file);
-        driver->quiet_failure = !good && errno == EPIPE;
-    }
-    const char *reason = strerror(errno ? errno : EIO);
-    if (fclose(output->file) != 0 && good) {
-        good = false;
-        reason = strerror(errno);
-    }
+    const bool aside = strcmp(output->path, "-") == 0;
+    const char *reason;
+    const bool good = aside ? commit_aside(driver, output->file, &reason)
+                            : rxn__whole_file_commit(&output->whole, &reason);
     output->file = NULL;
-    if (good && output->beside && rename(output->beside, output->path) != 0) {
-        good = false;
-        reason = strerror(errno);
-    }
-    if (!good && output->beside)
-        unlink(output->beside);
-    output->beside = NULL;
     if (!good && !driver->quiet_failure)
-        open_failed(driver, strcmp(output->path, "-") == 0 ? "standard output" : output->path,
-                    reason);
+        open_failed(driver, aside ? "standard output" : output->path, reason);
     return good;
 }
 
 void
 rxn__output_drop(OutputFile *output)
 {
-    if (output->file)
+    if (output->whole.file)
+        rxn__whole_file_drop(&output->whole);
+    else if (output->file)
         fclose(output->file);
-    if (output->beside)
-        unlink(output->beside);
     output->file = NULL;
-    output->beside = NULL;
 }

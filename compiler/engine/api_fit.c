@@ -1,13 +1,12 @@
 /* api_fit.c: fits: the model's fit block, with what the caller says instead, trained to its end. */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "compiler/engine/api.h"
 #include "compiler/engine/fit.h"
+#include "runtime/whole_file.h"
 
 struct RxnFit {
     ApiPart part;
@@ -441,11 +440,12 @@ typedef void (*Writer)(FILE *file, FitRun *run);
 typedef struct Saving {
     RxnFit *fit;
     Writer write;
-    const char *path; /* or into memory: */
+    const char *path;
+    RxnWholeFile whole;
+    /* Or into memory: */
     char *text;
     size_t length;
     FILE *file;
-    char *beside;
 } Saving;
 
 static RxnStatus
@@ -456,13 +456,12 @@ cannot_write(Saving *saving, const char *reason)
     return RXN_ERROR_INPUT;
 }
 
-/* It gets its name when it is whole. */
 static RxnStatus
 save(void *context)
 {
     Saving *saving = context;
     RxnFit *fit = saving->fit;
-    Text beside;
+    const char *reason;
     RxnStatus status = need_result(fit);
     if (status != RXN_OK)
         return status;
@@ -470,22 +469,10 @@ save(void *context)
         return rxn__api_refuse(&fit->part.engine, "there is no file to save to");
     if (rxn__overwrites_input(&fit->part.engine, &fit->part.engine, saving->path))
         return RXN_ERROR_INPUT;
-    rxn__text_init(&beside, &fit->part.engine.session.arena);
-    rxn__text_printf(&beside, "%s.part%ld", saving->path, (long)getpid());
-    saving->file = fopen(beside.data, "w");
-    if (!saving->file)
-        return cannot_write(saving, strerror(errno));
-    saving->beside = beside.data;
-    saving->write(saving->file, &fit->run);
-    errno = 0;
-    bool good = fflush(saving->file) == 0 && !ferror(saving->file);
-    int reason = errno;
-    good = fclose(saving->file) == 0 && good;
-    saving->file = NULL;
-    if (!good || rename(saving->beside, saving->path) != 0)
-        return cannot_write(saving, strerror(reason ? reason : errno ? errno : EIO));
-    saving->beside = NULL;
-    return RXN_OK;
+    if (!rxn__whole_file_open(&saving->whole, saving->path, &reason))
+        return cannot_write(saving, reason);
+    saving->write(saving->whole.file, &fit->run);
+    return rxn__whole_file_commit(&saving->whole, &reason) ? RXN_OK : cannot_write(saving, reason);
 }
 
 RxnStatus
@@ -493,10 +480,7 @@ rxn_fit_save(RxnFit *fit, const char *path, RxnError **ret_error)
 {
     Saving saving = {.fit = fit, .write = rxn__fit_json, .path = path};
     RxnStatus status = rxn__api_guard(&fit->part.engine, save, &saving);
-    if (saving.file)
-        fclose(saving.file);
-    if (saving.beside)
-        unlink(saving.beside);
+    rxn__whole_file_drop(&saving.whole);
     return rxn__part_finish(&fit->part, status, ret_error);
 }
 
