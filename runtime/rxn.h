@@ -21,6 +21,7 @@
  *   RxnSimulator       its kernel, compiled: runs ensembles, at any values.
  *   RxnDifferentiator  expectations and their derivatives, compiled: evaluates them at any values, by one estimator or several.
  *   RxnFit             its fit block: trains parameters on data.
+ *   rxn_model_build    a program or a library of it, compiled for elsewhere.
  *   RxnError           why something could not be done.
  *
  * Rules
@@ -184,6 +185,7 @@ typedef enum RxnForm {
     RXN_FORM_OBJECT,
     RXN_FORM_PTX,
     RXN_FORM_CUBIN,
+    RXN_FORM_HEADER, /* of RXN_BUILD_LIBRARY, in C */
 } RxnForm;
 
 /* options: of the kernel, from RXN_FORM_KERNEL on; NULL as for rxn_simulator_new. The text is freed by rxn_text_free. */
@@ -487,8 +489,8 @@ typedef struct RxnEmitOptions {
     /* NULL: the kernel that simulates. Else one that differentiates: that of the first estimator that can do it. Its `kernel`
      * is not looked at; tape_memory: of one trajectory, 0: 16 MiB. */
     const RxnDifferentiatorOptions *gradient;
-    const char *march; /* "x86-64-v3" and the like, see `rxn build --help`; NULL: "native" */
-    const char *gpu;   /* of RXN_FORM_PTX and RXN_FORM_CUBIN: "sm_90"; NULL: "sm_80" */
+    const char *march; /* "x86-64-v3" and the like, of a list the first; NULL: "native" */
+    const char *gpu;   /* of RXN_FORM_PTX and RXN_FORM_CUBIN: "sm_90", likewise; NULL: "sm_80" */
 } RxnEmitOptions;
 
 RXN_PUBLIC RxnEmitOptions rxn_emit_options(void);
@@ -497,6 +499,48 @@ RXN_PUBLIC RxnEmitOptions rxn_emit_options(void);
  * NUL behind them, and is freed by rxn_text_free. */
 RXN_PUBLIC RxnStatus rxn_model_emit(RxnModel *model, RxnForm form, const RxnEmitOptions *options,
                                     char **ret_bytes, size_t *ret_size, RxnError **ret_error);
+
+/* Processors that `march` may name: number k from 0 on; NULL behind the last. */
+RXN_PUBLIC const char *rxn_march(size_t k);
+
+/* ---- programs and libraries -------------------------------------------------------------------- */
+
+typedef enum RxnBuildKind {
+    RXN_BUILD_PROGRAM, /* one file that runs where neither rxn nor LLVM nor the model's file is */
+    RXN_BUILD_LIBRARY, /* FOLDER/NAME.h, FOLDER/libNAME.a and FOLDER/libNAME.so, for the path FOLDER/NAME */
+} RxnBuildKind;
+
+/* What is compiled into it; `rxn build --help` says more. */
+typedef struct RxnBuildOptions {
+    RxnBuildKind kind;
+    RxnSimulatorOptions kernel; /* its method, lanes and precision, which is that of derivatives */
+    /* What the program differentiates without being told, or NULL. Its `kernel` and tape_memory are not looked at. */
+    const RxnDifferentiatorOptions *gradient;
+    const char *
+        march; /* for which processors, the best first: "x86-64-v3,x86-64-v2"; NULL: what is usual */
+    const char *gpus; /* for which GPUs, by NVRTC: "sm_80,sm_90"; NULL: none. Not of libraries */
+    uint64_t tape_memory, gpu_tape_memory; /* of one trajectory, in bytes; 0: 16 MiB and 64 KiB */
+    bool link_statically;                  /* with the C library in it too */
+    const char
+        *parts; /* the file librxn_model.a, which is installed with rxn; NULL: it is looked for */
+} RxnBuildOptions;
+
+RXN_PUBLIC RxnBuildOptions rxn_build_options(void);
+
+/* What can be said of options without the model, and whether there is an NVRTC for `gpus`. */
+RXN_PUBLIC RxnStatus rxn_build_check(const RxnBuildOptions *options, RxnError **ret_error);
+
+typedef struct RxnBuilt {
+    size_t kernels, gpu_kernels;
+    uint64_t bytes; /* of all files */
+} RxnBuilt;
+
+/* Writes a program or a library. The system's C compiler links it ($CC, else cc; libraries take objcopy and ar too), in a
+ * folder in $TMPDIR, else /tmp, that is gone afterwards; a file gets its name when it is whole, so that an error leaves what was
+ * there. No file of the model is overwritten. RXN_ERROR_USAGE: by the options; RXN_ERROR_INPUT: the model, a path, or the C
+ * compiler. ret_built may be NULL. */
+RXN_PUBLIC RxnStatus rxn_model_build(RxnModel *model, const RxnBuildOptions *options,
+                                     const char *path, RxnBuilt *ret_built, RxnError **ret_error);
 
 /* ---- fits -------------------------------------------------------------------------------------- */
 

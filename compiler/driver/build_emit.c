@@ -12,6 +12,7 @@ static const struct {
     {"llvm", RXN_FORM_LLVM, false, false},       {"asm", RXN_FORM_ASSEMBLY, false, false},
     {"obj", RXN_FORM_OBJECT, false, false},      {"cuda", RXN_FORM_CUDA, true, false},
     {"ptx", RXN_FORM_PTX, true, true},           {"cubin", RXN_FORM_CUBIN, true, true},
+    {"header", RXN_FORM_HEADER, false, false},
 };
 
 const char rxn__build_forms[] = "network, kir, llvm, asm, obj, cuda, ptx, cubin";

@@ -1,41 +1,48 @@
 /* cmd_build.c: `rxn build`: a program, or one stage of its making, from a model. */
 #include <string.h>
 
-#include "compiler/driver/build.h"
+#include "compiler/driver/build_emit.h"
+#include "runtime/report.h"
 
-/* Of one trajectory. Not of this machine's memory: it may run on another. A GPU has some 100,000 trajectories in flight,
- * whose tapes of 64 KiB are 6 GiB. That is 3,000 events or so in one go, and millions that are computed twice
- * (method/grad_tape.h). */
-enum { TAPE_BYTES = 16 << 20, CUDA_TAPE_BYTES = 64 << 10 };
+typedef struct BuildFlags {
+    const char *path; /* the file to write */
+    const char *emit, *march, *cuda, *method, *precision;
+    const char *tape, *cuda_tape; /* bytes of one trajectory's */
+    uint64_t lanes, draws, bins, degree;
+    double tau, difference;
+    NumberList at;
+    TextList of, wrt;
+    const char *estimators, *form;
+    bool link_statically, quiet;
+} BuildFlags;
 
-#define AT(field) offsetof(BuildOptions, field)
+#define AT(field) offsetof(BuildFlags, field)
 static const Option options[] = {
-    {"-o", "FILE", OPTION_TEXT, AT(grad.ensemble.csv), "the file to write"},
+    {"-o", "FILE", OPTION_TEXT, AT(path), "the file to write"},
     {"--march", "NAMES", OPTION_TEXT, AT(march), "for which processors, the best first; see below"},
     {"--cuda", "NAMES", OPTION_TEXT, AT(cuda), "for which GPUs, as sm_80,sm_90; see below"},
     {"--static", NULL, OPTION_FLAG, AT(link_statically), "link the C library into it too"},
     {"--emit", "FORM", OPTION_TEXT, AT(emit), "exe (default), or a stage of the way; see below"},
     {"--method", "NAME", OPTION_TEXT, AT(method),
      "how to simulate (default auto: what suits the model)"},
-    {"--of", "EXPR", OPTION_TEXTS, AT(grad.of),
-     "what 'grad' is to differentiate; may be given again"},
-    {"--at", "T1,T2,...", OPTION_NUMBERS, AT(grad.at), "with --of: when"},
-    {"--wrt", "NAMES", OPTION_TEXTS, AT(grad.wrt), "with --of: by which params"},
-    {"--estimator", "NAMES", OPTION_TEXT, AT(grad.estimators),
+    {"--of", "EXPR", OPTION_TEXTS, AT(of), "what 'grad' is to differentiate; may be given again"},
+    {"--at", "T1,T2,...", OPTION_NUMBERS, AT(at), "with --of: when"},
+    {"--wrt", "NAMES", OPTION_TEXTS, AT(wrt), "with --of: by which params"},
+    {"--estimator", "NAMES", OPTION_TEXT, AT(estimators),
      "with --of: how, as for 'rxn grad' (default auto)"},
     {"--precision", "P", OPTION_TEXT, AT(precision),
      "of derivatives and of --emit: f64 (default), f32"},
-    {"--tau", "X", OPTION_NUMBER, AT(grad.tau), "with --of: as for 'rxn grad'"},
-    {"--draws", "K", OPTION_COUNT, AT(grad.draws), "the same"},
-    {"--difference", "H", OPTION_NUMBER, AT(grad.difference), "the same"},
-    {"--bins", "B", OPTION_COUNT, AT(grad.bins), "the same"},
-    {"--degree", "D", OPTION_COUNT, AT(grad.degree), "the same"},
+    {"--tau", "X", OPTION_NUMBER, AT(tau), "with --of: as for 'rxn grad'"},
+    {"--draws", "K", OPTION_COUNT, AT(draws), "the same"},
+    {"--difference", "H", OPTION_NUMBER, AT(difference), "the same"},
+    {"--bins", "B", OPTION_COUNT, AT(bins), "the same"},
+    {"--degree", "D", OPTION_COUNT, AT(degree), "the same"},
     {"--tape", "BYTES", OPTION_TEXT, AT(tape),
      "for the tape of one trajectory, as 500K or 16M (default 16M)"},
     {"--cuda-tape", "BYTES", OPTION_TEXT, AT(cuda_tape), "the same on a GPU (default 64K)"},
     {"--quiet", NULL, OPTION_FLAG, AT(quiet), "say nothing of what was built"},
-    {"--lanes", "W", OPTION_COUNT, AT(grad.ensemble.lanes), NULL},
-    {"--form", "NAME", OPTION_TEXT, AT(grad.form), NULL},
+    {"--lanes", "W", OPTION_COUNT, AT(lanes), NULL},
+    {"--form", "NAME", OPTION_TEXT, AT(form), NULL},
 };
 #undef AT
 
@@ -51,7 +58,7 @@ const OptionTable rxn__usage_build = {
         "system's C compiler links it: $CC, else cc.",
     .about_operand = RXN_ABOUT_MODEL,
     .options = options,
-    .option_count = COUNT_OF(options),
+    .option_count = sizeof options / sizeof options[0],
     .operand = "MODEL",
 };
 
@@ -59,8 +66,10 @@ static void
 print_help(const Driver *driver)
 {
     rxn__options_help(driver, &rxn__usage_build, stdout);
-    printf("\n--march: of %s, with commas between; default %s.\n", rxn__march_names,
-           rxn__march_default);
+    printf("\n--march: of ");
+    for (size_t k = 0; rxn_march(k); k++)
+        printf("%s%s", k ? ", " : "", rxn_march(k));
+    printf(", with commas between; default %s.\n", rxn_build_options().march);
     fputs("--cuda (which needs NVRTC here): machine code for each of these architectures, and PTX "
           "of\n"
           "the oldest, of which the driver makes code for all that are newer. Such a program runs "
@@ -77,209 +86,205 @@ print_help(const Driver *driver)
           stdout);
 }
 
+typedef struct BuildCommand {
+    Driver *driver;
+    const char *model; /* its path */
+    BuildFlags flags;
+    RxnDifferentiatorOptions gradient;
+    RxnBuildOptions wanted;
+} BuildCommand;
+
+static bool
+is(const char *text, const char *word)
+{
+    return strcmp(text, word) == 0;
+}
+
 /* ---- options ----------------------------------------------------------------------------------- */
 
 static void
-check_marches(Build *build)
+check_bytes(Driver *driver, const char *option, const char *text, uint64_t *ret_bytes)
 {
-    Driver *driver = build->driver;
-    const char *list = build->options.march;
-    do {
-        size_t length = strcspn(list, ",");
-        const char *name = rxn__arena_copy_text(&driver->engine.session.arena, list, length);
-        const March *march = rxn__march_find(name);
-        if (!march) {
-            rxn__driver_error(driver, "--march takes no '%s'",
-                              rxn__shown(&driver->engine.session.arena, name, length));
-            rxn__driver_note(driver, "it takes %s", rxn__march_names);
-        } else if (build->ahead.march_count == MOST_MARCHES) {
-            rxn__driver_error(driver, "--march takes %d names at most", (int)MOST_MARCHES);
-        } else {
-            build->ahead.marches[build->ahead.march_count++] = march;
-        }
-        list += length + (list[length] == ',');
-    } while (*list);
-}
-
-static void
-check_bytes(Driver *driver, const char *option, const char *text, u64 *bytes)
-{
-    if (text && !rxn__parse_bytes(text, bytes))
+    if (text && !rxn__parse_bytes(text, ret_bytes))
         rxn__driver_error(driver, "%s takes a number of bytes as 500K or 16M, not '%s'", option,
-                          rxn__shown(&driver->engine.session.arena, text, strlen(text)));
+                          rxn__driver_shown(driver, text));
 }
 
-/* What --cuda goes with; which GPUs there are is NVRTC's to say (build_cuda.c). */
+/* What --cuda goes with; which GPUs there are is NVRTC's to say. */
 static void
-check_cuda(Build *build, bool is_exe)
+check_cuda(Driver *driver, const BuildFlags *flags)
 {
-    Driver *driver = build->driver;
-    const BuildOptions *o = &build->options;
-    bool emits = rxn__build_emits_by_nvrtc(o->emit);
-    if (o->cuda && !is_exe && !emits)
+    const bool by_nvrtc = rxn__build_emits_by_nvrtc(flags->emit);
+    if (flags->cuda && !is(flags->emit, "exe") && !by_nvrtc)
         rxn__driver_error(driver, "--cuda goes with programs, and with --emit ptx and cubin");
-    if (o->cuda_tape && !o->cuda && !emits)
+    if (flags->cuda_tape && !flags->cuda && !by_nvrtc)
         rxn__driver_error(driver, "--cuda-tape goes with --cuda");
-    if (o->cuda && o->link_statically)
+    if (flags->cuda && flags->link_statically)
         rxn__driver_error(driver, "--cuda does not go with --static: what is linked without shared "
                                   "libraries cannot open the driver");
 }
 
-static bool
-check_options(Build *build)
+static void
+check_emit(Driver *driver, const BuildFlags *flags)
 {
-    Driver *driver = build->driver;
-    BuildOptions *o = &build->options;
-    u32 errors = driver->engine.session.diagnostics.error_count;
-    bool is_program = strcmp(o->emit, "exe") == 0 || strcmp(o->emit, "lib") == 0;
-    rxn__check_precision(&driver->engine, o->precision);
-    rxn__check_lanes(&driver->engine, o->grad.ensemble.lanes);
-    check_marches(build);
-    driver->engine.tape_bytes = TAPE_BYTES;
-    driver->engine.cuda_tape_bytes = CUDA_TAPE_BYTES;
-    check_bytes(driver, "--tape", o->tape, &driver->engine.tape_bytes);
-    check_bytes(driver, "--cuda-tape", o->cuda_tape, &driver->engine.cuda_tape_bytes);
-    if (!is_program && strcmp(o->emit, "header") != 0 && !rxn__build_emits(o->emit)) {
-        rxn__driver_error(driver, "--emit takes no '%s'",
-                          rxn__shown(&driver->engine.session.arena, o->emit, strlen(o->emit)));
+    const bool is_built = is(flags->emit, "exe") || is(flags->emit, "lib");
+    if (!is_built && !rxn__build_emits(flags->emit)) {
+        rxn__driver_error(driver, "--emit takes no '%s'", rxn__driver_shown(driver, flags->emit));
         rxn__driver_note(driver, "it takes exe, lib, header, %s", rxn__build_forms);
     }
-    check_cuda(build, strcmp(o->emit, "exe") == 0);
-    if (is_program && !o->grad.ensemble.csv)
+    check_cuda(driver, flags);
+    if (is_built && !flags->path)
         rxn__driver_error(driver, "no file is given: -o FILE");
-    if (is_program && o->grad.ensemble.csv && strcmp(o->grad.ensemble.csv, "-") == 0)
+    if (is_built && flags->path && is(flags->path, "-"))
         rxn__driver_error(driver, "a program or a library does not go to standard output: -o FILE");
-    if (o->grad.of.count > 0) {
-        Grad grad = {.engine = &driver->engine, .options = o->grad};
-        rxn__grad_check_options(&grad);
-        o->grad = grad.options;
-        o->grad.ensemble.device = "cpu";
-        o->grad.ensemble.precision = o->precision;
-    } else if (o->grad.at.count > 0 || o->grad.wrt.count > 0 ||
-               strcmp(o->grad.estimators, "auto") != 0) {
+    if (flags->of.count == 0 &&
+        (flags->at.count > 0 || flags->wrt.count > 0 || !is(flags->estimators, "auto")))
         rxn__driver_error(driver, "--at, --wrt and --estimator belong to --of");
-    }
-    return driver->engine.session.diagnostics.error_count == errors;
 }
 
-/* ---- the model's files ------------------------------------------------------------------------- */
-
-/* Loads as rxn does, and notes down what it found: the text has to outlive the pipeline that asked for it. */
-static bool
-load_and_keep(void *context, const char *from, const char *path, Arena *arena,
-              const char **ret_resolved, const char **ret_text, size_t *ret_length,
-              const char **ret_reason)
+static void
+take_gradient(BuildCommand *command)
 {
-    Build *build = context;
-    Arena *kept = &build->driver->engine.session.arena;
-    if (!build->files.load(build->files.context, from, path, arena, ret_resolved, ret_text,
-                           ret_length, ret_reason))
-        return false;
-    for (u32 k = 0; k < build->used.count; k++)
-        if (strcmp(build->used.items[k].from, from) == 0 &&
-            strcmp(build->used.items[k].path, path) == 0)
-            return true;
-    UsedFile file = {rxn__arena_copy_text(kept, from, strlen(from)),
-                     rxn__arena_copy_text(kept, path, strlen(path)),
-                     rxn__arena_copy_text(kept, *ret_resolved, strlen(*ret_resolved)),
-                     rxn__arena_copy_text(kept, *ret_text, *ret_length), *ret_length};
-    vec_push(kept, &build->used, file);
-    return true;
+    const BuildFlags *flags = &command->flags;
+    RxnDifferentiatorOptions *gradient = &command->gradient;
+    *gradient = rxn_differentiator_options();
+    gradient->of = flags->of.items;
+    gradient->of_count = flags->of.count;
+    gradient->at = flags->at.items;
+    gradient->at_count = flags->at.count;
+    gradient->wrt = flags->wrt.items;
+    gradient->wrt_count = flags->wrt.count;
+    gradient->estimator = flags->estimators;
+    gradient->form = flags->form;
+    gradient->draws = flags->draws;
+    gradient->bins = flags->bins;
+    gradient->degree = flags->degree;
+    gradient->tau = flags->tau;
+    gradient->difference = flags->difference;
 }
 
-/* ---- the way of a build ------------------------------------------------------------------------ */
+/* What can be said before the model is read. */
+static RxnStatus
+check_options(BuildCommand *command)
+{
+    Driver *driver = command->driver;
+    const BuildFlags *flags = &command->flags;
+    RxnBuildOptions *wanted = &command->wanted;
+    RxnError *error;
+    const uint32_t errors = rxn__driver_error_count(driver);
+    take_gradient(command);
+    *wanted = rxn_build_options();
+    wanted->kind = is(flags->emit, "lib") ? RXN_BUILD_LIBRARY : RXN_BUILD_PROGRAM;
+    wanted->kernel.method = flags->method;
+    wanted->kernel.precision = flags->precision;
+    wanted->kernel.lanes = flags->lanes < UINT32_MAX ? (uint32_t)flags->lanes : UINT32_MAX;
+    wanted->gradient = flags->of.count > 0 ? &command->gradient : NULL;
+    wanted->march = flags->march;
+    wanted->link_statically = flags->link_statically;
+    check_bytes(driver, "--tape", flags->tape, &wanted->tape_memory);
+    check_bytes(driver, "--cuda-tape", flags->cuda_tape, &wanted->gpu_tape_memory);
+    check_emit(driver, flags);
+    const bool good = rxn__driver_error_count(driver) == errors;
+    if (good && is(flags->emit, "exe"))
+        wanted->gpus = flags->cuda;
+    RxnStatus status = rxn_build_check(wanted, &error);
+    status = rxn__driver_take(driver, status, error);
+    return good ? status : RXN_ERROR_USAGE;
+}
+
+/* ---- what is made ------------------------------------------------------------------------------ */
 
 static RxnStatus
-build_model(void *context)
+emit_stage(BuildCommand *command)
 {
-    Build *build = context;
-    const char *emit = build->options.emit;
-    if (strcmp(emit, "lib") == 0 || strcmp(emit, "header") == 0)
-        return rxn__build_library(build);
-    RxnStatus status = rxn__build_kernels(build);
-    return status == RXN_OK ? rxn__build_program(build) : status;
-}
-
-/* Single stages are the library's. */
-static RxnStatus
-emit_stage(Build *build, const char *model)
-{
-    Driver *driver = build->driver;
-    const BuildOptions *o = &build->options;
-    const GradOptions *grad = &o->grad;
-    const bool for_gpus = rxn__build_emits_for_gpus(o->emit);
-    u32 architectures = 1;
-    for (const char *comma = o->cuda; comma && (comma = strchr(comma, ',')); comma++)
+    const BuildFlags *flags = &command->flags;
+    const RxnBuildOptions *wanted = &command->wanted;
+    RxnEmitOptions options = rxn_emit_options();
+    uint32_t architectures = 1;
+    for (const char *comma = flags->cuda; comma && (comma = strchr(comma, ',')); comma++)
         architectures++;
     if (architectures > 1) {
-        rxn__driver_error(driver, "--emit %s is for one architecture, not %u", o->emit,
+        rxn__driver_error(command->driver, "--emit %s is for one architecture, not %u", flags->emit,
                           architectures);
         return RXN_ERROR_USAGE;
     }
-    RxnDifferentiatorOptions gradient = rxn_differentiator_options();
-    gradient.of = grad->of.items;
-    gradient.of_count = grad->of.count;
-    gradient.at = grad->at.items;
-    gradient.at_count = grad->at.count;
-    gradient.wrt = grad->wrt.items;
-    gradient.wrt_count = grad->wrt.count;
-    gradient.estimator = grad->estimators;
-    gradient.form = grad->form;
-    gradient.draws = grad->draws;
-    gradient.bins = grad->bins;
-    gradient.degree = grad->degree;
-    gradient.tau = grad->tau;
-    gradient.difference = grad->difference;
-    gradient.tape_memory = for_gpus ? driver->engine.cuda_tape_bytes : driver->engine.tape_bytes;
-    RxnEmitOptions options = rxn_emit_options();
-    options.kernel.method = o->method;
-    options.kernel.precision = o->precision;
-    options.kernel.lanes = (u32)grad->ensemble.lanes;
-    options.gradient = grad->of.count > 0 ? &gradient : NULL;
-    options.march = build->ahead.marches[0]->name;
-    options.gpu = o->cuda;
-    return rxn__build_emit(driver, model, o->emit, &options, grad->ensemble.csv);
+    command->gradient.tape_memory =
+        rxn__build_emits_for_gpus(flags->emit) ? wanted->gpu_tape_memory : wanted->tape_memory;
+    options.kernel = wanted->kernel;
+    options.gradient = wanted->gradient;
+    options.march = wanted->march;
+    options.gpu = flags->cuda;
+    return rxn__build_emit(command->driver, command->model, flags->emit, &options, flags->path);
+}
+
+static void
+print_program(const BuildFlags *flags, const char *name, const RxnBuilt *built)
+{
+    char bytes[32];
+    rxn__format_grouped(bytes, sizeof bytes, built->bytes);
+    printf("%s: %s, %zu kernels for %s", flags->path, name, built->kernels, flags->march);
+    if (flags->cuda)
+        printf(" and %zu for %s", built->gpu_kernels, flags->cuda);
+    printf("; %s bytes\n", bytes);
+}
+
+static void
+print_library(const BuildFlags *flags, const char *name, const RxnBuilt *built)
+{
+    const char *path = flags->path, *slash = strrchr(path, '/');
+    const int folder = slash ? (int)(slash - path) + 1 : 0;
+    printf("%s.h, %.*slib%s.a, %.*slib%s.so: %s, %zu kernels for %s\n", path, folder, path,
+           path + folder, folder, path, path + folder, name, built->kernels, flags->march);
+}
+
+static RxnStatus
+build_files(BuildCommand *command)
+{
+    Driver *driver = command->driver;
+    const BuildFlags *flags = &command->flags;
+    RxnModel *model;
+    RxnBuilt built;
+    RxnError *error;
+    RxnStatus status = rxn__driver_model(driver, command->model, false, &model);
+    if (status == RXN_OK) {
+        status = rxn_model_build(model, &command->wanted, flags->path, &built, &error);
+        status = rxn__driver_take(driver, status, error);
+    }
+    if (status == RXN_OK && !flags->quiet) {
+        if (is(flags->emit, "lib"))
+            print_library(flags, rxn_model_name(model), &built);
+        else
+            print_program(flags, rxn_model_name(model), &built);
+    }
+    rxn__driver_end(driver);
+    return status;
 }
 
 RxnStatus
 rxn__cmd_build(Driver *driver, int argc, char **argv)
 {
-    Build build = {
+    const RxnDifferentiatorOptions usual = rxn_differentiator_options();
+    BuildCommand command = {
         .driver = driver,
-        .options = {.emit = "exe",
-                    .march = rxn__march_default,
-                    .method = "auto",
-                    .precision = "f64"},
-        .device = "cpu",
-        .files = driver->engine.loader,
-        .ahead = {.arena = &driver->engine.session.arena, .compiler = rxn__target_find("llvm")},
+        .flags = {.emit = "exe",
+                  .march = rxn_build_options().march,
+                  .method = "auto",
+                  .precision = "f64",
+                  .draws = usual.draws,
+                  .tau = usual.tau,
+                  .difference = usual.difference,
+                  .estimators = usual.estimator},
     };
-    const char *model;
     bool help;
-    rxn__grad_defaults(&build.options.grad);
-    if (!rxn__options_parse(driver, &rxn__usage_build, argc, argv, &build.options, &model, &help))
+    if (!rxn__options_parse(driver, &rxn__usage_build, argc, argv, &command.flags, &command.model,
+                            &help))
         return RXN_ERROR_USAGE;
     if (help) {
         print_help(driver);
         return RXN_OK;
     }
-    if (!check_options(&build))
-        return RXN_ERROR_USAGE;
-    if (!build.ahead.compiler) {
-        rxn__driver_error(driver, "this rxn was built without LLVM, so it cannot compile ahead");
-        return RXN_ERROR_USAGE;
-    }
-    if (rxn__build_emits(build.options.emit))
-        return emit_stage(&build, model);
-    RxnStatus status = rxn__build_open_cuda(&build);
+    RxnStatus status = check_options(&command);
     if (status != RXN_OK)
         return status;
-    driver->engine.is_ahead = true;
-    driver->engine.loader = (SourceLoader){&build, load_and_keep};
-    driver->engine.session.host = &rxn__target_ahead;
-    driver->engine.session.gpu = &rxn__target_ahead_cuda;
-    driver->engine.session.target_context = &build.ahead;
-    if (!rxn__load_model(&driver->engine, model, &build.file))
-        return RXN_ERROR_INPUT;
-    return rxn__session_guard(&driver->engine.session, build_model, &build);
+    return rxn__build_emits(command.flags.emit) ? emit_stage(&command) : build_files(&command);
 }

@@ -90,9 +90,11 @@ void rxn__driver_progress(void *driver, uint64_t done, uint64_t total);
 /* Calls body(context); where memory runs out inside, returns RXN_ERROR_MEMORY. */
 RxnStatus rxn__driver_guard(Driver *driver, RxnStatus (*body)(void *context), void *context);
 
-/* Of the engine: the candidate nearest to the word, or NULL if none is near; the whole text as a finite number. */
+/* Of the engine: the candidate nearest to the word, or NULL if none is near; the whole text as a finite number, and as a number of
+ * bytes ("500M"). */
 const char *rxn__nearest(const char *word, uint32_t count, const char *const *candidates);
 bool rxn__parse_number(const char *text, double *ret_value);
+bool rxn__parse_bytes(const char *text, uint64_t *ret_bytes);
 
 /* ---- model.c: the library's objects, with messages printed ------------------------------------ */
 

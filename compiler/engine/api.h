@@ -22,9 +22,10 @@ typedef struct ApiFile {
 struct RxnModel {
     Engine engine;
     RxnModelOptions options;
-    const char *path, *text;
+    u32 file;                /* its text's, in the session's sources */
+    const char *path, *text; /* of that */
     size_t length;
-    ApiFile *files;
+    ApiFile *files;    /* in the order in which they were read */
     bool is_open;      /* all of it has been read: files are those that there are */
     TextList told;     /* warnings that elaborating it gives */
     Pipeline pipeline; /* to its network */

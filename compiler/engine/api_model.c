@@ -74,9 +74,10 @@ load(void *context, const char *from, const char *path, Arena *arena, const char
             return false;
         file->from = rxn__arena_copy_text(kept, from, strlen(from));
         file->path = rxn__arena_copy_text(kept, path, strlen(path));
-        file->next = model->files;
-        model->files = file;
-        known = file;
+        ApiFile **end = &model->files;
+        while (*end)
+            end = &(*end)->next;
+        known = *end = file;
     }
     (void)arena;
     *ret_resolved = known->resolved;
@@ -231,6 +232,7 @@ read_model(void *context)
     if (file == UINT32_MAX)
         return RXN_ERROR_MEMORY;
     const SourceFile *source = &session->sources.files.items[file];
+    model->file = file;
     model->path = source->path;
     model->text = source->text;
     model->length = source->length;

@@ -260,6 +260,7 @@ show(void *context)
     case RXN_FORM_OBJECT:
     case RXN_FORM_PTX:
     case RXN_FORM_CUBIN:
+    case RXN_FORM_HEADER:
         return rxn__api_refuse(engine, "this form of a model is had by rxn_model_emit");
     case RXN_FORM_SOURCE: return rxn__api_refuse(engine, "there is no such form of a model");
     }

@@ -1,5 +1,5 @@
 /* library.c: what the library that `rxn build --emit lib` makes of a model does: opens it, runs ensembles, differentiates.
- * The generated functions (build_library.c) call these, which are in librxn_model.a as programs' commands are.
+ * The generated functions (compiler/ahead/library.c) call these, which are in librxn_model.a as programs' commands are.
  *
  * A library prints nothing, catches no signal and keeps nothing but what it is handed back; several may be open at once,
  * each used by one thread at a time.

@@ -8,20 +8,23 @@
 #define V3 V2 ",+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+lzcnt,+movbe"
 #define V4 V3 ",+avx512f,+avx512bw,+avx512cd,+avx512dq,+avx512vl"
 static const March marches[] = {
-    {"x86-64-v4", "x86-64-v4", V4}, {"x86-64-v3", "x86-64-v3", V3}, {"x86-64-v2", "x86-64-v2", V2},
-    {"x86-64", "x86-64", "+sse2"},  {"native", NULL, NULL},
+    {"x86-64", "x86-64", "+sse2"},  {"x86-64-v2", "x86-64-v2", V2}, {"x86-64-v3", "x86-64-v3", V3},
+    {"x86-64-v4", "x86-64-v4", V4}, {"native", NULL, NULL},
 };
-const char rxn__march_names[] = "x86-64, x86-64-v2, x86-64-v3, x86-64-v4, native";
 const char rxn__march_default[] = "x86-64-v3,x86-64-v2";
 #elif defined(__aarch64__)
 static const March marches[] = {{"armv8-a", "generic", ""}, {"native", NULL, NULL}};
-const char rxn__march_names[] = "armv8-a, native";
 const char rxn__march_default[] = "armv8-a";
 #else
 static const March marches[] = {{"native", NULL, NULL}};
-const char rxn__march_names[] = "native";
 const char rxn__march_default[] = "native";
 #endif
+
+const March *
+rxn__march_at(u32 k)
+{
+    return k < COUNT_OF(marches) ? &marches[k] : NULL;
+}
 
 const March *
 rxn__march_find(const char *name)
@@ -86,13 +89,10 @@ compile(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
 {
     Ahead *ahead = options->context;
     AheadKernel made = {.what = ahead->what};
-    Arena scratch;
     RxnStatus status = RXN_OK;
     *ret_kernel = (CompiledKernel){.isa = "none"};
     *ret_error = NULL;
-    rxn__arena_init(&scratch, arena->memory);
-    rxn__kernel_key(kernel, &scratch, made.key);
-    rxn__arena_release(&scratch);
+    rxn__kernel_key(kernel, arena, made.key);
     for (u32 k = 0; k < ahead->kernels.count; k++)
         if (memcmp(ahead->kernels.items[k].key, made.key, sizeof made.key) == 0)
             return RXN_OK;

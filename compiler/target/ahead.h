@@ -20,8 +20,11 @@ typedef struct March {
 /* The levels of the x86-64 psABI, and `native`; NULL: there is none of this name for this machine. */
 const March *rxn__march_find(const char *name);
 
-/* What a list may hold, for messages; and the usual one. */
-extern const char rxn__march_names[], rxn__march_default[];
+/* Number k of them; NULL behind the last. */
+const March *rxn__march_at(u32 k);
+
+/* What programs are usually made for: names with commas between, the best first. */
+extern const char rxn__march_default[];
 
 typedef struct AheadCode {
     const March *march;

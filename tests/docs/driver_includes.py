@@ -16,7 +16,7 @@ OWN = {"compiler/driver/command.h", "compiler/driver/repl.h", "runtime/rxn.h", "
 LISTS = {"command.h": {"compiler/base/lists.h", "compiler/engine/ensemble_options.h"}, "repl.h": {"compiler/base/base.h"},
          "cmd_completion.c": {"compiler/base/base.h"}, "options.c": {"compiler/base/base.h"}}
 
-# Those that look into the compiler, and through which headers, directly or by driver.h, build.h and the like.
+# Those that look into the compiler, and through which headers, directly or by driver.h.
 INTO_COMPILER = {
     # The program's frame: it owns a session for its own messages, and opens models for the commands.
     "driver.h": {"compiler/engine/engine.h"},
@@ -25,14 +25,6 @@ INTO_COMPILER = {
     "model.c": {"driver.h", "compiler/engine/api.h"},
     "standalone.c": {"compiler/target/program_abi.h"},
     # Commands that the library has no functions for.
-    "build.h": {"driver.h", "compiler/engine/grad.h", "compiler/target/ahead.h"},
-    "build_cuda.c": {"build.h"},
-    "build_kernels.c": {"build.h", "compiler/engine/fit.h"},
-    "build_library.c": {"build.h"},
-    "build_link.c": {"build.h", "compiler/driver/paths.h"},
-    "build_program.c": {"build.h"},
-    "build_source.c": {"build.h", "compiler/target/program_abi.h"},
-    "cmd_build.c": {"build.h"},
     "cmd_info.c": {"driver.h", "compiler/target/frozen.h"},
     "cmd_selftest.c": {"driver.h", "compiler/cme/cme.h", "compiler/engine/grad.h", "compiler/target/program_abi.h"},
     "cmd_trace.c": {"driver.h", "compiler/engine/grad.h"},

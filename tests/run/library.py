@@ -113,6 +113,42 @@ def test_cplusplus(rxn):
     check_equal(done.status, 0, str(done))
 
 
+BUILDER = r"""
+#include <stdio.h>
+#include <rxn.h>
+
+int
+main(int argc, char **argv)
+{
+    RxnModel *model;
+    RxnError *error;
+    RxnBuilt built;
+    if (rxn_model_parse("species A = 3\nA -> 0 @ 1\nsimulate until 1 every 1\n", NULL, &model, &error) ||
+        rxn_model_build(model, NULL, argv[argc - 1], &built, &error)) {
+        fprintf(stderr, "%s\n", rxn_error_text(error));
+        return 1;
+    }
+    printf("%zu\n", built.kernels);
+    rxn_model_free(model);
+    return 0;
+}
+"""
+
+
+def test_builds_programs(rxn):
+    """What a program is made of is found where the shared library lies."""
+    needs_tools()
+    place = installed()
+    source, program, built = (os.path.join(rxn.folder, name) for name in ("builder.c", "builder", "built"))
+    with open(source, "w", encoding="utf-8") as file:
+        file.write(BUILDER)
+    done = Run([*compiler(), "-std=c11", source, *flags(place, "--cflags", "--libs"), "-o", program])
+    check_equal(done.status, 0, str(done))
+    done = Run([program, built], env={"LD_LIBRARY_PATH": place.libraries})
+    check_equal((done.status, done.out, done.err), (0, "2\n", ""))
+    check_equal(Run([built, "run", "-n", "10", "-o", "-"]).out.splitlines()[:2], ["time,A.mean,A.sd", "0,3,0"])
+
+
 def symbols(path, *options):
     done = Run(["nm", "--defined-only", *options, path])
     check_equal(done.status, 0, str(done))

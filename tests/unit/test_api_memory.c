@@ -149,7 +149,7 @@ static const char text[] = "param k = 0.3 in 1e-3 .. 10 fit\n"
                            "  trajectories 4\n"
                            "  steps 2\n"
                            "}\n";
-static char model_text[1000];
+static char model_text[1000], program[100];
 
 static const char network[] = "begin parameters\n1 k 2\nend parameters\n"
                               "begin species\n1 A() 5\nend species\n"
@@ -315,6 +315,20 @@ write_texts(RxnModel *model, RxnValues *values)
     return done;
 }
 
+/* A program of it, but for the C compiler's work, which is of another process: here that of /bin/true. */
+static bool
+build(RxnModel *model, RxnValues *values)
+{
+    RxnBuildOptions options = rxn_build_options();
+    RxnError *error;
+    (void)values;
+    options.march = "native";
+    options.kernel.lanes = 1; /* one code a kernel, quickly made */
+    options.parts = getenv("RXN_TEST_PARTS");
+    RxnStatus status = rxn_model_build(model, &options, program, NULL, &error);
+    return good(status, error, NULL);
+}
+
 /* A mistake of the caller's where memory may be out too: the one error or the other. */
 static bool
 mistake(RxnModel *model, RxnValues *values)
@@ -393,6 +407,18 @@ test_write_texts(void **state)
     fail_each(write_texts);
 }
 
+/* Where the interpreter is tested there may be no compiler. */
+static void
+test_build(void **state)
+{
+    (void)state;
+    if (strcmp(device, "cpu") != 0)
+        skip();
+    assert_int_equal(setenv("CC", "true", 1), 0);
+    fail_each(build);
+    unlink(program);
+}
+
 static void
 test_simulate(void **state)
 {
@@ -429,7 +455,7 @@ main(int argc, char **argv)
         cmocka_unit_test(test_look),        cmocka_unit_test(test_mistake),
         cmocka_unit_test(test_simulate),    cmocka_unit_test(test_differentiate),
         cmocka_unit_test(test_compare),     cmocka_unit_test(test_train),
-        cmocka_unit_test(test_write_texts),
+        cmocka_unit_test(test_write_texts), cmocka_unit_test(test_build),
     };
     char path[] = "/tmp/rxn-test-XXXXXX";
     static const char table[] = "time,A\n1,15\n2,4\n";
@@ -438,6 +464,7 @@ main(int argc, char **argv)
         return 1;
     close(file);
     snprintf(model_text, sizeof model_text, text, path);
+    snprintf(program, sizeof program, "%s.program", path);
     if (getenv("RXN_TEST_DEVICE"))
         device = getenv("RXN_TEST_DEVICE");
     if (argc > 1)

@@ -149,6 +149,7 @@ test_emit(void **state)
         {RXN_FORM_NETWORK, "species A", false}, {RXN_FORM_KERNEL, "kernel", false},
         {RXN_FORM_CUDA, "__global__", false},   {RXN_FORM_LLVM, "define", true},
         {RXN_FORM_ASSEMBLY, ".globl", true},    {RXN_FORM_OBJECT, "\177ELF", true},
+        {RXN_FORM_HEADER, "_open(", false},
     };
     RxnError *error;
     char *bytes, *other;
@@ -259,8 +260,8 @@ test_emit_refused(void **state)
     options.march = NULL;
     assert_null(bytes);
     check_error(status, RXN_ERROR_USAGE, error,
-                "error: there is no processor 'z80'\n"
-                "note: processors: x86-64, x86-64-v2, x86-64-v3, x86-64-v4, native");
+                "error: --march takes no 'z80'\n"
+                "note: it takes x86-64, x86-64-v2, x86-64-v3, x86-64-v4, native");
 #endif
     options.kernel.lanes = 3;
     status = rxn_model_emit(model, RXN_FORM_KERNEL, &options, &bytes, &size, &error);

@@ -1,22 +1,14 @@
-/* api_emit.c: stages of a model's compilation for any machine: what `rxn build --emit` writes. */
-#include <stdlib.h>
+/* emit.c: stages of a model's compilation for any machine: what `rxn build --emit` writes. */
 #include <string.h>
 
-#include "compiler/engine/api.h"
-#include "compiler/engine/grad.h"
-#include "compiler/target/ahead.h"
-
-/* Of one trajectory: not of this machine's memory, since the code may run on another. A GPU has some 100,000 trajectories in
- * flight. (As `rxn build` has it.) sm_80: all data-centre GPUs since 2020 can run it. */
-enum { TAPE_BYTES = 16 << 20, CUDA_TAPE_BYTES = 64 << 10, USUAL_ARCHITECTURE = 80, MESSAGE = 512 };
+#include "compiler/ahead/private.h"
 
 typedef struct Emitting {
     ApiPart part;
     RxnForm form;
     const RxnEmitOptions *options;
-    KirType precision;
-    Ahead ahead; /* for GPUs */
-    Grad grad;   /* with the pipeline; the rest is used for a gradient */
+    Job job;
+    Grad grad; /* with the pipeline; the rest is used for a gradient */
     Text text;
     char *bytes;
     size_t size;
@@ -47,6 +39,7 @@ static const Form forms[] = {
     {RXN_FORM_CUDA, PIPELINE_OPTIMIZED, "cuda", TARGET_IR, false},
     {RXN_FORM_PTX, PIPELINE_OPTIMIZED, "cuda", TARGET_ASSEMBLY, true},
     {RXN_FORM_CUBIN, PIPELINE_OPTIMIZED, "cuda", TARGET_OBJECT, true},
+    {RXN_FORM_HEADER, PIPELINE_NETWORK, NULL, TARGET_IR, false},
 };
 
 static const Form *
@@ -58,128 +51,14 @@ find_form(RxnForm form)
     return NULL;
 }
 
-/* ---- options ----------------------------------------------------------------------------------- */
-
-static const char *
-shown(Engine *engine, const char *text)
-{
-    return rxn__shown(&engine->session.arena, text, strlen(text));
-}
-
-static RxnStatus
-check_kernel(Emitting *emitting)
-{
-    Engine *engine = &emitting->part.engine;
-    const RxnEmitOptions *o = emitting->options;
-    const char *precision = o->kernel.precision ? o->kernel.precision : "f64";
-    if (!rxn__check_precision(engine, precision) || !rxn__check_lanes(engine, o->kernel.lanes))
-        return RXN_ERROR_USAGE;
-    emitting->precision = strcmp(precision, "f32") == 0 ? KIR_F32 : KIR_F64;
-    Grad *grad = &emitting->grad;
-    grad->engine = engine;
-    grad->file = emitting->part.file;
-    engine->is_ahead = true;
-    engine->tape_bytes = TAPE_BYTES;
-    engine->cuda_tape_bytes = CUDA_TAPE_BYTES;
-    if (!o->gradient)
-        return RXN_OK;
-    if (o->gradient->tape_memory)
-        engine->tape_bytes = engine->cuda_tape_bytes = o->gradient->tape_memory;
-    rxn__api_grad_options(&engine->session.arena, o->gradient, &grad->options);
-    grad->options.tape_memory = NULL; /* it would be of all tapes */
-    if (!rxn__grad_check_options(grad))
-        return RXN_ERROR_USAGE;
-    grad->options.ensemble.device = "cpu";
-    grad->options.ensemble.precision = precision;
-    grad->options.ensemble.lanes = o->kernel.lanes;
-    return RXN_OK;
-}
-
-static RxnStatus
-check_march(Emitting *emitting)
-{
-    Engine *engine = &emitting->part.engine;
-    const char *name = emitting->options->march;
-    if (!name || rxn__march_find(name))
-        return RXN_OK;
-    rxn__api_refuse(engine, "there is no processor '%s'", shown(engine, name));
-    rxn__engine_note(engine, "processors: %s", rxn__march_names);
-    return RXN_ERROR_USAGE;
-}
-
 /* ---- for GPUs ---------------------------------------------------------------------------------- */
-
-static void
-close_nvrtc(void *nvrtc)
-{
-    rxn__nvrtc_close(nvrtc);
-}
-
-/* "sm_90" as 90; 0: it is no such name. */
-static u32
-read_architecture(const char *name)
-{
-    const size_t length = strlen(name);
-    const bool is_name = length >= 4 && length <= 7 && strncmp(name, "sm_", 3) == 0 &&
-                         strspn(name + 3, "0123456789") == length - 3;
-    return is_name ? (u32)strtoul(name + 3, NULL, 10) : 0;
-}
-
-static RxnStatus
-refuse_architecture(Engine *engine, const RxnNvrtc *nvrtc, const char *name)
-{
-    Text text;
-    const int *known;
-    const u32 count = rxn__nvrtc_architectures(nvrtc, &known), version = rxn__nvrtc_version(nvrtc);
-    rxn__text_init(&text, &engine->session.arena);
-    for (u32 k = 0; k < count; k++)
-        rxn__text_printf(&text, "%ssm_%d", k ? ", " : "", known[k]);
-    rxn__api_refuse(engine, "--cuda takes no '%s'", shown(engine, name));
-    rxn__engine_note(engine, "NVRTC %u.%u makes code for %s", version / 1000, version / 10 % 100,
-                     text.data);
-    return RXN_ERROR_USAGE;
-}
-
-/* What is usual, or, where NVRTC is so new that it does not know it any more, the oldest. */
-static u32
-usual_architecture(const RxnNvrtc *nvrtc)
-{
-    const int *known;
-    const u32 count = rxn__nvrtc_architectures(nvrtc, &known);
-    u32 oldest = (u32)known[0];
-    for (u32 k = 1; k < count; k++)
-        oldest = (u32)known[k] < oldest ? (u32)known[k] : oldest;
-    return rxn__nvrtc_knows(nvrtc, USUAL_ARCHITECTURE) ? USUAL_ARCHITECTURE : oldest;
-}
-
-static RxnStatus
-open_nvrtc(Emitting *emitting)
-{
-    Engine *engine = &emitting->part.engine;
-    Ahead *ahead = &emitting->ahead;
-    const char *name = emitting->options->gpu;
-    char message[MESSAGE];
-    ahead->arena = &engine->session.arena;
-    if (rxn__nvrtc_open(&ahead->nvrtc, message, sizeof message) != RXN_DONE) {
-        rxn__engine_error(engine, "%s", message);
-        rxn__engine_note(engine, "--emit cuda writes what NVRTC would compile");
-        return RXN_ERROR_INPUT;
-    }
-    rxn__arena_on_release(&engine->session.arena, close_nvrtc, ahead->nvrtc);
-    const u32 architecture = name ? read_architecture(name) : usual_architecture(ahead->nvrtc);
-    if (!rxn__nvrtc_knows(ahead->nvrtc, architecture))
-        return refuse_architecture(engine, ahead->nvrtc, name);
-    ahead->architectures[0] = architecture;
-    ahead->architecture_count = 1;
-    return RXN_OK;
-}
 
 /* PTX is text, so without the zero byte that ends it in memory. */
 static RxnStatus
 emit_for_gpu(Emitting *emitting, const Form *form, const TargetOptions *options, Arena *scratch,
              const char **ret_error)
 {
-    Ahead *ahead = &emitting->ahead;
+    Ahead *ahead = &emitting->job.ahead;
     const bool is_ptx = form->shape == TARGET_ASSEMBLY;
     CompiledKernel rendered;
     AheadCudaCode code;
@@ -204,7 +83,7 @@ emit_code(Emitting *emitting, const Form *form)
     Engine *engine = &emitting->part.engine;
     const RxnEmitOptions *o = emitting->options;
     const Target *target = rxn__target_find(form->target);
-    const March *march = rxn__march_find(o->march ? o->march : "native");
+    const March *march = emitting->job.ahead.marches[0];
     const char *error = NULL;
     Arena *arena = &emitting->grad.pipeline.arena;
     if (!target)
@@ -243,15 +122,15 @@ emit_gradient(void *context, Grad *grad)
     return emitting->text.length ? RXN_OK : emit_kernel(emitting);
 }
 
-static PipelineRequest
-request_of(Emitting *emitting)
+static RxnStatus
+emit_header(Emitting *emitting)
 {
-    const RxnSimulatorOptions *kernel = &emitting->options->kernel;
-    return (PipelineRequest){.file = emitting->part.file,
-                             .loader = &emitting->part.engine.loader,
-                             .method = kernel->method ? kernel->method : "auto",
-                             .precision = emitting->precision,
-                             .target = {.lanes = kernel->lanes}};
+    Header header;
+    RxnStatus status =
+        rxn__header_write(&emitting->job, emitting->part.model, &emitting->grad, &header);
+    if (status == RXN_OK)
+        emitting->text = header.text;
+    return status;
 }
 
 static RxnStatus
@@ -262,11 +141,12 @@ make_text(Emitting *emitting, const Form *form)
     const bool differentiates = emitting->options->gradient != NULL;
     const bool on_gpu = form->target && strcmp(form->target, "cuda") == 0;
     RxnStatus status;
-    grad->stages = request_of(emitting);
+    *grad = rxn__job_grad(&emitting->job, on_gpu ? "cuda" : "cpu", emitting->job.precision);
     /* Targets that compile nothing: no form needs one that this build may lack, but its own. */
     engine->session.host = &rxn__target_ahead;
     engine->session.gpu = &rxn__target_ahead_cuda;
-    grad->stages.device = on_gpu ? "cuda" : "cpu";
+    if (form->form == RXN_FORM_HEADER)
+        return emit_header(emitting);
     if (form->goal == PIPELINE_NETWORK && !differentiates) {
         rxn__network_print(emitting->part.model->pipeline.network, &emitting->text);
         return RXN_OK;
@@ -287,6 +167,18 @@ make_text(Emitting *emitting, const Form *form)
 }
 
 static RxnStatus
+take_options(Emitting *emitting)
+{
+    const RxnEmitOptions *o = emitting->options;
+    const u64 tape = o->gradient ? o->gradient->tape_memory : 0;
+    RxnStatus status = rxn__job_options(&emitting->job, &emitting->part.engine, &o->kernel,
+                                        o->gradient, o->march ? o->march : "native");
+    emitting->job.file = emitting->part.file;
+    rxn__job_tapes(&emitting->job, tape, tape);
+    return status;
+}
+
+static RxnStatus
 emit(void *context)
 {
     Emitting *emitting = context;
@@ -296,11 +188,11 @@ emit(void *context)
     if (!form)
         return rxn__api_refuse(engine,
                                "this form of a model is not emitted; rxn_model_text has it");
-    RxnStatus status = check_kernel(emitting);
-    if (status == RXN_OK)
-        status = check_march(emitting);
+    RxnStatus status = take_options(emitting);
     if (status == RXN_OK && form->by_nvrtc)
-        status = open_nvrtc(emitting);
+        status = rxn__job_open_nvrtc(&emitting->job, "--emit cuda writes what NVRTC would compile");
+    if (status == RXN_OK && form->by_nvrtc)
+        status = rxn__job_architectures(&emitting->job, emitting->options->gpu);
     if (status == RXN_OK)
         status = make_text(emitting, form);
     if (status != RXN_OK)

@@ -1,8 +1,7 @@
-/* build_source.c: what a program or a library is built of, as a C file (target/program_abi.h).
- */
+/* source.c: what a program or a library is built of, as a C file (target/program_abi.h). */
 #include <string.h>
 
-#include "compiler/driver/build.h"
+#include "compiler/ahead/private.h"
 
 /* The declarations, as text. */
 #define RXN_PROGRAM_ABI(...) static const char abi_text[] = #__VA_ARGS__;
@@ -11,8 +10,8 @@
 /* ---- C ----------------------------------------------------------------------------------------- */
 
 /* A literal; a line of the text is a line of the file. */
-void
-rxn__build_literal(Text *out, const char *text, size_t length)
+static void
+write_literal(Text *out, const char *text, size_t length)
 {
     rxn__text_append(out, "\"", 1);
     for (size_t k = 0; k < length; k++) {
@@ -32,7 +31,7 @@ rxn__build_literal(Text *out, const char *text, size_t length)
 static void
 write_name(Text *out, const char *text)
 {
-    rxn__build_literal(out, text, strlen(text));
+    write_literal(out, text, strlen(text));
 }
 
 static void
@@ -55,25 +54,26 @@ write_file(Text *out, const char *from, const char *path, const char *resolved, 
     rxn__text_append(out, ", ", 2);
     write_name(out, resolved);
     rxn__text_append(out, ",\n", 2);
-    rxn__build_literal(out, text, length);
+    write_literal(out, text, length);
     rxn__text_printf(out, ", %zuu},\n", length);
 }
 
-static void
+/* How many there are. */
+static u32
 write_files(const Build *build, Text *out)
 {
-    const SourceFile *files = build->driver->engine.session.sources.files.items;
+    const RxnModel *model = build->part.model;
+    const SourceFile *files = model->engine.session.sources.files.items;
     /* An imported network is the one before it, which the program imports again. */
-    u32 number =
-        rxn__is_imported(&build->driver->engine, build->file) ? build->file - 1 : build->file;
-    const SourceFile *model = &files[number];
+    const SourceFile *own =
+        &files[rxn__is_imported(&model->engine, model->file) ? model->file - 1 : model->file];
     rxn__text_printf(out, "static const RxnProgramFile files[] = {\n");
-    write_file(out, "", model->path, model->path, model->text, model->length);
-    for (u32 k = 0; k < build->used.count; k++) {
-        const UsedFile *file = &build->used.items[k];
+    write_file(out, "", own->path, own->path, own->text, own->length);
+    u32 count = 1;
+    for (const ApiFile *file = model->files; file; file = file->next, count++)
         write_file(out, file->from, file->path, file->resolved, file->text, file->length);
-    }
     rxn__text_printf(out, "};\n");
+    return count;
 }
 
 static void
@@ -88,7 +88,7 @@ write_key(Text *out, const u8 key[KERNEL_KEY_BYTES])
 static void
 write_kernels(const Build *build, Text *out)
 {
-    const Ahead *ahead = &build->ahead;
+    const Ahead *ahead = &build->job.ahead;
     for (u32 k = 0; k < ahead->kernels.count; k++)
         for (u32 m = 0; m < ahead->kernels.items[k].code_count; m++)
             rxn__text_printf(out, "void %s(const struct RxnLaunch *launch);\n",
@@ -117,7 +117,7 @@ write_kernels(const Build *build, Text *out)
 static void
 write_cuda_kernels(const Build *build, Text *out)
 {
-    const Ahead *ahead = &build->ahead;
+    const Ahead *ahead = &build->job.ahead;
     if (ahead->cuda_kernels.count == 0)
         return;
     u32 count = ahead->architecture_count + 1;
@@ -126,7 +126,7 @@ write_cuda_kernels(const Build *build, Text *out)
         for (u32 c = 0; c < count; c++) {
             rxn__text_printf(out, "static const char cuda_%u_%u[] __attribute__((aligned(16))) =\n",
                              k, c);
-            rxn__build_literal(out, kernel->codes[c].bytes, kernel->codes[c].size);
+            write_literal(out, kernel->codes[c].bytes, kernel->codes[c].size);
             rxn__text_append(out, ";\n", 2);
         }
         rxn__text_printf(out, "static const RxnProgramCudaCode cuda_codes_%u[] = {\n", k);
@@ -160,9 +160,11 @@ write_texts(Text *out, const char *name, const TextList *texts)
 void
 rxn__build_source(const Build *build, Text *out)
 {
-    const GradOptions *grad = &build->options.grad;
+    const GradOptions *grad = &build->job.gradient;
+    const Ahead *ahead = &build->job.ahead;
+    const Engine *engine = build->job.engine;
     rxn__text_printf(out, "/* Written by rxn %s. */\n%s\n", rxn_version(), abi_text);
-    write_files(build, out);
+    const u32 file_count = write_files(build, out);
     write_kernels(build, out);
     write_cuda_kernels(build, out);
     write_texts(out, "of", &grad->of);
@@ -174,19 +176,18 @@ rxn__build_source(const Build *build, Text *out)
     }
     rxn__text_printf(out, "0};\nconst RxnProgram rxn_program = {\n");
     rxn__text_printf(out, ".version = \"%s\", .model = ", rxn_version());
-    write_name(out, build->name);
+    write_name(out, rxn_model_name(build->part.model));
     rxn__text_printf(out, ", .method = ");
-    write_name(out, build->options.method);
-    rxn__text_printf(out, ", .files = files, .file_count = %u,\n", build->used.count + 1);
+    write_name(out, build->job.method);
+    rxn__text_printf(out, ", .files = files, .file_count = %u,\n", file_count);
     rxn__text_printf(out, ".kernels = kernels, .kernel_count = %u, .tape_bytes = %lluu,\n",
-                     build->ahead.kernels.count,
-                     (unsigned long long)build->driver->engine.tape_bytes);
-    if (build->ahead.cuda_kernels.count > 0)
+                     ahead->kernels.count, (unsigned long long)engine->tape_bytes);
+    if (ahead->cuda_kernels.count > 0)
         rxn__text_printf(out,
                          ".cuda_kernels = cuda_kernels, .cuda_kernel_count = %u, .nvrtc = %u, "
                          ".cuda_tape_bytes = %lluu,\n",
-                         build->ahead.cuda_kernels.count, rxn__nvrtc_version(build->ahead.nvrtc),
-                         (unsigned long long)build->driver->engine.cuda_tape_bytes);
+                         ahead->cuda_kernels.count, rxn__nvrtc_version(ahead->nvrtc),
+                         (unsigned long long)engine->cuda_tape_bytes);
     rxn__text_printf(out,
                      ".of = of, .of_count = %u, .wrt = wrt, .wrt_count = %u, .at = at, "
                      ".at_count = %u,\n.estimators = ",
