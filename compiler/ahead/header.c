@@ -178,6 +178,37 @@ static const char gradient_types[] =
     "int @_gradient(@_model *model, const @_request *request, double *value, double *value_se,\n"
     "               double *gradient, double *se);\n";
 
+static const char fit_types[] =
+    "\n"
+    "/* A fit of the parameters that are marked `fit`, as the model's block says. */\n"
+    "typedef struct @_fit_request {\n"
+    "    const double *parameters; /* [@_PARAMS], to start from; NULL: those of the model */\n"
+    "    const char *data;         /* a table instead of the block's; NULL: the block's, by its "
+    "path "
+    "from where the process is */\n"
+    "    uint64_t steps;           /* 0: the block's, as the next two */\n"
+    "    uint64_t trajectories;    /* of a step and an experiment */\n"
+    "    uint64_t seed;\n"
+    "    uint32_t threads;         /* 0: one per processor. Results do not depend on it */\n"
+    "    const volatile int *cancel; /* as in @_request */\n"
+    "} @_fit_request;\n"
+    "\n"
+    "/* What it found. parameters, se: [@_PARAMS], all values, and standard errors, NaN where "
+    "there is "
+    "none; loss: [2], at the\n"
+    " * result, and its standard error; each may be NULL. It is trained in 64 bits, however the "
+    "model was "
+    "opened. After 5, and\n"
+    " * where a step after the first fails, this is the result of the last good step; else nothing "
+    "is "
+    "filled in. After 0 the\n"
+    " * message has warnings, if there are any: that the fit is interpreted, and so many times "
+    "slower, "
+    "is one. */\n"
+    "int @_fit(@_model *model, const @_fit_request *request, double *parameters, double *se, "
+    "double "
+    "*loss);\n";
+
 void
 rxn__write_prefixed(Text *out, const char *text, const char *prefix)
 {
@@ -246,6 +277,8 @@ rxn__header_write(Job *job, RxnModel *model, Grad *grad, Header *ret_header)
     rxn__write_prefixed(out, types, outline.prefix);
     if (job->gradient.of.count > 0)
         status = write_outputs(&outline, grad);
+    if (rxn_model_has_fit(model))
+        rxn__write_prefixed(out, fit_types, outline.prefix);
     rxn__text_printf(out, "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n");
     *ret_header = (Header){.text = *out, .prefix = outline.prefix};
     return status;

@@ -100,7 +100,8 @@ tell_of_no_fit(Build *build)
         return;
     }
     rxn__diagnostics_soften(diagnostics, 0);
-    rxn__engine_note(engine, "so the program has no kernels for 'fit', which it will interpret");
+    rxn__engine_note(engine, "so the %s has no kernels for 'fit', which it will interpret",
+                     build->options->kind == RXN_BUILD_LIBRARY ? "library" : "program");
 }
 
 static RxnStatus

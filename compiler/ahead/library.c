@@ -48,6 +48,15 @@ static const char gradient_source[] =
     "se);\n"
     "}\n";
 
+static const char fit_source[] =
+    "int @_fit(@_model *model, const @_fit_request *r, double *parameters, double *se, double "
+    "*loss)\n"
+    "{\n"
+    "    RxnLibraryFit own = {r->parameters, r->data, r->steps, r->trajectories, r->seed, "
+    "r->threads, r->cancel};\n"
+    "    return rxn__library_fit((struct RxnLibrary *)model, &own, parameters, se, loss);\n"
+    "}\n";
+
 /* ---- the libraries ----------------------------------------------------------------------------- */
 
 static const char *
@@ -81,20 +90,32 @@ link_shared(Link *link, const char *to, const char *exports)
 static bool
 link_static(Build *build, const char *to, const char *object, const char *prefix)
 {
-    static const char *const functions[] = {"open", "close",        "error",   "parameters",
-                                            "run",  "trajectories", "gradient"};
+    const struct {
+        const char *name;
+        bool is_there;
+    } functions[] = {
+        {"open", true},
+        {"close", true},
+        {"error", true},
+        {"parameters", true},
+        {"run", true},
+        {"trajectories", true},
+        {"gradient", build->job.gradient.of.count > 0},
+        {"fit", rxn_model_has_fit(build->part.model)},
+    };
     Link *link = &build->link;
     Arena *arena = &link->engine->session.arena;
-    u32 count = COUNT_OF(functions) - (build->job.gradient.of.count == 0);
     Text names;
     rxn__text_init(&names, arena);
     rxn__text_printf(&names, "--keep-global-symbol=%s_*", prefix);
     rxn__link_compiler(link);
     rxn__link_arguments(link, "-r -nostdlib -Wl,--gc-sections");
-    for (u32 k = 0; k < count; k++) {
+    for (u32 k = 0; k < COUNT_OF(functions); k++) {
         Text root;
+        if (!functions[k].is_there)
+            continue;
         rxn__text_init(&root, arena);
-        rxn__text_printf(&root, "-Wl,-u,%s_%s", prefix, functions[k]);
+        rxn__text_printf(&root, "-Wl,-u,%s_%s", prefix, functions[k].name);
         rxn__link_argument(link, root.data);
     }
     rxn__link_arguments(link, "-o");
@@ -128,6 +149,8 @@ link_libraries(Build *build, const Header *header)
     rxn__write_prefixed(&text, source, header->prefix);
     if (build->job.gradient.of.count > 0)
         rxn__write_prefixed(&text, gradient_source, header->prefix);
+    if (rxn_model_has_fit(build->part.model))
+        rxn__write_prefixed(&text, fit_source, header->prefix);
     rxn__text_printf(&exports, "{ global: %s_*; local: *; };\n", header->prefix);
     if (!rxn__link_begin(link, build->options->parts, &build->job.ahead, &text))
         return false;
@@ -144,6 +167,7 @@ rxn__build_library(Build *build)
 {
     Header header;
     RxnWholeFile *outputs = build->outputs;
+    rxn__engine_tell(build->job.engine); /* that a fit has no kernels */
     RxnStatus status = rxn__header_write(&build->job, build->part.model, &build->grad, &header);
     if (status != RXN_OK)
         return status;

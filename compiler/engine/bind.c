@@ -575,30 +575,53 @@ prepare(Binder *binder, Pipeline *pipeline, ModelValues *ret_values)
     *ret_values = (ModelValues){binder->params, binder->inputs, binder->param_given};
 }
 
+static void
+take_given(Binder *binder, const GivenValues *given)
+{
+    if (given)
+        rxn__given_copy(binder->network, given,
+                        &(GivenValues){binder->params, binder->inputs, binder->param_given,
+                                       binder->input_given});
+}
+
+/* All but what is given before. */
+static bool
+complete(Binder *binder, const BindRequest *request)
+{
+    if (request->input)
+        read_input(binder, request->input);
+    for (u32 k = 0; k < request->sets->count; k++)
+        apply_set(binder, request->sets->items[k]);
+    apply_settings(binder, request);
+    if (binder->failed)
+        return false;
+    report_missing_inputs(binder);
+    const Network *network = binder->network;
+    i64 *variables = NEW_ARRAY(binder->arena, i64, network->variables.count + 1);
+    for (u32 k = 0; k < network->params.count; k++)
+        complete_param(binder, &network->params.items[k], request->seed, variables);
+    return !binder->failed;
+}
+
 bool
 rxn__bind(Engine *engine, Pipeline *pipeline, const BindRequest *request, ModelValues *ret_values)
 {
     Binder binder = {.engine = engine};
     prepare(&binder, pipeline, ret_values);
-    if (request->given)
-        rxn__given_copy(
-            pipeline->network, request->given,
-            &(GivenValues){binder.params, binder.inputs, binder.param_given, binder.input_given});
+    take_given(&binder, request->given);
     if (request->params)
         read_params(&binder, request->params);
-    if (request->input)
-        read_input(&binder, request->input);
-    for (u32 k = 0; k < request->sets->count; k++)
-        apply_set(&binder, request->sets->items[k]);
-    apply_settings(&binder, request);
-    if (binder.failed)
-        return false;
-    report_missing_inputs(&binder);
-    const Network *network = pipeline->network;
-    i64 *variables = NEW_ARRAY(&pipeline->arena, i64, network->variables.count + 1);
-    for (u32 k = 0; k < network->params.count; k++)
-        complete_param(&binder, &network->params.items[k], request->seed, variables);
-    return !binder.failed;
+    return complete(&binder, request);
+}
+
+bool
+rxn__bind_given(Engine *engine, Pipeline *pipeline, const BindRequest *request,
+                ModelValues *ret_values)
+{
+    Binder binder = {.engine = engine};
+    prepare(&binder, pipeline, ret_values);
+    take_given(&binder, request->given);
+    return complete(&binder, request);
 }
 
 /* What has no value is NaN; seed NULL: what is drawn, too. */

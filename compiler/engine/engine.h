@@ -162,12 +162,15 @@ typedef struct BindRequest {
 bool rxn__bind(Engine *engine, Pipeline *pipeline, const BindRequest *request,
                ModelValues *ret_values);
 
+/* The same without a file of params: apart, so that libraries of a model need no reader of JSON. */
+bool rxn__bind_given(Engine *engine, Pipeline *pipeline, const BindRequest *request,
+                     ModelValues *ret_values);
+
 /* The flat params that "k", "W" or "W[3,1]" names: first and how many. False after an error. */
 bool rxn__param_reference(Engine *engine, Pipeline *pipeline, const char *text, size_t length,
                           u32 *ret_first, u32 *ret_count);
 
-/* Those that the model itself gives; NaN where it gives none. (Apart from the next, so that libraries of a model need no
- * reader of JSON.) */
+/* Those that the model itself gives; NaN where it gives none. (Apart from the next, for the same reason.) */
 void rxn__bind_own(Engine *engine, Pipeline *pipeline, ModelValues *ret_values);
 
 /* As bind, but what has no value is NaN, and nothing is reported but what is wrong with the file of params (or NULL): for

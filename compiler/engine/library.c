@@ -1,5 +1,6 @@
-/* library.c: what the library that `rxn build --emit lib` makes of a model does: opens it, runs ensembles, differentiates.
- * The generated functions (compiler/ahead/library.c) call these, which are in librxn_model.a as programs' commands are.
+/* library.c: what the library that `rxn build --emit lib` makes of a model does: opens it, runs ensembles, differentiates (and
+ * fits: library_fit.c). The generated functions (compiler/ahead/library.c) call these, which are in librxn_model.a as programs'
+ * commands are.
  *
  * A library prints nothing, catches no signal and keeps nothing but what it is handed back; several may be open at once,
  * each used by one thread at a time.
@@ -9,7 +10,7 @@
 #include <string.h>
 
 #include "compiler/engine/grad.h"
-#include "compiler/target/program_abi.h"
+#include "compiler/engine/library.h"
 
 struct RxnLibrary {
     Engine engine;
@@ -27,7 +28,24 @@ struct RxnLibrary {
 
 static const char no_memory[] = "out of memory";
 
+const RxnProgram *
+rxn__library_program(const struct RxnLibrary *library)
+{
+    return library->engine.built;
+}
+
 /* ---- errors ------------------------------------------------------------------------------------ */
+
+int
+rxn__library_end(struct RxnLibrary *library, RxnStatus status, char *message)
+{
+    size_t length = message ? strlen(message) : 0;
+    while (length > 0 && message[length - 1] == '\n')
+        message[--length] = '\0';
+    free(library->error);
+    library->error = message;
+    return (int)status;
+}
 
 static RxnStatus
 render(void *context)
@@ -39,12 +57,7 @@ render(void *context)
     rxn__diagnostics_render(diagnostics, &text);
     if (library->engine.internal_error)
         rxn__text_printf(&text, "internal error: %s\n", library->engine.internal_error);
-    while (text.length > 0 && text.data[text.length - 1] == '\n')
-        text.data[--text.length] = '\0';
-    free(library->error);
-    library->error = malloc(text.length + 1);
-    if (library->error)
-        memcpy(library->error, text.data, text.length + 1);
+    rxn__library_end(library, RXN_OK, strdup(text.data));
     diagnostics->list.count = diagnostics->error_count = diagnostics->warning_count = 0;
     diagnostics->dropped = diagnostics->dropped_warnings = 0;
     return RXN_OK;
@@ -55,11 +68,8 @@ static int
 finish(struct RxnLibrary *library, RxnStatus status)
 {
     if (rxn__session_guard(&library->engine.session, render, library) != RXN_OK ||
-        status == RXN_ERROR_MEMORY) {
-        free(library->error);
-        library->error = NULL;
-        return RXN_ERROR_MEMORY;
-    }
+        status == RXN_ERROR_MEMORY)
+        return rxn__library_end(library, RXN_ERROR_MEMORY, NULL);
     return (int)status;
 }
 

@@ -74,6 +74,13 @@ RXN_PROGRAM_ABI(
         unsigned time_count, threads;
         const volatile int *cancel;
     } RxnLibraryRequest;
+    typedef struct RxnLibraryFit {
+        const double *parameters;
+        const char *data;
+        unsigned long long steps, trajectories, seed;
+        unsigned threads;
+        const volatile int *cancel;
+    } RxnLibraryFit;
     struct RxnLibrary;
     struct RxnLibrary * rxn__library_open(const RxnProgram *program, int single_precision,
                                           char *error, unsigned long long size);
@@ -83,4 +90,6 @@ RXN_PROGRAM_ABI(
     int rxn__library_run(struct RxnLibrary *library, const RxnLibraryRequest *request, double *mean,
                          double *sd, double *samples);
     int rxn__library_gradient(struct RxnLibrary *library, const RxnLibraryRequest *request,
-                              double *value, double *value_se, double *gradient, double *se);)
+                              double *value, double *value_se, double *gradient, double *se);
+    int rxn__library_fit(struct RxnLibrary *library, const RxnLibraryFit *request,
+                         double *parameters, double *se, double *loss);)

@@ -443,6 +443,134 @@ def test_cancelling(program):
     check_equal(out[4].split()[0], mean)
 
 
+FITTER = r"""
+#include <math.h>
+#include <stdio.h>
+#include "small.h"
+
+int
+main(void)
+{
+    char error[200];
+    double start[small_PARAMS], parameters[small_PARAMS], se[small_PARAMS], loss[2];
+    const int stop = 1;
+    small_model *model = small_open(1, error, sizeof error);
+    small_fit_request request = {.seed = 4, .steps = 3};
+    for (int turn = 0; turn < 5; turn++) {
+        request.threads = turn == 1;
+        request.data = turn == 2 ? "nope.csv" : NULL;
+        request.cancel = turn == 3 ? &stop : NULL;
+        if (turn == 4) {
+            small_parameters(model, start);
+            start[small_param_g] = 0.8;
+            request.parameters = start;
+        }
+        parameters[small_param_k] = NAN;
+        int code = small_fit(model, &request, parameters, se, loss);
+        printf("%d %.17g %.17g %.17g %.17g %.17g %.17g\n", code, parameters[small_param_k], parameters[small_param_g],
+               se[small_param_k], se[small_param_g], loss[0], loss[1]);
+        if (code)
+            printf("%s\n", small_error(model));
+    }
+    small_close(model);
+    return 0;
+}
+"""
+
+
+def fitted(program, folder, *arguments):
+    """What `rxn fit` finds, as the library gives it: values, standard errors, loss."""
+    path = program.file("fitted.json")
+    program.good("fit", "small.rxn", "--seed", 4, "--steps", 3, *arguments, "-o", path, "--quiet", cwd=folder)
+    result = json.load(open(path))
+    rows = result["parameters"]
+    return [row["value"] for row in rows], [row["se_simulation"] for row in rows], [result["loss"], result["loss_se"]]
+
+
+def test_libraries_fit(program):
+    """A model with a fit block has the function that trains it, with the numbers of `rxn fit`; others have nothing of it."""
+    needs_a_target(program)
+    if is_sanitized(program):
+        raise Skipped("sanitizers would have to be linked into the caller too")
+    folder = os.path.dirname(program.file("small.rxn", SMALL))
+    program.good("build", "small.rxn", "--emit", "lib", "-o", "plain", "--quiet", cwd=folder)
+    model = program.file("small.rxn", SMALL_FIT)
+    program.file("data.csv", "time,A\n0,50\n1,20\n2,9\n")
+    run = program.good("build", model, "--emit", "lib", "-o", program.file("small"), "--quiet")
+    check_equal(run.err, "")
+    check_equal(program.good("build", model, "--emit", "header").out, open(program.file("small.h")).read())
+    check_equal("fit" in open(program.file("plain.h")).read().replace("_fit_request", "fit"), False)
+    for name, has in (("small", True), ("plain", False)):
+        for library, options in (("lib%s.a" % name, ["-g"]), ("lib%s.so" % name, ["-D"])):
+            names = Run(["nm", "--defined-only", *options, library], cwd=folder).out
+            check_equal(" T small_fit\n" in names, has, library)
+        check_equal(" rxn__fit_train\n" in Run(["nm", "lib%s.a" % name], cwd=folder).out, has, "lib%s.a" % name)
+    program.file("fitter.c", FITTER)
+    cc = os.environ.get("CC", "cc").split()
+    warnings = ["-std=c11", "-Wall", "-Wextra", "-Werror"]
+    for linked, flags in (("archive", ["libsmall.a", "-lm", "-ldl"]), ("shared", ["-L.", "-lsmall", "-Wl,-rpath,$ORIGIN"])):
+        done = Run(cc + warnings + ["fitter.c"] + flags + ["-pthread", "-o", linked], cwd=folder)
+        check_equal((done.status, done.err), (0, ""))
+        done = Run(["./" + linked], cwd=folder)
+        check_equal((done.status, done.err), (0, ""))
+        lines = done.out.splitlines()
+        values, errors, loss = fitted(program, folder)
+        expected = " ".join(["0"] + ["%.17g" % number for number in values + errors + loss])
+        check_equal(lines[:2], [expected] * 2, linked)
+        check_equal(lines[2].split()[:2], ["1", "nan"])
+        check_in("error: cannot read 'nope.csv'", lines[3])
+        cancelled = [k for k, line in enumerate(lines) if line.startswith("5 ")]
+        check_equal(len(cancelled), 1, done.out)
+        check_in("error: interrupted after 0 of 3 steps", lines[cancelled[0] + 1])
+        values, errors, loss = fitted(program, folder, "--set", "g=0.8")
+        check_equal(lines[-1], " ".join(["0"] + ["%.17g" % number for number in values + errors + loss]), linked)
+    # From elsewhere its data are not to be found; a table that is named is.
+    os.rename(program.file("data.csv"), program.file("other.csv"))
+    run = program.good("build", model, "--emit", "lib", "-o", program.file("small"), "--quiet")
+    check_in("note: so the library has no kernels for 'fit', which it will interpret\n", run.err)
+
+
+FROM_PYTHON = r"""
+import ctypes
+
+class Request(ctypes.Structure):
+    _fields_ = [("parameters", ctypes.c_void_p), ("data", ctypes.c_char_p), ("steps", ctypes.c_uint64), ("trajectories", ctypes.c_uint64),
+                ("seed", ctypes.c_uint64), ("threads", ctypes.c_uint32), ("cancel", ctypes.c_void_p)]
+
+library = ctypes.CDLL("./libsmall.so")
+library.small_open.restype = ctypes.c_void_p
+library.small_error.restype = ctypes.c_char_p
+library.small_error.argtypes = library.small_close.argtypes = [ctypes.c_void_p]
+library.small_fit.argtypes = [ctypes.c_void_p, ctypes.POINTER(Request)] + [ctypes.c_void_p] * 3
+error = ctypes.create_string_buffer(200)
+model = library.small_open(0, error, len(error))
+parameters, se, loss = ((ctypes.c_double * 2)() for _ in range(3))
+for data in (b"other.csv", b"nope.csv"):
+    code = library.small_fit(model, Request(data=data, seed=4, steps=3), parameters, se, loss)
+    print([code, list(parameters), list(se), list(loss)])
+print(library.small_error(model).decode())
+library.small_close(model)
+"""
+
+
+def test_libraries_fit_from_python(program):
+    """The same with a table that is named when it is called, and with ctypes."""
+    needs_a_target(program)
+    if is_sanitized(program):
+        raise Skipped("sanitizers would have to be linked into the caller too")
+    folder = os.path.dirname(program.file("small.rxn", SMALL_FIT))
+    program.file("data.csv", "time,A\n0,50\n1,20\n2,9\n")
+    program.file("other.csv", "time,A\n0,50\n1,22\n2,10\n")
+    program.good("build", "small.rxn", "--emit", "lib", "-o", "small", "--quiet", cwd=folder)
+    run = Run([sys.executable, "-c", FROM_PYTHON], cwd=folder)
+    check_equal((run.status, run.err), (0, ""))
+    lines = run.out.splitlines()
+    values, errors, loss = fitted(program, folder, "--data", "other.csv")
+    check_equal(lines[0], str([0, values, errors, loss]))
+    check_equal(lines[1], str([1, values, errors, loss]), "nothing is filled in")
+    check_in("error: cannot read 'nope.csv'", lines[2])
+
+
 def test_static_libraries_go_anywhere(program):
     """Into a shared library, and into a program without any."""
     needs_a_target(program)
