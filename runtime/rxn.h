@@ -503,6 +503,27 @@ RXN_PUBLIC RxnStatus rxn_model_emit(RxnModel *model, RxnForm form, const RxnEmit
 /* Processors that `march` may name: number k from 0 on; NULL behind the last. */
 RXN_PUBLIC const char *rxn_march(size_t k);
 
+/* A stage of it, in order: `name` is that of a file, "03-network-share.txt". Returns false to end it. */
+typedef bool (*RxnTraceStage)(void *context, const char *name, const char *text, size_t length);
+
+typedef struct RxnTraceOptions {
+    RxnSimulatorOptions kernel; /* its method, precision and lanes */
+    const RxnDifferentiatorOptions
+        *gradient; /* as RxnEmitOptions has it, of "auto" or one estimator that has a kernel */
+    bool verify; /* each text that has a reader is read, and has to be printed as the same bytes */
+    RxnTraceStage stage;
+    void *stage_context;
+} RxnTraceOptions;
+
+RXN_PUBLIC RxnTraceOptions rxn_trace_options(void);
+
+/* Every stage that changes something, as `rxn trace` writes them: the tree, the network, the kernel, what targets make of it. The
+ * path is one as for rxn_model_open; a model with mistakes has the stages before them. *ret_name: what the model calls itself,
+ * for rxn_text_free; NULL: nothing. */
+RXN_PUBLIC RxnStatus rxn_trace(const char *path, const RxnModelOptions *model_options,
+                               const RxnTraceOptions *options, char **ret_name,
+                               RxnError **ret_error);
+
 /* ---- programs and libraries -------------------------------------------------------------------- */
 
 typedef enum RxnBuildKind {

@@ -98,6 +98,9 @@ bool rxn__parse_bytes(const char *text, uint64_t *ret_bytes);
 
 /* ---- model.c: the library's objects, with messages printed ------------------------------------ */
 
+/* With warnings printed. */
+RxnModelOptions rxn__driver_model_options(Driver *driver);
+
 /* The model named on the command line; NULL: that of the program. It is freed by rxn__driver_end. tell_later: as
  * RxnModelOptions. */
 RxnStatus rxn__driver_model(Driver *driver, const char *path, bool tell_later,

@@ -33,13 +33,20 @@ rxn__driver_take(Driver *driver, RxnStatus status, RxnError *error)
     return status;
 }
 
+RxnModelOptions
+rxn__driver_model_options(Driver *driver)
+{
+    RxnModelOptions options = rxn_model_options();
+    options.tell = print_told;
+    options.tell_context = driver;
+    return options;
+}
+
 RxnStatus
 rxn__driver_model(Driver *driver, const char *path, bool tell_later, RxnModel **ret_model)
 {
-    RxnModelOptions options = rxn_model_options();
+    RxnModelOptions options = rxn__driver_model_options(driver);
     RxnError *error;
-    options.tell = print_told;
-    options.tell_context = driver;
     options.tell_later = tell_later;
     RxnStatus status =
         path ? rxn_model_open(path, &options, ret_model, &error)

@@ -45,6 +45,10 @@ typedef struct ApiPart {
     void *stage_context;
 } ApiPart;
 
+/* An engine for a model that is not read yet: its files come from where the options (or NULL) say. It is to be closed whatever
+ * the status. */
+RxnStatus rxn__model_begin(RxnModel *model, const RxnModelOptions *options);
+
 /* Opens the session with the model's text in it; to be closed whatever the status. */
 RxnStatus rxn__part_open(ApiPart *part, RxnModel *model);
 void rxn__part_close(ApiPart *part);

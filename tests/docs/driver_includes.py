@@ -27,7 +27,6 @@ INTO_COMPILER = {
     # Commands that the library has no functions for.
     "cmd_info.c": {"driver.h", "compiler/target/frozen.h"},
     "cmd_selftest.c": {"driver.h", "compiler/cme/cme.h", "compiler/engine/grad.h", "compiler/target/program_abi.h"},
-    "cmd_trace.c": {"driver.h", "compiler/engine/grad.h"},
 }
 
 

@@ -150,6 +150,7 @@ static const char text[] = "param k = 0.3 in 1e-3 .. 10 fit\n"
                            "  steps 2\n"
                            "}\n";
 static char model_text[1000], program[100];
+static char small_path[] = "/tmp/rxn-test-XXXXXX";
 
 static const char network[] = "begin parameters\n1 k 2\nend parameters\n"
                               "begin species\n1 A() 5\nend species\n"
@@ -329,6 +330,22 @@ build(RxnModel *model, RxnValues *values)
     return good(status, error, NULL);
 }
 
+/* A file instead of a model. */
+static bool
+trace(RxnModel *model, RxnValues *values)
+{
+    RxnTraceOptions options = rxn_trace_options();
+    RxnError *error;
+    char *name;
+    (void)model;
+    (void)values;
+    options.verify = true;
+    if (!good(rxn_trace(small_path, NULL, &options, &name, &error), error, name))
+        return false;
+    rxn_text_free(name);
+    return true;
+}
+
 /* A mistake of the caller's where memory may be out too: the one error or the other. */
 static bool
 mistake(RxnModel *model, RxnValues *values)
@@ -420,6 +437,13 @@ test_build(void **state)
 }
 
 static void
+test_trace(void **state)
+{
+    (void)state;
+    fail_each(trace);
+}
+
+static void
 test_simulate(void **state)
 {
     (void)state;
@@ -447,6 +471,17 @@ test_train(void **state)
     fail_each(train);
 }
 
+static bool
+write_file(char *path, const char *content)
+{
+    const int file = mkstemp(path);
+    const size_t length = strlen(content);
+    const bool good = file >= 0 && write(file, content, length) == (ssize_t)length;
+    if (file >= 0)
+        close(file);
+    return good;
+}
+
 /* An argument names the tests to run. */
 int
 main(int argc, char **argv)
@@ -456,13 +491,13 @@ main(int argc, char **argv)
         cmocka_unit_test(test_simulate),    cmocka_unit_test(test_differentiate),
         cmocka_unit_test(test_compare),     cmocka_unit_test(test_train),
         cmocka_unit_test(test_write_texts), cmocka_unit_test(test_build),
+        cmocka_unit_test(test_trace),
     };
     char path[] = "/tmp/rxn-test-XXXXXX";
     static const char table[] = "time,A\n1,15\n2,4\n";
-    int file = mkstemp(path);
-    if (file < 0 || write(file, table, sizeof table - 1) != sizeof table - 1)
+    static const char small[] = "model small\nspecies A = 5\nA -> 0 @ 1\n";
+    if (!write_file(path, table) || !write_file(small_path, small))
         return 1;
-    close(file);
     snprintf(model_text, sizeof model_text, text, path);
     snprintf(program, sizeof program, "%s.program", path);
     if (getenv("RXN_TEST_DEVICE"))
@@ -471,5 +506,6 @@ main(int argc, char **argv)
         cmocka_set_test_filter(argv[1]);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(path);
+    unlink(small_path);
     return failed;
 }
