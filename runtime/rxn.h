@@ -145,6 +145,12 @@ RXN_PUBLIC RxnStatus rxn_model_parse(const char *text, const RxnModelOptions *op
 RXN_PUBLIC RxnStatus rxn_model_open(const char *path, const RxnModelOptions *options,
                                     RxnModel **ret_model, RxnError **ret_error);
 
+/* The model in a program that `rxn build` made, whose kernels are what it can run; there it is called `rxn_program`. */
+struct RxnProgram;
+RXN_PUBLIC RxnStatus rxn_model_of_program(const struct RxnProgram *program,
+                                          const RxnModelOptions *options, RxnModel **ret_model,
+                                          RxnError **ret_error);
+
 RXN_PUBLIC void rxn_model_free(RxnModel *model);
 
 /* As the model calls itself; "model" where it does not. */
@@ -305,7 +311,7 @@ RXN_PUBLIC void rxn_simulator_free(RxnSimulator *simulator);
 typedef struct RxnSimulatorInfo {
     const char *method, *why; /* why this one, a sentence; NULL: it was asked for by name */
     const char *device, *isa, *precision;
-    uint32_t lanes;
+    uint32_t lanes;         /* 0: there is no machine code, it is interpreted */
     double seconds_compile; /* with control variates: of the last run */
     bool reused;            /* the code is that of `like` */
 } RxnSimulatorInfo;
@@ -323,8 +329,11 @@ typedef struct RxnRunOptions {
     uint64_t seed;                /* 1 */
     uint32_t threads;             /* 0: one per processor */
     uint64_t step_limit;          /* of a trajectory */
-    double until, every;          /* NaN: the model's own */
-    const double *at;             /* or times one by one, ascending */
+    /* Of the master equation: states and multiplications, at most; 0: 2,000,000, and 1e13, which take some hours. */
+    uint64_t state_limit;
+    double work_limit;
+    double until, every; /* NaN: the model's own */
+    const double *at;    /* or times one by one, ascending */
     size_t at_count;
     bool statistics; /* mean and sd are wanted: true */
     /* Nothing is run: all is checked, and the result has its times. Values may be NULL: the times alone. */
@@ -474,7 +483,7 @@ typedef struct RxnDerivatives {
     const char *const *warnings;
 } RxnDerivatives;
 
-/* options: trajectories, seed, threads, step_limit, progress, stage, cancel; the others are not looked at. The arrays live
+/* options: trajectories, seed, threads, step_limit, state_limit, work_limit, progress, stage, cancel; the others are not looked at. The arrays live
  * until the next call or the end of the differentiator. Of several estimators some may fail, of which the model's `tell` is told
  * at once; RXN_ERROR_INPUT if all do, and their failures are in *ret_derivatives then. */
 RXN_PUBLIC RxnStatus rxn_differentiate(RxnDifferentiator *differentiator, const RxnValues *values,

@@ -50,7 +50,7 @@ rxn__driver_model(Driver *driver, const char *path, bool tell_later, RxnModel **
     options.tell_later = tell_later;
     RxnStatus status =
         path ? rxn_model_open(path, &options, ret_model, &error)
-             : rxn__model_of_program(driver->program->built, &options, ret_model, &error);
+             : rxn_model_of_program(driver->program->built, &options, ret_model, &error);
     driver->model = *ret_model;
     return rxn__driver_take(driver, status, error);
 }

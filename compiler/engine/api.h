@@ -62,10 +62,6 @@ void rxn__part_watch(ApiPart *part, const RxnRunOptions *options);
 /* As rxn__session_guard. Numbers are read and written with a point inside, whatever locale the thread has. */
 RxnStatus rxn__api_guard(Engine *engine, RxnStatus (*body)(void *context), void *context);
 
-/* As rxn_model_open, of a program or library that rxn built. */
-RxnStatus rxn__model_of_program(const struct RxnProgram *built, const RxnModelOptions *options,
-                                RxnModel **ret_model, RxnError **ret_error);
-
 /* ---- api_error.c ------------------------------------------------------------------------------- */
 
 /* From the status and the messages of an engine to those of a call, once the guard is left. Without an error the messages are

@@ -376,6 +376,8 @@ evaluate(void *context)
     if (status != RXN_OK)
         return status;
     grad->trajectories = checked.trajectories;
+    grad->state_limit = evaluating->options->state_limit;
+    grad->work_limit = evaluating->options->work_limit;
     checked.trajectories =
         grad->options.ensemble.trajectories; /* tapes were given their size by them */
     grad->options.ensemble = checked;

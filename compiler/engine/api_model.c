@@ -299,8 +299,8 @@ rxn_model_open(const char *path, const RxnModelOptions *options, RxnModel **ret_
 }
 
 RxnStatus
-rxn__model_of_program(const struct RxnProgram *built, const RxnModelOptions *options,
-                      RxnModel **ret_model, RxnError **ret_error)
+rxn_model_of_program(const struct RxnProgram *built, const RxnModelOptions *options,
+                     RxnModel **ret_model, RxnError **ret_error)
 {
     return open_model(&(Opening){.model = NULL}, built, options, ret_model, ret_error);
 }

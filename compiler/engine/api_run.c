@@ -419,6 +419,8 @@ solve(Running *running)
     CmeRun cme = {.pipeline = &running->scratch,
                   .values = &running->numbers,
                   .times = &running->times,
+                  .state_limit = running->options->state_limit,
+                  .work_limit = running->options->work_limit,
                   .quiet = running->options->progress == NULL};
     CmeFigures figures = {0};
     RxnStatus status = rxn__run_cme(&running->part->engine, &cme, &running->room->result, &figures);

@@ -26,7 +26,6 @@ INTO_COMPILER = {
     "standalone.c": {"compiler/target/program_abi.h"},
     # Commands that the library has no functions for.
     "cmd_info.c": {"driver.h", "compiler/target/frozen.h"},
-    "cmd_selftest.c": {"driver.h", "compiler/cme/cme.h", "compiler/engine/grad.h", "compiler/target/program_abi.h"},
 }
 
 

@@ -536,6 +536,17 @@ test_refused(void **state)
     rxn_model_free(model);
 }
 
+/* The error begins with this. */
+static void
+check_refusal(RxnStatus status, RxnError *error, const char *text)
+{
+    assert_int_equal(status, RXN_ERROR_INPUT);
+    const char *got = rxn_error_message(error, 0).text;
+    if (strncmp(got, text, strlen(text)) != 0)
+        fail_msg("%s", got);
+    rxn_error_free(error);
+}
+
 static void
 test_master_equation(void **state)
 {
@@ -554,6 +565,16 @@ test_master_equation(void **state)
     assert_true(fabs(run.mean[4] - 100 * exp(-1)) < 1e-6);
     assert_true(fabs(run.sd[4] - sqrt(100 * exp(-1) * (1 - exp(-1)))) < 1e-6);
     rxn_run_release(&run);
+    RxnRunOptions limited = rxn_run_options();
+    limited.state_limit = 50;
+    RxnStatus status = rxn_run(simulator, values, &limited, &run, &error);
+    check_refusal(status, error,
+                  "the method 'cme' cannot solve this model: more than 50 states hold probability");
+    limited.state_limit = 0;
+    limited.work_limit = 100;
+    status = rxn_run(simulator, values, &limited, &run, &error);
+    check_refusal(status, error,
+                  "the method 'cme' cannot solve this model: it would take more than 1e+02 mult");
     rxn_values_free(values);
     rxn_simulator_free(simulator);
     rxn_model_free(model);
