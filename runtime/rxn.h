@@ -187,6 +187,7 @@ typedef enum RxnForm {
     RXN_FORM_LLVM,
     RXN_FORM_ASSEMBLY,
     RXN_FORM_CUDA,
+    RXN_FORM_PROGRAM, /* as `info` prints it: what a program that rxn built has in it */
     /* Of rxn_model_emit alone: machine code, as a relocatable file; for GPUs, by NVRTC. */
     RXN_FORM_OBJECT,
     RXN_FORM_PTX,

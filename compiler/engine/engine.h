@@ -251,6 +251,10 @@ void rxn__kernel_put(Pipeline *pipeline, const KeptKernel *kept);
 /* What `rxn check` prints of a pipeline with a kernel; what is not known of the values is NaN. */
 void rxn__summary(Pipeline *pipeline, const ModelValues *values, Text *out);
 
+/* contents.c: what `info` prints of a program that rxn built, whose engine this is, from its network. */
+void rxn__contents(const Engine *engine, const Pipeline *pipeline, const ModelValues *values,
+                   Text *out);
+
 /* ---- launch.c: what all commands that run an ensemble share ------------------------------------ */
 
 /* Once they are read: puts numbers and a device in the place of what was left open; reports what is out of range. */

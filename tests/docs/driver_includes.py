@@ -24,8 +24,6 @@ INTO_COMPILER = {
     "output.c": {"driver.h"},
     "model.c": {"driver.h", "compiler/engine/api.h"},
     "standalone.c": {"compiler/target/program_abi.h"},
-    # Commands that the library has no functions for.
-    "cmd_info.c": {"driver.h", "compiler/target/frozen.h"},
 }
 
 

@@ -252,6 +252,10 @@ test_emit_refused(void **state)
     assert_null(bytes);
     check_error(status, RXN_ERROR_USAGE, error,
                 "error: this form of a model is not emitted; rxn_model_text has it");
+    status = rxn_model_text(model, RXN_FORM_PROGRAM, NULL, &bytes, &error);
+    assert_null(bytes);
+    check_error(status, RXN_ERROR_USAGE, error,
+                "error: this model is in no program that rxn built");
     status = rxn_model_text(model, RXN_FORM_OBJECT, NULL, &bytes, &error);
     assert_null(bytes);
     check_error(status, RXN_ERROR_USAGE, error,
