@@ -151,7 +151,13 @@ RXN_PUBLIC RxnStatus rxn_model_of_program(const struct RxnProgram *program,
                                           const RxnModelOptions *options, RxnModel **ret_model,
                                           RxnError **ret_error);
 
+/* What that model calls itself, or is called. */
+RXN_PUBLIC const char *rxn_program_model(const struct RxnProgram *program);
+
 RXN_PUBLIC void rxn_model_free(RxnModel *model);
+
+/* Files that it was read from, with those that it uses, as messages call them: number k from 0 on; NULL behind the last. */
+RXN_PUBLIC const char *rxn_model_file(const RxnModel *model, size_t k);
 
 /* As the model calls itself; "model" where it does not. */
 RXN_PUBLIC const char *rxn_model_name(const RxnModel *model);
@@ -242,6 +248,11 @@ RXN_PUBLIC void rxn_statements_free(RxnStatements *statements);
  * Lays a model's text out as `rxn fmt` does. */
 RXN_PUBLIC RxnStatus rxn_format(const char *text, size_t length, const char *name, char **ret_text,
                                 size_t *ret_length, RxnError **ret_error);
+
+/* A file for these, whole ("-": standard input); where there is none of this name, a model that comes with rxn. *ret_path: where it
+ * was, for messages. Path and text are freed by rxn_text_free. At most 64 MiB. */
+RXN_PUBLIC RxnStatus rxn_read(const char *path, char **ret_path, char **ret_text,
+                              size_t *ret_length, RxnError **ret_error);
 
 /* A network that BioNetGen has generated (what stands in a .net file) as a model's text, as `rxn import` has it. */
 RXN_PUBLIC RxnStatus rxn_import(const char *text, size_t length, const char *name, char **ret_text,
@@ -350,6 +361,11 @@ typedef struct RxnRunOptions {
 } RxnRunOptions;
 
 RXN_PUBLIC RxnRunOptions rxn_run_options(void);
+
+/* What can be said of options without the model, but of the method: for programs that read them before it. run: NULL, where
+ * there are none. */
+RXN_PUBLIC RxnStatus rxn_simulator_check(const RxnSimulatorOptions *options,
+                                         const RxnRunOptions *run, RxnError **ret_error);
 
 /* Means and standard deviations (n - 1; 0 for one trajectory) of an ensemble. */
 typedef struct RxnRun {

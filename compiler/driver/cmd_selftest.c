@@ -34,7 +34,7 @@ const OptionTable rxn__usage_selftest = {
 
 typedef struct Selftest {
     Driver *driver;
-    EnsembleOptions options;
+    EnsembleFlags options;
     RxnModel *model;
     RxnValues *values;
     const volatile int *cancel;
@@ -56,7 +56,7 @@ typedef struct Sampling {
 } Sampling;
 
 static void tell(Selftest *test, const char *what, const char *verdict, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+    RXN_PRINTF(4, 5);
 
 static void
 tell(Selftest *test, const char *what, const char *verdict, const char *format, ...)
@@ -102,10 +102,7 @@ keep_rows(void *context, uint64_t first, uint64_t count, const double *rows, con
 static RxnRunOptions
 run_options(const Selftest *test)
 {
-    RxnRunOptions options = rxn_run_options();
-    options.trajectories = test->options.trajectories;
-    options.seed = test->options.seed;
-    options.step_limit = test->options.step_limit;
+    RxnRunOptions options = rxn__driver_run(&test->options);
     options.cancel = test->cancel;
     return options;
 }
@@ -307,7 +304,6 @@ differentiate(const Selftest *test, const char *estimator, RxnDifferentiator **r
     RxnRunOptions run = run_options(test);
     options.estimator = estimator ? estimator : options.estimator;
     options.kernel.trajectories = run.trajectories;
-    run.threads = (uint32_t)test->options.threads;
     run.work_limit = 2e10; /* some seconds */
     RxnStatus status =
         rxn_differentiator_new(test->model, &options, test->values, ret_differentiator, ret_error);
@@ -432,7 +428,7 @@ RxnStatus
 rxn__cmd_selftest(Driver *driver, int argc, char **argv)
 {
     enum { USUAL_TRAJECTORIES = 10000 };
-    Selftest test = {.driver = driver, .options = rxn__ensemble_defaults()};
+    Selftest test = {.driver = driver, .options = rxn__ensemble_flags()};
     const char *model;
     RxnError *error;
     bool help;
@@ -443,11 +439,11 @@ rxn__cmd_selftest(Driver *driver, int argc, char **argv)
         rxn__options_help(driver, &rxn__usage_selftest, stdout);
         return RXN_OK;
     }
-    if (!rxn__driver_check_ensemble(driver, &test.options))
-        return RXN_ERROR_USAGE;
+    RxnStatus status = rxn__driver_check_ensemble(driver, &test.options);
+    if (status != RXN_OK)
+        return status;
     /* Warnings are of no interest here: nothing is told. */
-    RxnStatus status =
-        rxn_model_of_program(rxn__driver_program(driver)->built, NULL, &test.model, &error);
+    status = rxn_model_of_program(rxn__driver_program(driver)->built, NULL, &test.model, &error);
     if (status != RXN_OK)
         return take(&test, status, error);
     test.cancel = rxn__interrupt_begin();

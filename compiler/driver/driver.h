@@ -14,6 +14,7 @@ struct Driver {
     Engine engine;
     RxnModel *model;      /* of a command that stands on the library */
     RxnProgress progress; /* of what runs now */
+    TextList read, texts; /* files: of values and data; what is a model, or is made one of */
     bool quiet_failure;   /* the reader of our output is gone: nothing is worth saying */
 };
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compiler/engine/api.h"
+#include "compiler/target/program_abi.h"
 
 /* ---- the files of a model ---------------------------------------------------------------------- */
 
@@ -303,6 +304,12 @@ rxn_model_of_program(const struct RxnProgram *built, const RxnModelOptions *opti
                      RxnModel **ret_model, RxnError **ret_error)
 {
     return open_model(&(Opening){.model = NULL}, built, options, ret_model, ret_error);
+}
+
+const char *
+rxn_program_model(const struct RxnProgram *program)
+{
+    return program->model;
 }
 
 void

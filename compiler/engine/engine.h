@@ -11,7 +11,6 @@
 
 #include "compiler/base/base.h"
 #include "compiler/base/lists.h"
-#include "compiler/engine/ensemble_options.h"
 #include "compiler/pipeline.h"
 #include "runtime/cuda.h"
 #include "runtime/ensemble.h"
@@ -70,15 +69,6 @@ typedef struct Watched {
 Watched rxn__watch_begin(Engine *engine, bool counted, bool quiet);
 void rxn__watch_end(Engine *engine);
 
-/* The candidate nearest to the word, or NULL if none is near. */
-const char *rxn__nearest(const char *word, u32 count, const char *const *candidates);
-
-/* The whole text as a finite number. */
-bool rxn__parse_number(const char *text, double *ret_value);
-
-/* "500M", "2G", "65536"; false if it is none of these. */
-bool rxn__parse_bytes(const char *text, u64 *ret_bytes);
-
 /* ---- files.c ----------------------------------------------------------------------------------- */
 
 void rxn__files_init(Engine *engine);
@@ -122,10 +112,10 @@ typedef struct ModelValues {
 
 /* Values that are given one by one, before a run. What is not given is the model's, or NaN. (Copied, they are without the
  * numbers that the network leaves open: these are the text's.) */
-struct GivenValues {
+typedef struct GivenValues {
     double *params, *inputs;
     bool *param_given, *input_given;
-};
+} GivenValues;
 
 GivenValues rxn__given_new(const Network *network, Arena *arena);
 void rxn__given_copy(const Network *network, const GivenValues *from, GivenValues *to);
@@ -256,6 +246,22 @@ void rxn__contents(const Engine *engine, const Pipeline *pipeline, const ModelVa
                    Text *out);
 
 /* ---- launch.c: what all commands that run an ensemble share ------------------------------------ */
+
+/* How an ensemble is run, and on what. */
+typedef struct EnsembleOptions {
+    u64 trajectories, seed, threads, lanes, step_limit;
+    TextList sets;
+    const char *input, *params, *device, *precision, *cache;
+    const char *csv, *json;
+    bool quiet;
+    bool counted;             /* -n was given */
+    bool chose_device;        /* --device was given */
+    const GivenValues *given; /* or NULL */
+    const char *device_wish;  /* as it was given; `device` is "cpu", "cuda" or "interpreter" */
+} EnsembleOptions;
+
+/* What holds where nothing is said. */
+EnsembleOptions rxn__ensemble_defaults(void);
 
 /* Once they are read: puts numbers and a device in the place of what was left open; reports what is out of range. */
 bool rxn__check_ensemble(Engine *engine, EnsembleOptions *options);
