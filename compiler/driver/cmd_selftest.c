@@ -86,6 +86,13 @@ limit_of(size_t count)
     return sqrt(2 * log((double)(count ? count : 1) / false_alarm));
 }
 
+/* What is no number at all is worse than any. */
+static double
+worse(double worst, double difference)
+{
+    return isnan(difference) ? INFINITY : fmax(worst, difference);
+}
+
 /* ---- ensembles --------------------------------------------------------------------------------- */
 
 static bool
@@ -263,7 +270,7 @@ judge_means(Selftest *test, const Sampling *s, const RxnRun *exact)
         /* Where nothing varies rounding and the mass that was lost are all there is. */
         double slack = (1e-9 + exact->lost) * (1 + fabs(exact->mean[k]));
         double se = exact->sd[k] / sqrt((double)s->trajectories) + slack;
-        worst = fmax(worst, fabs(s->run.mean[k] - exact->mean[k]) / se);
+        worst = worse(worst, fabs(s->run.mean[k] - exact->mean[k]) / se);
     }
     tell(test, "means", verdict(worst <= limit_of(s->row)),
          "%zu of them, off by up to %.1f standard errors; %llu states", s->row, worst,
@@ -319,9 +326,7 @@ bias_of(const RxnEstimate *estimate, const RxnEstimate *exact, size_t cell)
     double bias = fabs(estimate->gradient[cell] - exact->gradient[cell]);
     /* What the master equation does not know either is no bias: some estimates have no noise at all. */
     double unknown = exact->gradient_error[cell] + 1e-8 * fabs(exact->gradient[cell]);
-    if (bias <= unknown)
-        return 0;
-    return isnan(bias) ? INFINITY : bias / estimate->se[cell];
+    return bias <= unknown ? 0 : bias / estimate->se[cell];
 }
 
 static void
@@ -331,7 +336,7 @@ judge(Selftest *test, const RxnEstimate *estimate, const RxnEstimate *exact, siz
     double worst = 0;
     snprintf(what, sizeof what, "gradients by %s", estimate->estimator);
     for (size_t cell = 0; cell < cells; cell++)
-        worst = fmax(worst, bias_of(estimate, exact, cell));
+        worst = worse(worst, bias_of(estimate, exact, cell));
     tell(test, what, estimate->unbiased ? verdict(worst <= limit_of(cells)) : "biased",
          "%zu of them, off by up to %.1f standard errors", cells, worst);
 }

@@ -497,7 +497,18 @@ test_refused(void **state)
     expect_error(rxn_simulator_new(model, &options, &simulator, &error), RXN_ERROR_USAGE, error,
                  "error: there is no device 'tpu'\nnote: devices: auto, cpu, cuda, cuda:0,1");
     assert_null(simulator);
+    expect_error(rxn_simulator_check(&options, NULL, &error), RXN_ERROR_USAGE, error,
+                 "error: there is no device 'tpu'\nnote: devices: auto, cpu, cuda, cuda:0,1");
+    options.lanes = 3;
     options.device = device;
+    run_options.threads = 5000;
+    run_options.trajectories = 0;
+    expect_error(rxn_simulator_check(&options, &run_options, &error), RXN_ERROR_USAGE, error,
+                 "error: -n is 0; at least one trajectory is needed\n"
+                 "error: --threads 5000 is more than 4096\n"
+                 "error: --lanes takes 1, 2, 4, 8, 16 or 32");
+    assert_int_equal(rxn_simulator_check(NULL, NULL, &error), RXN_OK);
+    options.lanes = run_options.threads = 0;
     options.precision = "f16";
     expect_error(rxn_simulator_new(model, &options, &simulator, &error), RXN_ERROR_USAGE, error,
                  "error: there is no precision 'f16'\nnote: precisions: f64, f32");

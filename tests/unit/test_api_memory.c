@@ -295,7 +295,7 @@ write_texts(RxnModel *model, RxnValues *values)
     RxnDifferentiatorOptions gradient = rxn_differentiator_options();
     RxnEmitOptions options = rxn_emit_options();
     RxnError *error;
-    char *laid_out = NULL, *imported = NULL, *emitted = NULL;
+    char *laid_out = NULL, *imported = NULL, *emitted = NULL, *path = NULL, *read = NULL;
     size_t size;
     (void)values;
     gradient.of = (const char *const[]){"A"};
@@ -305,11 +305,15 @@ write_texts(RxnModel *model, RxnValues *values)
     gradient.estimator = "martingale"; /* with a pilot */
     options.gradient = &gradient;
     bool done =
+        good(rxn_simulator_check(NULL, NULL, &error), error, NULL) &&
+        good(rxn_read(small_path, &path, &read, &size, &error), error, read) &&
         good(rxn_format("species  A=1", SIZE_MAX, NULL, &laid_out, NULL, &error), error,
              laid_out) &&
         good(rxn_import(network, SIZE_MAX, "a.net", &imported, NULL, &error), error, imported) &&
         good(rxn_model_emit(model, RXN_FORM_CUDA, &options, &emitted, &size, &error), error,
              emitted);
+    rxn_text_free(path);
+    rxn_text_free(read);
     rxn_text_free(laid_out);
     rxn_text_free(imported);
     rxn_text_free(emitted);

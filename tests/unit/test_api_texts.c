@@ -275,6 +275,51 @@ test_emit_refused(void **state)
     rxn_model_free(model);
 }
 
+/* ---- files ------------------------------------------------------------------------------------------ */
+
+/* A file with this text, until it is unlinked. */
+static void
+write_model(char *path, const char *text)
+{
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, text, strlen(text)), strlen(text));
+    close(file);
+}
+
+static void
+test_read(void **state)
+{
+    (void)state;
+    static const char content[] = "species A = 1\nA -> 0 @ 1\n";
+    char path[] = "/tmp/rxn-test-XXXXXX", *name, *text;
+    RxnError *error;
+    RxnModel *model;
+    size_t length;
+    write_model(path, content);
+    assert_int_equal(rxn_read(path, &name, &text, &length, &error), RXN_OK);
+    assert_null(error);
+    assert_string_equal(name, path);
+    assert_string_equal(text, content);
+    assert_int_equal(length, strlen(content));
+    rxn_text_free(name);
+    rxn_text_free(text);
+    assert_int_equal(rxn_model_open(path, NULL, &model, &error), RXN_OK);
+    assert_string_equal(rxn_model_file(model, 0), path);
+    assert_null(rxn_model_file(model, 1));
+    rxn_model_free(model);
+    unlink(path);
+    RxnStatus status = rxn_read("/tmp/there/is/no.rxn", &name, &text, &length, &error);
+    assert_null(name);
+    assert_null(text);
+    check_error(status, RXN_ERROR_INPUT, error,
+                "error: '/tmp/there/is/no.rxn' cannot be read: No such file or directory");
+    expect_error(rxn_read("/tmp", &name, &text, &length, &error), RXN_ERROR_INPUT, error,
+                 "error: '/tmp' cannot be read: it is a directory");
+    expect_error(rxn_read(NULL, &name, &text, &length, &error), RXN_ERROR_INPUT, error,
+                 "error: '' cannot be read: there is no name of a file");
+}
+
 /* ---- all stages ------------------------------------------------------------------------------------ */
 
 typedef struct Seen {
@@ -292,16 +337,6 @@ see(void *context, const char *name, const char *text, size_t length)
     seen->is_text = length > 0 && strlen(text) == length;
     seen->bytes += length;
     return ++seen->count < seen->most;
-}
-
-/* A file with this text, until it is unlinked. */
-static void
-write_model(char *path, const char *text)
-{
-    int file = mkstemp(path);
-    assert_true(file >= 0);
-    assert_int_equal(write(file, text, strlen(text)), strlen(text));
-    close(file);
 }
 
 static void
@@ -410,10 +445,15 @@ main(void)
     if (wanted)
         device = wanted;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_format),       cmocka_unit_test(test_import),
-        cmocka_unit_test(test_text),         cmocka_unit_test(test_emit),
-        cmocka_unit_test(test_emit_refused), cmocka_unit_test(test_emit_gradient),
-        cmocka_unit_test(test_trace),        cmocka_unit_test(test_trace_of_a_mistake),
+        cmocka_unit_test(test_format),
+        cmocka_unit_test(test_import),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_emit),
+        cmocka_unit_test(test_emit_refused),
+        cmocka_unit_test(test_emit_gradient),
+        cmocka_unit_test(test_read),
+        cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_trace_of_a_mistake),
         cmocka_unit_test(test_methods),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
