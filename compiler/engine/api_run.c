@@ -389,8 +389,7 @@ prepare(Running *running)
         vec_push(arena, &at, o->at[k]);
     bool good = true;
     if (values) {
-        TextList none = {0};
-        BindRequest bind = {.sets = &none, .seed = values->seed, .given = &values->given};
+        BindRequest bind = {.seed = values->seed, .given = &values->given};
         good = rxn__bind(engine, &running->scratch, &bind, &running->numbers);
     }
     TimesRequest times = {o->until, o->every, &at};

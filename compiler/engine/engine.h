@@ -134,14 +134,10 @@ bool rxn__given_inputs(Engine *engine, Network *network, Arena *scratch, GivenVa
 /* What follows from them. seed: of those that are drawn; NULL: they are NaN. */
 void rxn__given_complete(Network *network, Arena *scratch, GivenValues *given, const u64 *seed);
 
-/* What is given later overrides what is given before: given, file of params, input file, --set, settings. */
 typedef struct BindRequest {
     const GivenValues *given; /* or NULL */
-    const TextList *sets;     /* "name=value" */
-    const char *input;        /* a CSV file, or NULL */
     u64 seed;                 /* of what is drawn */
-    const char *params;       /* what a fit wrote, or NULL */
-    /* Of an experiment: */
+    /* Of an experiment, which override the former: */
     const FitSetting *settings;
     u32 setting_count;
     const FitSample *samples; /* inputs that every trajectory has its own value of */
@@ -152,21 +148,12 @@ typedef struct BindRequest {
 bool rxn__bind(Engine *engine, Pipeline *pipeline, const BindRequest *request,
                ModelValues *ret_values);
 
-/* The same without a file of params: apart, so that libraries of a model need no reader of JSON. */
-bool rxn__bind_given(Engine *engine, Pipeline *pipeline, const BindRequest *request,
-                     ModelValues *ret_values);
-
 /* The flat params that "k", "W" or "W[3,1]" names: first and how many. False after an error. */
 bool rxn__param_reference(Engine *engine, Pipeline *pipeline, const char *text, size_t length,
                           u32 *ret_first, u32 *ret_count);
 
-/* Those that the model itself gives; NaN where it gives none. (Apart from the next, for the same reason.) */
+/* Those that the model itself gives; NaN where it gives none. */
 void rxn__bind_own(Engine *engine, Pipeline *pipeline, ModelValues *ret_values);
-
-/* As bind, but what has no value is NaN, and nothing is reported but what is wrong with the file of params (or NULL): for
- * `rxn check`. */
-bool rxn__bind_defaults(Engine *engine, Pipeline *pipeline, const char *params,
-                        ModelValues *ret_values);
 
 /* ---- times.c ----------------------------------------------------------------------------------- */
 
@@ -250,9 +237,7 @@ void rxn__contents(const Engine *engine, const Pipeline *pipeline, const ModelVa
 /* How an ensemble is run, and on what. */
 typedef struct EnsembleOptions {
     u64 trajectories, seed, threads, lanes, step_limit;
-    TextList sets;
-    const char *input, *params, *device, *precision, *cache;
-    const char *csv, *json;
+    const char *device, *precision, *cache;
     bool quiet;
     bool counted;             /* -n was given */
     bool chose_device;        /* --device was given */
