@@ -156,7 +156,8 @@ RXN_PUBLIC const char *rxn_program_model(const struct RxnProgram *program);
 
 RXN_PUBLIC void rxn_model_free(RxnModel *model);
 
-/* Files that it was read from, with those that it uses, as messages call them: number k from 0 on; NULL behind the last. */
+/* Files that it was read from, with those that it uses, as messages call them (a text: by its name): number k from 0 on; NULL
+ * behind the last. */
 RXN_PUBLIC const char *rxn_model_file(const RxnModel *model, size_t k);
 
 /* As the model calls itself; "model" where it does not. */
@@ -500,9 +501,9 @@ typedef struct RxnDerivatives {
     const char *const *warnings;
 } RxnDerivatives;
 
-/* options: trajectories, seed, threads, step_limit, state_limit, work_limit, progress, stage, cancel; the others are not looked at. The arrays live
- * until the next call or the end of the differentiator. Of several estimators some may fail, of which the model's `tell` is told
- * at once; RXN_ERROR_INPUT if all do, and their failures are in *ret_derivatives then. */
+/* options: trajectories, seed, threads, step_limit, state_limit, work_limit, progress, stage, cancel; the others are not looked
+ * at. The arrays live until the next call or the end of the differentiator. Of several estimators some may fail, of which the
+ * model's `tell` is told at once; RXN_ERROR_INPUT if all do, and their failures are in *ret_derivatives then. */
 RXN_PUBLIC RxnStatus rxn_differentiate(RxnDifferentiator *differentiator, const RxnValues *values,
                                        const RxnRunOptions *options,
                                        RxnDerivatives *ret_derivatives, RxnError **ret_error);
