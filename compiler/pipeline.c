@@ -16,12 +16,7 @@
 RxnStatus
 rxn__session_guard(Session *session, RxnStatus (*body)(void *context), void *context)
 {
-    jmp_buf *outer = session->memory.on_failure;
-    jmp_buf here;
-    session->memory.on_failure = &here;
-    RxnStatus status = setjmp(here) == 0 ? body(context) : RXN_ERROR_MEMORY;
-    session->memory.on_failure = outer;
-    return status;
+    return rxn__memory_guard(&session->memory, body, context);
 }
 
 static RxnStatus

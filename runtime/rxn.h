@@ -145,7 +145,20 @@ RXN_PUBLIC RxnStatus rxn_model_parse(const char *text, const RxnModelOptions *op
 RXN_PUBLIC RxnStatus rxn_model_open(const char *path, const RxnModelOptions *options,
                                     RxnModel **ret_model, RxnError **ret_error);
 
+/* The model in a program that `rxn build` made, whose kernels are what it can run; there it is called `rxn_program`. */
+struct RxnProgram;
+RXN_PUBLIC RxnStatus rxn_model_of_program(const struct RxnProgram *program,
+                                          const RxnModelOptions *options, RxnModel **ret_model,
+                                          RxnError **ret_error);
+
+/* What that model calls itself, or is called. */
+RXN_PUBLIC const char *rxn_program_model(const struct RxnProgram *program);
+
 RXN_PUBLIC void rxn_model_free(RxnModel *model);
+
+/* Files that it was read from, with those that it uses, as messages call them (a text: by its name): number k from 0 on; NULL
+ * behind the last. */
+RXN_PUBLIC const char *rxn_model_file(const RxnModel *model, size_t k);
 
 /* As the model calls itself; "model" where it does not. */
 RXN_PUBLIC const char *rxn_model_name(const RxnModel *model);
@@ -181,6 +194,7 @@ typedef enum RxnForm {
     RXN_FORM_LLVM,
     RXN_FORM_ASSEMBLY,
     RXN_FORM_CUDA,
+    RXN_FORM_PROGRAM, /* as `info` prints it: what a program that rxn built has in it */
     /* Of rxn_model_emit alone: machine code, as a relocatable file; for GPUs, by NVRTC. */
     RXN_FORM_OBJECT,
     RXN_FORM_PTX,
@@ -235,6 +249,11 @@ RXN_PUBLIC void rxn_statements_free(RxnStatements *statements);
  * Lays a model's text out as `rxn fmt` does. */
 RXN_PUBLIC RxnStatus rxn_format(const char *text, size_t length, const char *name, char **ret_text,
                                 size_t *ret_length, RxnError **ret_error);
+
+/* A file for these, whole ("-": standard input); where there is none of this name, a model that comes with rxn. *ret_path: where it
+ * was, for messages. Path and text are freed by rxn_text_free. At most 64 MiB. */
+RXN_PUBLIC RxnStatus rxn_read(const char *path, char **ret_path, char **ret_text,
+                              size_t *ret_length, RxnError **ret_error);
 
 /* A network that BioNetGen has generated (what stands in a .net file) as a model's text, as `rxn import` has it. */
 RXN_PUBLIC RxnStatus rxn_import(const char *text, size_t length, const char *name, char **ret_text,
@@ -305,7 +324,7 @@ RXN_PUBLIC void rxn_simulator_free(RxnSimulator *simulator);
 typedef struct RxnSimulatorInfo {
     const char *method, *why; /* why this one, a sentence; NULL: it was asked for by name */
     const char *device, *isa, *precision;
-    uint32_t lanes;
+    uint32_t lanes;         /* 0: there is no machine code, it is interpreted */
     double seconds_compile; /* with control variates: of the last run */
     bool reused;            /* the code is that of `like` */
 } RxnSimulatorInfo;
@@ -323,8 +342,11 @@ typedef struct RxnRunOptions {
     uint64_t seed;                /* 1 */
     uint32_t threads;             /* 0: one per processor */
     uint64_t step_limit;          /* of a trajectory */
-    double until, every;          /* NaN: the model's own */
-    const double *at;             /* or times one by one, ascending */
+    /* Of the master equation: states and multiplications, at most; 0: 2,000,000, and 1e13, which take some hours. */
+    uint64_t state_limit;
+    double work_limit;
+    double until, every; /* NaN: the model's own */
+    const double *at;    /* or times one by one, ascending */
     size_t at_count;
     bool statistics; /* mean and sd are wanted: true */
     /* Nothing is run: all is checked, and the result has its times. Values may be NULL: the times alone. */
@@ -340,6 +362,11 @@ typedef struct RxnRunOptions {
 } RxnRunOptions;
 
 RXN_PUBLIC RxnRunOptions rxn_run_options(void);
+
+/* What can be said of options without the model, but of the method: for programs that read them before it. run: NULL, where
+ * there are none. */
+RXN_PUBLIC RxnStatus rxn_simulator_check(const RxnSimulatorOptions *options,
+                                         const RxnRunOptions *run, RxnError **ret_error);
 
 /* Means and standard deviations (n - 1; 0 for one trajectory) of an ensemble. */
 typedef struct RxnRun {
@@ -474,9 +501,9 @@ typedef struct RxnDerivatives {
     const char *const *warnings;
 } RxnDerivatives;
 
-/* options: trajectories, seed, threads, step_limit, progress, stage, cancel; the others are not looked at. The arrays live
- * until the next call or the end of the differentiator. Of several estimators some may fail, of which the model's `tell` is told
- * at once; RXN_ERROR_INPUT if all do, and their failures are in *ret_derivatives then. */
+/* options: trajectories, seed, threads, step_limit, state_limit, work_limit, progress, stage, cancel; the others are not looked
+ * at. The arrays live until the next call or the end of the differentiator. Of several estimators some may fail, of which the
+ * model's `tell` is told at once; RXN_ERROR_INPUT if all do, and their failures are in *ret_derivatives then. */
 RXN_PUBLIC RxnStatus rxn_differentiate(RxnDifferentiator *differentiator, const RxnValues *values,
                                        const RxnRunOptions *options,
                                        RxnDerivatives *ret_derivatives, RxnError **ret_error);
@@ -502,6 +529,27 @@ RXN_PUBLIC RxnStatus rxn_model_emit(RxnModel *model, RxnForm form, const RxnEmit
 
 /* Processors that `march` may name: number k from 0 on; NULL behind the last. */
 RXN_PUBLIC const char *rxn_march(size_t k);
+
+/* A stage of it, in order: `name` is that of a file, "03-network-share.txt". Returns false to end it. */
+typedef bool (*RxnTraceStage)(void *context, const char *name, const char *text, size_t length);
+
+typedef struct RxnTraceOptions {
+    RxnSimulatorOptions kernel; /* its method, precision and lanes */
+    const RxnDifferentiatorOptions
+        *gradient; /* as RxnEmitOptions has it, of "auto" or one estimator that has a kernel */
+    bool verify; /* each text that has a reader is read, and has to be printed as the same bytes */
+    RxnTraceStage stage;
+    void *stage_context;
+} RxnTraceOptions;
+
+RXN_PUBLIC RxnTraceOptions rxn_trace_options(void);
+
+/* Every stage that changes something, as `rxn trace` writes them: the tree, the network, the kernel, what targets make of it. The
+ * path is one as for rxn_model_open; a model with mistakes has the stages before them. *ret_name: what the model calls itself,
+ * for rxn_text_free; NULL: nothing. */
+RXN_PUBLIC RxnStatus rxn_trace(const char *path, const RxnModelOptions *model_options,
+                               const RxnTraceOptions *options, char **ret_name,
+                               RxnError **ret_error);
 
 /* ---- programs and libraries -------------------------------------------------------------------- */
 

@@ -104,3 +104,11 @@ rxn__whole_file_drop(RxnWholeFile *file)
         unlink(file->beside);
     forget(file);
 }
+
+bool
+rxn__is_same_file(const char *path, const char *other)
+{
+    struct stat status, others;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode) && stat(other, &others) == 0 &&
+           status.st_dev == others.st_dev && status.st_ino == others.st_ino;
+}

@@ -24,4 +24,8 @@ bool rxn__whole_file_commit(RxnWholeFile *file, const char **ret_reason);
 /* Removes what was begun; harmless on one that is zero, or committed. */
 void rxn__whole_file_drop(RxnWholeFile *file);
 
+/* Whether both are one regular file, by what they are: `./x`, links and hard links are found too. (A terminal may be read and
+ * written.) */
+bool rxn__is_same_file(const char *path, const char *other);
+
 #endif

@@ -230,8 +230,8 @@ write_outputs(Outline *outline, Grad *grad)
     RxnStatus status = rxn__grad_network(grad);
     if (status != RXN_OK)
         return status;
-    if (!rxn__bind_defaults(engine, &grad->pipeline, NULL, &grad->values) ||
-        !rxn__grad_parameters(grad))
+    rxn__bind_own(engine, &grad->pipeline, &grad->values);
+    if (!rxn__grad_parameters(grad))
         return grad->misnamed ? RXN_ERROR_USAGE : RXN_ERROR_INPUT;
     const Objective *objective = grad->pipeline.network->objective;
     rxn__text_printf(out, "\n/* Derivatives: of what, by what. */\nenum {\n");

@@ -3,7 +3,7 @@
  * What others may call is in runtime/rxn.h, "programs and libraries" and "stages of a compilation": the room stands on the
  * engine as the engine's own api_….c do, and is apart from it because a program that was built can run everything but this.
  *
- * emit.c and build.c go the way of the two calls; the others are its steps.
+ * emit.c, trace.c and build.c go the ways of the calls; the others are their steps.
  */
 #ifndef RXN_AHEAD_PRIVATE_H
 #define RXN_AHEAD_PRIVATE_H

@@ -36,6 +36,17 @@ memory_fail(Memory *memory)
     longjmp(*memory->on_failure, 1);
 }
 
+RxnStatus
+rxn__memory_guard(Memory *memory, RxnStatus (*body)(void *context), void *context)
+{
+    jmp_buf *outer = memory->on_failure;
+    jmp_buf here;
+    memory->on_failure = &here;
+    RxnStatus status = setjmp(here) == 0 ? body(context) : RXN_ERROR_MEMORY;
+    memory->on_failure = outer;
+    return status;
+}
+
 void
 rxn__arena_init(Arena *arena, Memory *memory)
 {

@@ -41,6 +41,9 @@ typedef struct Memory {
     jmp_buf *on_failure; /* where a failed allocation goes; must be set while arenas are used */
 } Memory;
 
+/* Calls body(context); where memory runs out inside, returns RXN_ERROR_MEMORY. May be nested. */
+RxnStatus rxn__memory_guard(Memory *memory, RxnStatus (*body)(void *context), void *context);
+
 typedef struct ArenaBlock ArenaBlock;
 typedef struct ArenaCleanup ArenaCleanup;
 
@@ -113,6 +116,9 @@ Name rxn__name_z(NameTable *table, const char *text);
 
 /* Damerau-Levenshtein distance, for "did you mean"; returns limit + 1 once it exceeds the limit. */
 u32 rxn__name_distance(const char *a, size_t a_length, const char *b, size_t b_length, u32 limit);
+
+/* The candidate nearest to the word, or NULL if none is near. */
+const char *rxn__nearest(const char *word, u32 count, const char *const *candidates);
 
 /* ---- Sources and spans -------------------------------------------------------------------- */
 
@@ -194,6 +200,12 @@ void rxn__text_f64(Text *text, double value);
 
 /* Exact and canonical: hex float ("0x1.8p+1"), "inf", "-inf", "nan". What the IR texts use. */
 void rxn__text_f64_hex(Text *text, double value);
+
+/* The whole text as a finite number. */
+bool rxn__parse_number(const char *text, double *ret_value);
+
+/* "500M", "2G", "65536"; false if it is none of these. */
+bool rxn__parse_bytes(const char *text, u64 *ret_bytes);
 
 /* ---- Diagnostics -------------------------------------------------------------------------- */
 

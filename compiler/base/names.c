@@ -128,3 +128,19 @@ rxn__name_distance(const char *a, size_t a_length, const char *b, size_t b_lengt
     }
     return last[b_length - a_length + limit + 1];
 }
+
+const char *
+rxn__nearest(const char *word, u32 count, const char *const *candidates)
+{
+    const char *nearest = NULL;
+    u32 limit = strlen(word) < 4 ? 1 : 2, best = limit + 1;
+    for (u32 k = 0; k < count; k++) {
+        u32 distance =
+            rxn__name_distance(word, strlen(word), candidates[k], strlen(candidates[k]), limit);
+        if (distance < best) {
+            best = distance;
+            nearest = candidates[k];
+        }
+    }
+    return nearest;
+}

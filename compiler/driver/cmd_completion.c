@@ -3,7 +3,6 @@
  */
 #include <string.h>
 
-#include "compiler/base/base.h"
 #include "compiler/driver/command.h"
 
 typedef struct CompletionOptions {

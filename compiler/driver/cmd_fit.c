@@ -69,8 +69,9 @@ const OptionTable rxn__usage_fit = {
 
 /* What can be said before the model is read. */
 static RxnStatus
-check_options(FitCommand *command)
+check_options(void *context)
 {
+    FitCommand *command = context;
     Driver *driver = command->driver;
     FitFlags *flags = &command->flags;
     RxnFitOptions *wanted = &command->wanted;
@@ -79,8 +80,8 @@ check_options(FitCommand *command)
                                   {"--history", flags->ensemble.csv},
                                   {"--plot", flags->plot},
                                   {"--checkpoint", flags->checkpoint}};
-    bool good = rxn__driver_check_ensemble(driver, &flags->ensemble);
-    good = rxn__outputs_are_apart(driver, outputs, sizeof outputs / sizeof outputs[0]) && good;
+    RxnStatus checked = rxn__driver_check_ensemble(driver, &flags->ensemble);
+    bool good = rxn__outputs_are_apart(driver, outputs, sizeof outputs / sizeof outputs[0]);
     if (flags->starts == 0) {
         rxn__driver_error(driver, "--starts takes 1 or more");
         good = false;
@@ -117,6 +118,7 @@ check_options(FitCommand *command)
     RxnStatus status = rxn_fit_check(command->model, wanted, &error);
     status = rxn__driver_take(driver, status, error);
     wanted->kernel = rxn__driver_kernel(&flags->ensemble, NULL);
+    status = checked == RXN_OK ? status : checked;
     return status == RXN_OK && !good ? RXN_ERROR_USAGE : status;
 }
 
@@ -145,7 +147,7 @@ static bool
 open_outputs(FitCommand *command)
 {
     Driver *driver = command->driver;
-    const EnsembleOptions *o = &command->flags.ensemble;
+    const EnsembleFlags *o = &command->flags.ensemble;
     const RxnFitInfo info = rxn_fit_info(command->fit);
     for (size_t k = 0; k < info.file_count; k++)
         rxn__driver_reads(driver, info.files[k]);
@@ -176,7 +178,7 @@ write_text(FitCommand *command, OutputFile *output,
 static RxnStatus
 show(FitCommand *command)
 {
-    const EnsembleOptions *o = &command->flags.ensemble;
+    const EnsembleFlags *o = &command->flags.ensemble;
     RxnStatus status = write_text(command, &command->history, rxn_fit_history);
     if (status == RXN_OK)
         status = write_text(command, &command->json, rxn_fit_json);
@@ -206,16 +208,11 @@ prepare(FitCommand *command)
 {
     Driver *driver = command->driver;
     RxnError *error;
-    RxnStatus status = RXN_OK;
-    if (!command->path) /* a program, whose model has a say in what may be asked of it */
-        status = rxn__driver_model(driver, NULL, true, &command->model);
-    if (status == RXN_OK)
-        status = check_options(command);
-    if (status == RXN_OK && command->path)
-        status = rxn__driver_model(driver, command->path, true, &command->model);
+    RxnStatus status =
+        rxn__driver_model_for(driver, command->path, check_options, command, &command->model);
     if (status != RXN_OK)
         return status;
-    EnsembleOptions given = command->flags.ensemble;
+    EnsembleFlags given = command->flags.ensemble;
     given.seed = given.seed == NOT_GIVEN ? 1 : given.seed; /* the block's, which draws again */
     status = rxn__driver_values(driver, command->model, &given, &command->values);
     if (status != RXN_OK)
@@ -252,7 +249,7 @@ RxnStatus
 rxn__cmd_fit(Driver *driver, int argc, char **argv)
 {
     FitCommand command = {.driver = driver,
-                          .flags = {.ensemble = rxn__ensemble_defaults(),
+                          .flags = {.ensemble = rxn__ensemble_flags(),
                                     .steps = NOT_GIVEN,
                                     .starts = NOT_GIVEN,
                                     .rate = NAN}};

@@ -3,7 +3,7 @@
 #include "compiler/driver/grad_report.h"
 
 typedef struct GradFlags {
-    EnsembleOptions ensemble;
+    EnsembleFlags ensemble;
     uint64_t draws, bins, degree, pilot;
     double tau, difference;
     NumberList at;
@@ -86,14 +86,15 @@ typedef struct GradCommand {
 
 /* What can be said before the model is read. */
 static RxnStatus
-check_options(GradCommand *command)
+check_options(void *context)
 {
+    GradCommand *command = context;
     Driver *driver = command->driver;
     GradFlags *flags = &command->flags;
     RxnError *error;
     const OutputName outputs[] = {{"-o", flags->ensemble.csv}, {"--json", flags->ensemble.json}};
-    bool good = rxn__driver_check_ensemble(driver, &flags->ensemble);
-    good = rxn__outputs_are_apart(driver, outputs, sizeof outputs / sizeof outputs[0]) && good;
+    RxnStatus checked = rxn__driver_check_ensemble(driver, &flags->ensemble);
+    bool good = rxn__outputs_are_apart(driver, outputs, sizeof outputs / sizeof outputs[0]);
     command->wanted = rxn_differentiator_options();
     RxnDifferentiatorOptions *wanted = &command->wanted;
     wanted->of = flags->of.items;
@@ -116,13 +117,14 @@ check_options(GradCommand *command)
     RxnStatus status = rxn_differentiator_check(command->model, wanted, &error);
     status = rxn__driver_take(driver, status, error);
     wanted->kernel = rxn__driver_kernel(&flags->ensemble, NULL);
+    status = checked == RXN_OK ? status : checked;
     return status == RXN_OK && !good ? RXN_ERROR_USAGE : status;
 }
 
 static RxnStatus
 show(GradCommand *command)
 {
-    const EnsembleOptions *o = &command->flags.ensemble;
+    const EnsembleFlags *o = &command->flags.ensemble;
     const GradReport report = {
         .model = command->model,
         .info = rxn_differentiator_info(command->differentiator),
@@ -149,13 +151,9 @@ show(GradCommand *command)
 static RxnStatus
 estimate(GradCommand *command)
 {
-    const EnsembleOptions *o = &command->flags.ensemble;
-    RxnRunOptions run = rxn_run_options();
+    const EnsembleFlags *o = &command->flags.ensemble;
+    RxnRunOptions run = rxn__driver_run(o);
     RxnError *error;
-    run.trajectories = o->trajectories;
-    run.seed = o->seed;
-    run.threads = (uint32_t)o->threads;
-    run.step_limit = o->step_limit;
     run.progress = o->quiet ? NULL : rxn__driver_progress;
     run.progress_context = command->driver;
     run.stage = rxn__driver_stage;
@@ -175,15 +173,10 @@ differentiate(void *context)
 {
     GradCommand *command = context;
     Driver *driver = command->driver;
-    const EnsembleOptions *o = &command->flags.ensemble;
+    const EnsembleFlags *o = &command->flags.ensemble;
     RxnError *error;
-    RxnStatus status = RXN_OK;
-    if (!command->path) /* a program, whose model has a say in what may be asked of it */
-        status = rxn__driver_model(driver, NULL, true, &command->model);
-    if (status == RXN_OK)
-        status = check_options(command);
-    if (status == RXN_OK && command->path)
-        status = rxn__driver_model(driver, command->path, true, &command->model);
+    RxnStatus status =
+        rxn__driver_model_for(driver, command->path, check_options, command, &command->model);
     if (status == RXN_OK)
         status = rxn__driver_values(driver, command->model, o, &command->values);
     if (status != RXN_OK)
@@ -206,7 +199,7 @@ rxn__cmd_grad(Driver *driver, int argc, char **argv)
 {
     const RxnDifferentiatorOptions usual = rxn_differentiator_options();
     GradCommand command = {.driver = driver,
-                           .flags = {.ensemble = rxn__ensemble_defaults(),
+                           .flags = {.ensemble = rxn__ensemble_flags(),
                                      .draws = usual.draws,
                                      .tau = usual.tau,
                                      .difference = usual.difference,

@@ -7,7 +7,7 @@
 #include "runtime/report.h"
 
 typedef struct RunOptions {
-    EnsembleOptions ensemble;
+    EnsembleFlags ensemble;
     uint64_t pilot;
     double until, every;
     NumberList at;
@@ -92,17 +92,18 @@ check_cme(Driver *driver, const RunOptions *o)
                           o->ensemble.counted ? "-n" : "--each");
     if (strcmp(o->ensemble.precision, "f32") == 0)
         rxn__driver_error(driver, "--method cme computes in f64 only");
-    if (strcmp(o->ensemble.device, "cpu") != 0 && strcmp(o->ensemble.device, "auto") != 0)
+    const char *device = o->ensemble.device;
+    if (device && strcmp(device, "cpu") != 0 && strcmp(device, "auto") != 0)
         rxn__driver_error(driver, "--method cme runs on the processor only");
 }
 
-static bool
+static RxnStatus
 check_options(Driver *driver, RunOptions *o)
 {
     uint32_t errors = rxn__driver_error_count(driver);
     const OutputName outputs[] = {
         {"-o", o->ensemble.csv}, {"--json", o->ensemble.json}, {"--plot", o->plot}};
-    rxn__driver_check_ensemble(driver, &o->ensemble);
+    RxnStatus status = rxn__driver_check_ensemble(driver, &o->ensemble);
     rxn__outputs_are_apart(driver, outputs, sizeof outputs / sizeof outputs[0]);
     if (is_cme(o))
         check_cme(driver, o);
@@ -122,7 +123,9 @@ check_options(Driver *driver, RunOptions *o)
         rxn__driver_error(driver, "--pilot goes with --control-variates");
     if (o->pilot == 1 || o->pilot > 1000000)
         rxn__driver_error(driver, "--pilot takes 2 .. 1000000");
-    return rxn__driver_error_count(driver) == errors;
+    if (status != RXN_OK)
+        return status;
+    return rxn__driver_error_count(driver) == errors ? RXN_OK : RXN_ERROR_USAGE;
 }
 
 /* ---- the run ----------------------------------------------------------------------------------- */
@@ -282,11 +285,7 @@ plan(Run *run)
     RxnStatus status = rxn__driver_values(run->driver, run->model, &o->ensemble, &run->values);
     if (!run->values)
         return status;
-    run->wanted = rxn_run_options();
-    run->wanted.trajectories = o->ensemble.trajectories;
-    run->wanted.seed = o->ensemble.seed;
-    run->wanted.threads = (uint32_t)o->ensemble.threads;
-    run->wanted.step_limit = o->ensemble.step_limit;
+    run->wanted = rxn__driver_run(&o->ensemble);
     run->wanted.until = o->until;
     run->wanted.every = o->every;
     run->wanted.at = o->at.items;
@@ -341,7 +340,7 @@ rxn__cmd_run(Driver *driver, int argc, char **argv)
 {
     Run run = {
         .driver = driver,
-        .options = {.ensemble = rxn__ensemble_defaults(),
+        .options = {.ensemble = rxn__ensemble_flags(),
                     .until = NAN,
                     .every = NAN,
                     .method = "auto"},
@@ -353,10 +352,11 @@ rxn__cmd_run(Driver *driver, int argc, char **argv)
         rxn__options_help(driver, &rxn__usage_run, stdout);
         return RXN_OK;
     }
-    if (!check_options(driver, &run.options))
-        return RXN_ERROR_USAGE;
+    RxnStatus status = check_options(driver, &run.options);
+    if (status != RXN_OK)
+        return status;
     /* Inside, memory may run out; what was begun is put away here in any case. */
-    RxnStatus status = rxn__driver_guard(driver, run_model, &run);
+    status = rxn__driver_guard(driver, run_model, &run);
     rxn__output_drop(&run.csv);
     rxn__output_drop(&run.json);
     for (size_t c = 0; run.labels && run.labels[c]; c++)

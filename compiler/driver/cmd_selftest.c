@@ -12,13 +12,11 @@
  * (P(|Z| > z) <= exp(-z²/2)).
  */
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/cme/cme.h"
-#include "compiler/driver/driver.h"
-#include "compiler/engine/grad.h"
-#include "compiler/target/program_abi.h"
+#include "compiler/driver/command.h"
 
 const OptionTable rxn__usage_selftest = {
     .command = "rxn selftest",
@@ -36,22 +34,23 @@ const OptionTable rxn__usage_selftest = {
 
 typedef struct Selftest {
     Driver *driver;
-    EnsembleOptions options;
-    u32 file, checks, failures;
-    Grad grad;
+    EnsembleFlags options;
+    RxnModel *model;
+    RxnValues *values;
+    const volatile int *cancel;
+    uint32_t checks, failures;
 } Selftest;
 
-/* One ensemble; samples: [kept][times][columns] of the first trajectories. */
+/* One ensemble; samples: [kept][row] of the first trajectories, where a row is [times][columns]. */
 typedef struct Sampling {
-    const char *device;
-    KirType precision;
-    u64 trajectories, threads, kept;
+    const char *device, *precision;
+    uint64_t trajectories, kept;
+    uint32_t threads;
     bool for_one; /* by the code that a single trajectory takes */
     /* What comes of it: */
-    Pipeline pipeline;
-    ModelValues values;
-    SampleTimes times;
-    RxnEnsembleResult result;
+    RxnSimulator *simulator;
+    RxnSimulatorInfo info;
+    RxnRun run;
     double *samples;
     size_t row;
 } Sampling;
@@ -87,6 +86,13 @@ limit_of(size_t count)
     return sqrt(2 * log((double)(count ? count : 1) / false_alarm));
 }
 
+/* What is no number at all is worse than any. */
+static double
+worse(double worst, double difference)
+{
+    return isnan(difference) ? INFINITY : fmax(worst, difference);
+}
+
 /* ---- ensembles --------------------------------------------------------------------------------- */
 
 static bool
@@ -94,92 +100,94 @@ keep_rows(void *context, uint64_t first, uint64_t count, const double *rows, con
 {
     Sampling *s = context;
     (void)events;
-    for (u64 k = 0; k < count && first + k < s->kept; k++)
+    for (uint64_t k = 0; k < count && first + k < s->kept; k++)
         memcpy(s->samples + (first + k) * s->row, rows + k * s->row, s->row * sizeof *rows);
     return true;
 }
 
-static RxnStatus
-sample(Selftest *test, Sampling *s)
+/* How all of it is run: until the model's own end, and ended by Ctrl-C. */
+static RxnRunOptions
+run_options(const Selftest *test)
 {
-    Driver *driver = test->driver;
-    const EnsembleOptions *o = &test->options;
-    PipelineRequest request = {.file = test->file,
-                               .loader = &driver->engine.loader,
-                               .goal = PIPELINE_COMPILED,
-                               .method = "auto",
-                               .device = s->device,
-                               .precision = s->precision,
-                               .trajectories = s->for_one};
-    RxnStatus status = rxn__pipeline_run(&driver->engine.session, &request, &s->pipeline);
-    driver->engine.internal_error = s->pipeline.internal_error;
-    driver->engine.session.diagnostics.list.count *=
-        driver->engine.session.diagnostics.error_count > 0;
+    RxnRunOptions options = rxn__driver_run(&test->options);
+    options.cancel = test->cancel;
+    return options;
+}
+
+static RxnStatus
+take(const Selftest *test, RxnStatus status, RxnError *error)
+{
+    return rxn__driver_take(test->driver, status, error);
+}
+
+/* Room for samples, by the times that the run will have. */
+static RxnStatus
+plan(const Selftest *test, Sampling *s)
+{
+    RxnRunOptions options = run_options(test);
+    RxnError *error;
+    RxnRun planned;
+    options.plan = true;
+    RxnStatus status = rxn_run(s->simulator, test->values, &options, &planned, &error);
+    if (status != RXN_OK)
+        return take(test, status, error);
+    s->row = planned.time_count * planned.columns;
+    rxn_run_release(&planned);
+    s->samples = calloc(s->kept * s->row + 1, sizeof *s->samples);
+    return s->samples ? RXN_OK : RXN_ERROR_MEMORY;
+}
+
+static RxnStatus
+sample(const Selftest *test, Sampling *s)
+{
+    RxnSimulatorOptions kernel = rxn_simulator_options();
+    RxnError *error;
+    kernel.device = s->device;
+    kernel.precision = s->precision;
+    kernel.trajectories = s->for_one;
+    RxnStatus status = rxn_simulator_new(test->model, &kernel, &s->simulator, &error);
+    if (status != RXN_OK)
+        return take(test, status, error);
+    s->info = rxn_simulator_info(s->simulator);
+    status = plan(test, s);
     if (status != RXN_OK)
         return status;
-    const NumberList none = {0};
-    BindRequest bind = {.sets = &o->sets, .input = o->input, .seed = o->seed, .params = o->params};
-    TimesRequest times = {NAN, NAN, &none};
-    if (!rxn__bind(&driver->engine, &s->pipeline, &bind, &s->values) ||
-        !rxn__sample_times(&driver->engine, &s->pipeline, &times, &s->times))
-        return RXN_ERROR_INPUT;
-    RxnKernel kernel;
-    status = rxn__describe_kernel(&driver->engine, &s->pipeline, &kernel);
-    if (status != RXN_OK)
-        return status;
-    Launch launch = {.pipeline = &s->pipeline,
-                     .values = &s->values,
-                     .times = &s->times,
-                     .precision = s->precision,
-                     .seed = o->seed,
-                     .step_limit = o->step_limit};
-    u32 count;
-    RxnBinding *bindings = rxn__launch_bindings(&launch, &count);
-    s->row = (size_t)s->times.count * s->pipeline.network->column_count;
-    s->samples = NEW_ARRAY(&s->pipeline.arena, double, s->kept * s->row + 1);
-    RxnEnsemble ensemble = {.kernel = &kernel,
-                            .bindings = bindings,
-                            .binding_count = count,
-                            .trajectories = s->trajectories,
-                            .sample_count = s->times.count,
-                            .columns = s->pipeline.network->column_count,
-                            .threads = (u32)s->threads,
-                            .statistics = true,
-                            .rows = keep_rows,
-                            .rows_context = s,
-                            .cancel = rxn__interrupt_begin()};
-    RxnOutcome outcome = rxn__ensemble_run(&ensemble, &s->result);
-    rxn__interrupt_end();
-    return rxn__launch_outcome(&driver->engine, &launch, outcome, &s->result, s->trajectories);
+    RxnRunOptions options = run_options(test);
+    options.trajectories = s->trajectories;
+    options.threads = s->threads;
+    options.rows = keep_rows;
+    options.rows_context = s;
+    return take(test, rxn_run(s->simulator, test->values, &options, &s->run, &error), error);
 }
 
 static void
 put_away(Sampling *s)
 {
-    rxn__ensemble_release(&s->result);
-    rxn__pipeline_close(&s->pipeline);
+    rxn_run_release(&s->run);
+    rxn_simulator_free(s->simulator);
+    free(s->samples);
 }
 
 /* ---- code, threads ----------------------------------------------------------------------------- */
 
 /* How many trajectories the interpreter takes a second for, about. */
-static u64
+static uint64_t
 few_of(const Sampling *s)
 {
-    const u64 most_events = 300000, most = 64;
-    u64 each = s->result.events / s->trajectories + 1;
+    const uint64_t most_events = 300000, most = 64;
+    uint64_t each = s->run.events / s->trajectories + 1;
     return each * most < most_events ? most : each < most_events ? most_events / each : 1;
 }
 
 static void
 judge_code(Selftest *test, const char *what, const Sampling *compiled, const Sampling *slow)
 {
-    const u32 lanes = compiled->pipeline.compiled.lanes;
+    const uint32_t lanes = compiled->info.lanes;
     bool same = memcmp(slow->samples, compiled->samples,
                        slow->kept * slow->row * sizeof *slow->samples) == 0;
     tell(test, what, verdict(same), "%llu trajectories, %llu events, by %u lane%s (%s)",
-         (unsigned long long)slow->kept, (unsigned long long)slow->result.events, lanes,
-         lanes == 1 ? "" : "s", compiled->pipeline.compiled.isa);
+         (unsigned long long)slow->kept, (unsigned long long)slow->run.events, lanes,
+         lanes == 1 ? "" : "s", compiled->info.isa);
 }
 
 /* Where a single trajectory has another code than many. */
@@ -193,7 +201,7 @@ check_code_of_one(Selftest *test, const char *what, const Sampling *compiled, co
                     .kept = slow->kept,
                     .for_one = true};
     RxnStatus status = sample(test, &one);
-    if (status == RXN_OK && one.pipeline.compiled.lanes != compiled->pipeline.compiled.lanes)
+    if (status == RXN_OK && one.info.lanes != compiled->info.lanes)
         judge_code(test, what, &one, slow);
     put_away(&one);
     return status;
@@ -202,11 +210,11 @@ check_code_of_one(Selftest *test, const char *what, const Sampling *compiled, co
 static RxnStatus
 check_code(Selftest *test, const char *what, const char *what_of_one, const Sampling *compiled)
 {
-    if (compiled->pipeline.interpreted) {
+    if (compiled->info.lanes == 0) {
         tell(test, what, "left out", "there is no code for this processor");
         return RXN_OK;
     }
-    u64 few = few_of(compiled);
+    uint64_t few = few_of(compiled);
     few = few < compiled->kept ? few : compiled->kept;
     Sampling slow = {.device = "interpreter",
                      .precision = compiled->precision,
@@ -225,16 +233,17 @@ static RxnStatus
 check_threads(Selftest *test, const Sampling *one)
 {
     enum { SEVERAL = 4 };
-    Sampling several = *one;
-    several.threads = SEVERAL;
-    several.result = (RxnEnsembleResult){0};
+    Sampling several = {.device = one->device,
+                        .precision = one->precision,
+                        .trajectories = one->trajectories,
+                        .threads = SEVERAL};
     RxnStatus status = sample(test, &several);
     if (status == RXN_OK) {
         size_t bytes = one->row * sizeof(double);
-        bool same = memcmp(one->result.mean, several.result.mean, bytes) == 0 &&
-                    memcmp(one->result.m2, several.result.m2, bytes) == 0;
-        tell(test, "threads", verdict(same), "%u of them, %llu trajectories",
-             several.result.threads, (unsigned long long)one->trajectories);
+        bool same = memcmp(one->run.mean, several.run.mean, bytes) == 0 &&
+                    memcmp(one->run.sd, several.run.sd, bytes) == 0;
+        tell(test, "threads", verdict(same), "%u of them, %llu trajectories", several.run.threads,
+             (unsigned long long)one->trajectories);
     }
     put_away(&several);
     return status;
@@ -242,149 +251,145 @@ check_threads(Selftest *test, const Sampling *one)
 
 /* ---- means ------------------------------------------------------------------------------------- */
 
-static RxnStatus
-check_means(Selftest *test, const Sampling *s)
+/* What stands in the way of exact results is no error here. True: the status is as it was. */
+static bool
+leave_out(Selftest *test, const char *what, RxnStatus status, RxnError *error)
 {
-    CmeOptions options = {.state_limit = 200000, .work_limit = 3e9}; /* some seconds */
-    CmeModel model = {s->pipeline.network, s->values.params, s->values.inputs};
-    CmeMoments exact;
-    const char *reason = NULL;
-    options.cancel = rxn__interrupt_begin();
-    RxnStatus status = rxn__cme_moments(&model, s->times.times, s->times.count, &options,
-                                        &test->driver->engine.session.arena, &exact, &reason);
-    rxn__interrupt_end();
-    if (status == RXN_ERROR_INPUT) {
-        tell(test, "means", "left out", "no exact ones: %s", reason ? reason : "no reason given");
-        return RXN_OK;
-    }
-    if (status == RXN_ERROR_INTERNAL)
-        test->driver->engine.internal_error = reason;
-    if (status != RXN_OK)
-        return status;
+    if (status != RXN_ERROR_INPUT)
+        return false;
+    tell(test, what, "left out", "no exact ones: %s", rxn_error_message(error, 0).text);
+    rxn_error_free(error);
+    return true;
+}
+
+static void
+judge_means(Selftest *test, const Sampling *s, const RxnRun *exact)
+{
     double worst = 0;
     for (size_t k = 0; k < s->row; k++) {
         /* Where nothing varies rounding and the mass that was lost are all there is. */
-        double slack = 1e-9 * (1 + fabs(exact.mean[k])) + exact.lost * (1 + fabs(exact.mean[k]));
-        double se = sqrt(exact.variance[k] / (double)s->trajectories) + slack;
-        worst = fmax(worst, fabs(s->result.mean[k] - exact.mean[k]) / se);
+        double slack = (1e-9 + exact->lost) * (1 + fabs(exact->mean[k]));
+        double se = exact->sd[k] / sqrt((double)s->trajectories) + slack;
+        worst = worse(worst, fabs(s->run.mean[k] - exact->mean[k]) / se);
     }
     tell(test, "means", verdict(worst <= limit_of(s->row)),
          "%zu of them, off by up to %.1f standard errors; %llu states", s->row, worst,
-         (unsigned long long)exact.cost.states);
-    return RXN_OK;
+         (unsigned long long)exact->states);
+}
+
+static RxnStatus
+check_means(Selftest *test, const Sampling *s)
+{
+    RxnSimulatorOptions kernel = rxn_simulator_options();
+    RxnRunOptions options = run_options(test);
+    RxnSimulator *equation;
+    RxnRun exact = {0};
+    RxnError *error;
+    kernel.method = "cme";
+    options.state_limit = 200000;
+    options.work_limit = 3e9; /* some seconds */
+    RxnStatus status = rxn_simulator_new(test->model, &kernel, &equation, &error);
+    if (status == RXN_OK)
+        status = rxn_run(equation, test->values, &options, &exact, &error);
+    if (status == RXN_OK)
+        judge_means(test, s, &exact);
+    else
+        status = leave_out(test, "means", status, error) ? RXN_OK : take(test, status, error);
+    rxn_run_release(&exact);
+    rxn_simulator_free(equation);
+    return status;
 }
 
 /* ---- gradients --------------------------------------------------------------------------------- */
 
+/* Of the objective that the program was built for. estimator: NULL: those that it was built with. */
 static RxnStatus
-note_refusal(Grad *grad, const char *name, const char *reason)
+differentiate(const Selftest *test, const char *estimator, RxnDifferentiator **ret_differentiator,
+              RxnDerivatives *ret_found, RxnError **ret_error)
 {
-    (void)name;
-    Text text;
-    rxn__text_init(&text, &grad->engine->session.arena);
-    rxn__text_printf(&text, "%s", reason);
-    grad->choice = text.data;
-    return RXN_OK;
+    RxnDifferentiatorOptions options = rxn_differentiator_options();
+    RxnRunOptions run = run_options(test);
+    options.estimator = estimator ? estimator : options.estimator;
+    options.kernel.trajectories = run.trajectories;
+    run.work_limit = 2e10; /* some seconds */
+    RxnStatus status =
+        rxn_differentiator_new(test->model, &options, test->values, ret_differentiator, ret_error);
+    if (status == RXN_OK)
+        status = rxn_differentiate(*ret_differentiator, test->values, &run, ret_found, ret_error);
+    return status;
+}
+
+/* How far a derivative is from the exact one, in standard errors. */
+static double
+bias_of(const RxnEstimate *estimate, const RxnEstimate *exact, size_t cell)
+{
+    double bias = fabs(estimate->gradient[cell] - exact->gradient[cell]);
+    /* What the master equation does not know either is no bias: some estimates have no noise at all. */
+    double unknown = exact->gradient_error[cell] + 1e-8 * fabs(exact->gradient[cell]);
+    return bias <= unknown ? 0 : bias / estimate->se[cell];
 }
 
 static void
-judge(Selftest *test, const GradEstimate *estimate)
+judge(Selftest *test, const RxnEstimate *estimate, const RxnEstimate *exact, size_t cells)
 {
-    Grad *grad = &test->grad;
-    size_t cells = (size_t)grad->output_count * grad->request.wrt_count;
+    char what[64];
     double worst = 0;
-    Text what;
-    rxn__text_init(&what, &grad->pipeline.arena);
-    rxn__text_printf(&what, "gradients by %s", estimate->estimator);
-    for (u32 o = 0; o < grad->output_count; o++)
-        for (u32 p = 0; p < grad->request.wrt_count; p++) {
-            GradCell cell = rxn__grad_cell(grad, estimate, o, p);
-            double bias = rxn__grad_bias(grad, &cell);
-            worst = isnan(bias) ? worst : fmax(worst, fabs(bias));
-        }
-    tell(test, what.data, estimate->unbiased ? verdict(worst <= limit_of(cells)) : "biased",
+    snprintf(what, sizeof what, "gradients by %s", estimate->estimator);
+    for (size_t cell = 0; cell < cells; cell++)
+        worst = worse(worst, bias_of(estimate, exact, cell));
+    tell(test, what, estimate->unbiased ? verdict(worst <= limit_of(cells)) : "biased",
          "%zu of them, off by up to %.1f standard errors", cells, worst);
 }
 
 static RxnStatus
-prepare_gradients(Selftest *test)
+judge_all(Selftest *test, const RxnDerivatives *found, const RxnEstimate *exact)
 {
-    Grad *grad = &test->grad;
-    Driver *driver = test->driver;
-    const EnsembleOptions *o = &test->options;
-    *grad = (Grad){.engine = &driver->engine, .file = test->file};
-    rxn__grad_defaults(&grad->options);
-    if (!rxn__grad_check_options(grad))
-        return RXN_ERROR_USAGE;
-    grad->options.ensemble = *o;
-    grad->options.ensemble.quiet = true;
-    grad->stages = (PipelineRequest){.file = test->file,
-                                     .loader = &driver->engine.loader,
-                                     .device = "cpu",
-                                     .precision = KIR_F64,
-                                     .trajectories = o->trajectories};
-    RxnStatus status = rxn__grad_network(grad);
-    driver->engine.session.diagnostics.list.count *=
-        driver->engine.session.diagnostics.error_count > 0;
-    if (status != RXN_OK)
-        return status;
-    grad->stages.goal = PIPELINE_COMPILED;
-    BindRequest bind = {.sets = &o->sets, .input = o->input, .seed = o->seed, .params = o->params};
-    if (!rxn__bind(&driver->engine, &grad->pipeline, &bind, &grad->values))
-        return RXN_ERROR_INPUT;
-    rxn__grad_times(grad);
-    status = rxn__grad_choose(grad);
-    if (status != RXN_OK)
-        return status;
-    rxn__grad_outputs(grad);
-    grad->runners = NEW_ARRAY(&grad->pipeline.arena, GradRunner, grad->estimators.count);
-    grad->found = &grad->pipeline.arena;
-    grad->trajectories = o->trajectories;
-    return RXN_OK;
+    for (size_t k = 0; k < found->estimate_count; k++)
+        if (!found->estimates[k].exact)
+            judge(test, &found->estimates[k], exact, found->output_count * found->parameter_count);
+    const RxnEstimate *failed = &found->estimates[found->estimate_count];
+    for (size_t k = 0; k < found->failure_count; k++)
+        rxn__driver_error(test->driver, "the estimator '%s' did not end: %s", failed[k].estimator,
+                          failed[k].failure);
+    return found->failure_count ? RXN_ERROR_INPUT : RXN_OK;
 }
 
 static RxnStatus
 check_gradients(Selftest *test)
 {
-    Grad *grad = &test->grad;
-    if (test->driver->program->built->of_count == 0) {
+    RxnDifferentiator *equation = NULL, *estimators = NULL;
+    RxnDerivatives exact, found;
+    RxnError *error;
+    /* Only what it was built for makes options good that say nothing. */
+    if (rxn_differentiator_check(test->model, NULL, NULL) == RXN_ERROR_USAGE) {
         tell(test, "gradients", "left out", "the program was built without --of");
         return RXN_OK;
     }
-    RxnStatus status = prepare_gradients(test);
-    grad->all = true; /* so that the master equation takes no more than some seconds */
-    grad->choice = NULL;
-    if (status == RXN_OK)
-        status = rxn__grad_exact(grad, note_refusal);
-    if (status != RXN_OK)
-        return status;
-    if (grad->estimates.count == 0) {
-        tell(test, "gradients", "left out", "no exact ones: %s", grad->choice);
+    RxnStatus status = differentiate(test, "exact", &equation, &exact, &error);
+    if (leave_out(test, "gradients", status, error)) {
+        rxn_differentiator_free(equation);
         return RXN_OK;
     }
-    for (u32 k = 0; k < grad->estimators.count && status == RXN_OK; k++) {
-        const Estimator *estimator = rxn__estimator_find(grad->estimators.items[k]);
-        Text reason;
-        rxn__text_init(&reason, &grad->pipeline.arena);
-        if (!estimator || !estimator->applies(&grad->request, &reason))
-            continue;
-        status = rxn__grad_run(grad, estimator, &grad->runners[k]);
-        if (status == RXN_OK)
-            judge(test, &grad->estimates.items[grad->estimates.count - 1]);
-    }
+    if (status == RXN_OK)
+        status = differentiate(test, NULL, &estimators, &found, &error);
+    if (status == RXN_OK)
+        status = judge_all(test, &found, &exact.estimates[0]);
+    else
+        status = take(test, status, error);
+    rxn_differentiator_free(estimators);
+    rxn_differentiator_free(equation);
     return status;
 }
 
 /* ---- the whole --------------------------------------------------------------------------------- */
 
 static RxnStatus
-check_precision(Selftest *test, KirType precision)
+check_precision(Selftest *test, bool whole)
 {
     enum { KEPT = 64 };
-    u64 n = test->options.trajectories;
-    bool whole = precision == KIR_F64;
+    uint64_t n = test->options.trajectories;
     Sampling s = {.device = "cpu",
-                  .precision = precision,
+                  .precision = whole ? "f64" : "f32",
                   .trajectories = whole || n < KEPT ? n : KEPT,
                   .threads = 1,
                   .kept = n < KEPT ? n : KEPT};
@@ -401,14 +406,15 @@ check_precision(Selftest *test, KirType precision)
 }
 
 static RxnStatus
-check_all(void *context)
+check_all(Selftest *test)
 {
-    Selftest *test = context;
-    printf("%s, %llu trajectories, seed %llu\n\n", test->driver->program->built->model,
+    printf("%s, %llu trajectories, seed %llu\n\n", rxn__driver_program(test->driver)->headline,
            (unsigned long long)test->options.trajectories, (unsigned long long)test->options.seed);
-    RxnStatus status = check_precision(test, KIR_F64);
+    RxnStatus status = rxn__driver_values(test->driver, test->model, &test->options, &test->values);
     if (status == RXN_OK)
-        status = check_precision(test, KIR_F32);
+        status = check_precision(test, true);
+    if (status == RXN_OK)
+        status = check_precision(test, false);
     if (status == RXN_OK)
         status = check_gradients(test);
     if (status != RXN_OK)
@@ -427,8 +433,9 @@ RxnStatus
 rxn__cmd_selftest(Driver *driver, int argc, char **argv)
 {
     enum { USUAL_TRAJECTORIES = 10000 };
-    Selftest test = {.driver = driver, .options = rxn__ensemble_defaults()};
+    Selftest test = {.driver = driver, .options = rxn__ensemble_flags()};
     const char *model;
+    RxnError *error;
     bool help;
     test.options.trajectories = USUAL_TRAJECTORIES;
     if (!rxn__options_parse(driver, &rxn__usage_selftest, argc, argv, &test.options, &model, &help))
@@ -437,13 +444,17 @@ rxn__cmd_selftest(Driver *driver, int argc, char **argv)
         rxn__options_help(driver, &rxn__usage_selftest, stdout);
         return RXN_OK;
     }
-    if (!rxn__check_ensemble(&driver->engine, &test.options))
-        return RXN_ERROR_USAGE;
-    test.options.device = "cpu";
-    if (!rxn__load_model(&driver->engine, NULL, &test.file))
-        return RXN_ERROR_INPUT;
-    RxnStatus status = rxn__session_guard(&driver->engine.session, check_all, &test);
-    rxn__grad_close(&test.grad);
-    rxn__driver_close(driver, &test.grad.pipeline);
+    RxnStatus status = rxn__driver_check_ensemble(driver, &test.options);
+    if (status != RXN_OK)
+        return status;
+    /* Warnings are of no interest here: nothing is told. */
+    status = rxn_model_of_program(rxn__driver_program(driver)->built, NULL, &test.model, &error);
+    if (status != RXN_OK)
+        return take(&test, status, error);
+    test.cancel = rxn__interrupt_begin();
+    status = check_all(&test);
+    rxn__interrupt_end();
+    rxn_values_free(test.values);
+    rxn_model_free(test.model);
     return status;
 }

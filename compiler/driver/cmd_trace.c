@@ -9,24 +9,20 @@
  * printed again, and has to come out as the same bytes.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "compiler/driver/driver.h"
-#include "compiler/engine/grad.h"
+#include "compiler/driver/command.h"
 
 typedef struct TraceOptions {
     const char *folder, *method, *precision;
-    u64 lanes;
+    uint64_t lanes;
     bool verify;
     TextList of, wrt;
     NumberList at;
     const char *estimator;
 } TraceOptions;
-
-enum {
-    TAPE_BYTES = 16 << 20
-}; /* of one trajectory: it decides how long the arrays of a kernel are */
 
 static const Option options[] = {
     {"-o", "DIR", OPTION_TEXT, offsetof(TraceOptions, folder), "the folder to write to"},
@@ -51,170 +47,97 @@ const OptionTable rxn__usage_trace = {
         "Writes every stage of the model's compilation to DIR as a numbered text file: the tree,\n"
         "the network after each pass, the kernel after each pass, LLVM's IR, assembly, CUDA C.",
     .options = options,
-    .option_count = COUNT_OF(options),
+    .option_count = sizeof options / sizeof *options,
     .operand = "MODEL",
 };
 
 typedef struct Trace {
     Driver *driver;
-    u32 file, written;
     TraceOptions options;
-    Grad grad; /* with the pipeline; the rest is used with --of */
+    unsigned written;
     bool failed;
 } Trace;
 
-/* Reads the text with the stage's reader and prints what it read; NULL where it has none. */
-static const char *
-read_back(Trace *trace, Arena *arena, PipelineForm form, const char *text, size_t length,
-          Text *again)
+/* The folder is there once there is something to put into it. */
+static bool
+make_folder(const Trace *trace)
 {
-    NameTable *names = &trace->driver->engine.session.names;
-    rxn__text_init(again, arena);
-    if (form == FORM_NETWORK) {
-        Network *network;
-        const char *error = rxn__network_read(arena, names, text, length, &network);
-        if (!error)
-            rxn__network_print(network, again);
-        return error;
-    }
-    KirKernel *kernel;
-    const char *error = rxn__kir_read(arena, names, text, length, &kernel);
-    if (!error)
-        rxn__kir_print(kernel, again);
-    return error;
+    const char *folder = trace->options.folder;
+    if (trace->written > 0 || mkdir(folder, 0777) == 0 || errno == EEXIST)
+        return true;
+    rxn__driver_error(trace->driver, "the folder '%s' cannot be made: %s", folder, strerror(errno));
+    return false;
 }
 
-static void
-verify(Trace *trace, const char *name, PipelineForm form, const char *text, size_t length)
+static bool
+write_file(Driver *driver, const char *path, const char *text, size_t length)
 {
-    if (form != FORM_NETWORK && form != FORM_KIR)
-        return;
-    Arena arena;
-    Text again;
-    rxn__arena_init(&arena, &trace->driver->engine.session.memory);
-    const char *error = read_back(trace, &arena, form, text, length, &again);
-    if (error)
-        rxn__driver_error(trace->driver, "%s does not read back: %s", name, error);
-    else if (again.length != length || memcmp(again.data, text, length) != 0)
-        rxn__driver_error(trace->driver, "%s reads back as another text", name);
-    trace->failed = trace->failed || trace->driver->engine.session.diagnostics.error_count > 0;
-    rxn__arena_release(&arena);
-}
-
-static void
-write_stage(void *context, const char *stage, const char *suffix, PipelineForm form,
-            const char *text, size_t length)
-{
-    Trace *trace = context;
-    Text path;
-    rxn__text_init(&path, &trace->driver->engine.session.arena);
-    rxn__text_printf(&path, "%s/%02u-%s.%s", trace->options.folder, trace->written++, stage,
-                     suffix);
-    if (trace->failed)
-        return;
-    FILE *file = fopen(path.data, "w");
+    FILE *file = fopen(path, "w");
     bool good = file && fwrite(text, 1, length, file) == length;
     if (file && fclose(file) != 0)
         good = false;
-    if (!good) {
-        rxn__driver_error(trace->driver, "'%s' cannot be written: %s", path.data, strerror(errno));
-        trace->failed = true;
-    } else if (trace->options.verify) {
-        verify(trace, path.data, form, text, length);
-    }
+    if (!good)
+        rxn__driver_error(driver, "'%s' cannot be written: %s", path, strerror(errno));
+    return good;
 }
 
-/* From the network on: the kernel of the one estimator. */
-static RxnStatus
-trace_gradient(Trace *trace)
-{
-    Driver *driver = trace->driver;
-    Grad *grad = &trace->grad;
-    RxnStatus status = rxn__grad_network(grad);
-    if (status != RXN_OK)
-        return status;
-    status = rxn__grad_choose(grad);
-    if (status != RXN_OK)
-        return status;
-    const Estimator *estimator = rxn__estimator_find(grad->estimators.items[0]);
-    grad->stages.goal = PIPELINE_OPTIMIZED;
-    status = rxn__pipeline_gradient(&driver->engine.session, &grad->stages, estimator,
-                                    &grad->request, &grad->pipeline);
-    driver->engine.internal_error = grad->pipeline.internal_error;
-    return status;
-}
-
-static RxnStatus
-trace_model(void *context)
+/* As RxnTraceStage. */
+static bool
+write_stage(void *context, const char *name, const char *text, size_t length)
 {
     Trace *trace = context;
-    Driver *driver = trace->driver;
-    bool has_target = rxn__target_find("llvm") != NULL;
-    Pipeline *pipeline = &trace->grad.pipeline;
-    trace->grad.stages = (PipelineRequest){
-        .file = trace->file,
-        .loader = &driver->engine.loader,
-        .goal = PIPELINE_OPTIMIZED,
-        .method = trace->options.method,
-        /* Without a target the trace ends with the kernel. */
-        .device = has_target ? "cpu" : "interpreter",
-        .precision = strcmp(trace->options.precision, "f32") == 0 ? KIR_F32 : KIR_F64,
-        .target = {.lanes = (u32)trace->options.lanes},
-        .trace = write_stage,
-        .trace_context = trace,
-    };
-    RxnStatus status;
-    if (trace->options.of.count > 0) {
-        status = trace_gradient(trace);
-    } else {
-        status = rxn__pipeline_run(&driver->engine.session, &trace->grad.stages, pipeline);
-        driver->engine.internal_error = pipeline->internal_error;
-    }
-    if (status == RXN_OK && trace->failed)
-        status = RXN_ERROR_INPUT;
-    if (status == RXN_OK)
-        printf("%u stages of %s in %s\n", trace->written,
-               pipeline->network->name ? pipeline->network->name->text : "the model",
-               trace->options.folder);
-    return status;
+    const char *folder = trace->options.folder;
+    const size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = malloc(size);
+    if (!path)
+        rxn__driver_error(trace->driver, "out of memory");
+    else
+        snprintf(path, size, "%s/%s", folder, name);
+    trace->failed = !path || !make_folder(trace) || !write_file(trace->driver, path, text, length);
+    trace->written++;
+    free(path);
+    return !trace->failed;
 }
 
-/* Hands what --of and its kin say over to the parts of `rxn grad`. */
-static bool
-check_gradient(Trace *trace)
+static RxnStatus
+trace_model(Trace *trace, const char *path)
 {
-    Driver *driver = trace->driver;
     const TraceOptions *o = &trace->options;
-    GradOptions *options = &trace->grad.options;
-    rxn__grad_defaults(options);
-    options->of = o->of;
-    options->at = o->at;
-    options->wrt = o->wrt;
-    options->estimators = o->estimator;
-    trace->grad.tape_memory = TAPE_BYTES;
-    options->ensemble.threads = options->ensemble.lanes = 1;
-    if (o->of.count == 0) {
-        if (o->at.count == 0 && o->wrt.count == 0 && strcmp(o->estimator, "auto") == 0)
-            return true;
-        rxn__driver_error(driver, "--at, --estimator and --wrt belong to --of");
-        return false;
-    }
-    if (!rxn__grad_check_objective(&driver->engine, options))
-        return false;
-    bool one = strcmp(o->estimator, "auto") == 0 || rxn__estimator_find(o->estimator);
-    if (!one)
-        rxn__driver_error(
-            driver, "--estimator '%s' is not one that has a kernel",
-            rxn__shown(&driver->engine.session.arena, o->estimator, strlen(o->estimator)));
-    return one;
+    const RxnModelOptions model_options = rxn__driver_model_options(trace->driver);
+    RxnDifferentiatorOptions gradient = rxn_differentiator_options();
+    RxnTraceOptions wanted = rxn_trace_options();
+    RxnError *error;
+    char *name;
+    gradient.of = o->of.items;
+    gradient.of_count = o->of.count;
+    gradient.at = o->at.items;
+    gradient.at_count = o->at.count;
+    gradient.wrt = o->wrt.items;
+    gradient.wrt_count = o->wrt.count;
+    gradient.estimator = o->estimator;
+    wanted.kernel.method = o->method;
+    wanted.kernel.precision = o->precision;
+    wanted.kernel.lanes = (uint32_t)o->lanes;
+    wanted.gradient = o->of.count > 0 ? &gradient : NULL;
+    wanted.verify = o->verify;
+    wanted.stage = write_stage;
+    wanted.stage_context = trace;
+    RxnStatus status = rxn_trace(path, &model_options, &wanted, &name, &error);
+    if (status == RXN_OK)
+        printf("%u stages of %s in %s\n", trace->written, name ? name : "the model", o->folder);
+    rxn_text_free(name);
+    if (!trace->failed)
+        return rxn__driver_take(trace->driver, status, error);
+    rxn_error_free(error); /* it was us who ended it, and it has been said why */
+    return RXN_ERROR_INPUT;
 }
 
 RxnStatus
 rxn__cmd_trace(Driver *driver, int argc, char **argv)
 {
     Trace trace = {.driver = driver,
-                   .options = {.method = "auto", .precision = "f64", .estimator = "auto"},
-                   .grad = {.engine = &driver->engine}};
+                   .options = {.method = "auto", .precision = "f64", .estimator = "auto"}};
+    const TraceOptions *o = &trace.options;
     const char *model;
     bool help;
     if (!rxn__options_parse(driver, &rxn__usage_trace, argc, argv, &trace.options, &model, &help))
@@ -223,23 +146,14 @@ rxn__cmd_trace(Driver *driver, int argc, char **argv)
         rxn__options_help(driver, &rxn__usage_trace, stdout);
         return RXN_OK;
     }
-    if (!trace.options.folder) {
+    if (!o->folder) {
         rxn__driver_error(driver, "no folder is given: -o DIR");
         return RXN_ERROR_USAGE;
     }
-    if (!rxn__check_precision(&driver->engine, trace.options.precision) ||
-        !rxn__check_lanes(&driver->engine, trace.options.lanes))
+    if (o->of.count == 0 &&
+        (o->at.count > 0 || o->wrt.count > 0 || strcmp(o->estimator, "auto") != 0)) {
+        rxn__driver_error(driver, "--at, --estimator and --wrt belong to --of");
         return RXN_ERROR_USAGE;
-    if (!check_gradient(&trace))
-        return RXN_ERROR_USAGE;
-    if (!rxn__load_model(&driver->engine, model, &trace.file))
-        return RXN_ERROR_INPUT;
-    if (mkdir(trace.options.folder, 0777) != 0 && errno != EEXIST) {
-        rxn__driver_error(driver, "the folder '%s' cannot be made: %s", trace.options.folder,
-                          strerror(errno));
-        return RXN_ERROR_INPUT;
     }
-    RxnStatus status = rxn__session_guard(&driver->engine.session, trace_model, &trace);
-    rxn__driver_close(driver, &trace.grad.pipeline);
-    return status;
+    return trace_model(&trace, model);
 }

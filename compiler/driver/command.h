@@ -1,5 +1,5 @@
 /* command.h: what a subcommand is made of: its options, messages, files of results, and the library (runtime/rxn.h), which does
- * the work. A command that stands on this alone knows nothing of the compiler; those that look into it include driver.h too.
+ * the work. Commands know nothing of the compiler but its room of utilities, base.
  *
  * A subcommand is a function in cmd_NAME.c with a row in the table of main.c, and, if programs that were built of a
  * model have it too, in that of standalone.c.
@@ -10,14 +10,22 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "compiler/base/base.h"
 #include "compiler/base/lists.h"
-#include "compiler/engine/ensemble_options.h"
 #include "runtime/rxn.h"
 #include "runtime/whole_file.h"
 
-#define RXN_COMMAND_PRINTF __attribute__((format(printf, 2, 3)))
-
 typedef struct Driver Driver;
+
+/* What all commands that run an ensemble are told: how, on what, where to. */
+typedef struct EnsembleFlags {
+    u64 trajectories, seed, threads, lanes, step_limit;
+    TextList sets;
+    const char *input, *params, *device, *precision, *cache; /* NULL: not given */
+    const char *csv, *json;
+    bool quiet;
+    bool counted; /* -n was given */
+} EnsembleFlags;
 
 typedef RxnStatus (*Command)(Driver *driver, int argc, char **argv);
 
@@ -62,16 +70,16 @@ int rxn__invoke(const Program *program, int argc, char **argv);
 const Program *rxn__driver_program(const Driver *driver);
 
 /* An error or a note about no place in a file. */
-void rxn__driver_error(Driver *driver, const char *format, ...) RXN_COMMAND_PRINTF;
-void rxn__driver_warning(Driver *driver, const char *format, ...) RXN_COMMAND_PRINTF;
-void rxn__driver_note(Driver *driver, const char *format, ...) RXN_COMMAND_PRINTF;
+void rxn__driver_error(Driver *driver, const char *format, ...) RXN_PRINTF(2, 3);
+void rxn__driver_warning(Driver *driver, const char *format, ...) RXN_PRINTF(2, 3);
+void rxn__driver_note(Driver *driver, const char *format, ...) RXN_PRINTF(2, 3);
 uint32_t rxn__driver_error_count(const Driver *driver);
 
 /* Whether the reader of our output is gone, so that nothing is worth writing. */
 bool rxn__driver_is_unread(const Driver *driver);
 
 /* For what a command says, until it ends: texts of base.h. */
-struct Arena *rxn__driver_arena(Driver *driver);
+Arena *rxn__driver_arena(Driver *driver);
 
 /* A name fit for a message. */
 const char *rxn__driver_shown(Driver *driver, const char *text);
@@ -90,13 +98,10 @@ void rxn__driver_progress(void *driver, uint64_t done, uint64_t total);
 /* Calls body(context); where memory runs out inside, returns RXN_ERROR_MEMORY. */
 RxnStatus rxn__driver_guard(Driver *driver, RxnStatus (*body)(void *context), void *context);
 
-/* Of the engine: the candidate nearest to the word, or NULL if none is near; the whole text as a finite number, and as a number of
- * bytes ("500M"). */
-const char *rxn__nearest(const char *word, uint32_t count, const char *const *candidates);
-bool rxn__parse_number(const char *text, double *ret_value);
-bool rxn__parse_bytes(const char *text, uint64_t *ret_bytes);
-
 /* ---- model.c: the library's objects, with messages printed ------------------------------------ */
+
+/* With warnings printed. */
+RxnModelOptions rxn__driver_model_options(Driver *driver);
 
 /* The model named on the command line; NULL: that of the program. It is freed by rxn__driver_end. tell_later: as
  * RxnModelOptions. */
@@ -104,22 +109,30 @@ RxnStatus rxn__driver_model(Driver *driver, const char *path, bool tell_later,
                             RxnModel **ret_model);
 void rxn__driver_end(Driver *driver);
 
+/* The same, with options that are checked by `check`: before the model is read, but in a program, whose model has a say in what
+ * may be asked of it. It is told later. */
+RxnStatus rxn__driver_model_for(Driver *driver, const char *path, RxnStatus (*check)(void *context),
+                                void *context, RxnModel **ret_model);
+
 /* The status of a call of the library's; prints its error, if it has one, and frees it. */
 RxnStatus rxn__driver_take(Driver *driver, RxnStatus status, RxnError *error);
 
 /* Values as --params, --input and --set say, with all that is wrong with them. The values are there whatever the status, if there
  * is memory for them. */
-RxnStatus rxn__driver_values(Driver *driver, RxnModel *model, const EnsembleOptions *options,
+RxnStatus rxn__driver_values(Driver *driver, RxnModel *model, const EnsembleFlags *options,
                              RxnValues **ret_values);
 
 /* "500M" and the like into *ret_bytes, which a text of NULL leaves as it is. False after an error. */
 bool rxn__driver_bytes(Driver *driver, const char *option, const char *text, uint64_t *ret_bytes);
 
 /* How kernels are to be made. */
-RxnSimulatorOptions rxn__driver_kernel(const EnsembleOptions *options, const char *method);
+RxnSimulatorOptions rxn__driver_kernel(const EnsembleFlags *flags, const char *method);
 
-/* Puts numbers in the place of what was left open; reports what is out of range. */
-bool rxn__driver_check_ensemble(Driver *driver, EnsembleOptions *options);
+/* Once they are read: puts numbers in the place of what was left open; reports what is out of range. */
+RxnStatus rxn__driver_check_ensemble(Driver *driver, EnsembleFlags *flags);
+
+/* How an ensemble is run. */
+RxnRunOptions rxn__driver_run(const EnsembleFlags *flags);
 
 /* That the command reads this file; NULL: none. */
 void rxn__driver_reads(Driver *driver, const char *path);
@@ -190,12 +203,13 @@ bool rxn__options_parse(Driver *driver, const OptionTable *table, int argc, char
 
 void rxn__options_help(const Driver *driver, const OptionTable *table, FILE *file);
 
-/* Those of all commands that run an ensemble. */
+/* Those of all commands that run an ensemble; what holds where nothing is said. */
 enum { ENSEMBLE_OPTION_COUNT = 12 };
 extern const Option rxn__ensemble_options[ENSEMBLE_OPTION_COUNT];
+EnsembleFlags rxn__ensemble_flags(void);
 
 /* Whether -o or --json go to standard output, so that nothing else should. */
-bool rxn__takes_stdout(const EnsembleOptions *options);
+bool rxn__takes_stdout(const EnsembleFlags *options);
 
 /* ---- output.c ---------------------------------------------------------------------------------- */
 

@@ -1,26 +1,24 @@
-/* driver.h: what those files of the program share that know the engine. Nothing outside this folder includes it.
+/* driver.h: the program's frame: what the files share that make commands out of a command line and the library.
  *
- * All that goes wrong is put into the session's diagnostics, which main prints, and the status becomes the exit status.
+ * What the program itself has to say is put into diagnostics, which are printed when a command ends, or before anything else is;
+ * the status becomes the exit status. What the library says is printed at once.
  */
-#ifndef RXN_DRIVER_H
-#define RXN_DRIVER_H
+#ifndef RXN_DRIVER_DRIVER_H
+#define RXN_DRIVER_DRIVER_H
 
 #include "compiler/driver/command.h"
-#include "compiler/engine/engine.h"
 #include "runtime/report.h"
 
 struct Driver {
     const Program *program;
-    Engine engine;
-    RxnModel *model;      /* of a command that stands on the library */
+    Memory memory;
+    Arena arena;
+    SourceMap sources; /* without a file: no message of the program's own is about a place */
+    Diagnostics messages;
+    RxnModel *model;      /* of the command */
     RxnProgress progress; /* of what runs now */
+    TextList read, texts; /* files: of values and data; what is a model, or is made one of */
     bool quiet_failure;   /* the reader of our output is gone: nothing is worth saying */
 };
-
-/* As rxn__driver_flush at the end of something, where there may be an internal error too, and memory may be out. */
-void rxn__driver_say(Driver *driver);
-
-/* Prints the messages that are left, which may name things of the pipeline, and closes it. */
-void rxn__driver_close(Driver *driver, Pipeline *pipeline);
 
 #endif

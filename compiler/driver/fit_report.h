@@ -6,7 +6,7 @@
 #include "runtime/report.h"
 
 typedef struct FitFlags {
-    EnsembleOptions ensemble;                 /* json: the result; csv: the history */
+    EnsembleFlags ensemble;                   /* json: the result; csv: the history */
     uint64_t steps, starts, checkpoint_steps; /* UINT64_MAX: not given, but for the last */
     double rate;
     const char *data, *estimator, *optimizer, *schedule, *plot, *checkpoint, *resume, *tape_memory;

@@ -217,7 +217,7 @@ typedef struct Table {
     bool no_memory;
 } Table;
 
-static char *cell_text(Table *table, const char *format, ...) RXN_COMMAND_PRINTF;
+static char *cell_text(Table *table, const char *format, ...) RXN_PRINTF(2, 3);
 
 /* NULL, once memory is out. */
 static char *

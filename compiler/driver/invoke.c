@@ -7,26 +7,14 @@
 
 #include "compiler/driver/driver.h"
 
-/* A message goes the same way as those of the engine. */
-static void
-add(Driver *driver, RxnSeverity severity, const char *format, va_list args)
-{
-    const char *text = rxn__text_vformat(&driver->engine.session.arena, format, args);
-    switch (severity) {
-    case RXN_ERROR: rxn__engine_error(&driver->engine, "%s", text); break;
-    case RXN_WARNING:
-        rxn__warning(&driver->engine.session.diagnostics, (Span){0, 0}, "%s", text);
-        break;
-    case RXN_NOTE: rxn__engine_note(&driver->engine, "%s", text); break;
-    }
-}
+static const Span nowhere = {0, 0};
 
 void
 rxn__driver_error(Driver *driver, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    add(driver, RXN_ERROR, format, args);
+    rxn__error(&driver->messages, nowhere, "%s", rxn__text_vformat(&driver->arena, format, args));
     va_end(args);
 }
 
@@ -35,7 +23,7 @@ rxn__driver_warning(Driver *driver, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    add(driver, RXN_WARNING, format, args);
+    rxn__warning(&driver->messages, nowhere, "%s", rxn__text_vformat(&driver->arena, format, args));
     va_end(args);
 }
 
@@ -44,35 +32,34 @@ rxn__driver_note(Driver *driver, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    add(driver, RXN_NOTE, format, args);
+    rxn__note(&driver->messages, nowhere, "%s", rxn__text_vformat(&driver->arena, format, args));
     va_end(args);
 }
 
 void
 rxn__driver_flush(Driver *driver)
 {
-    Diagnostics *diagnostics = &driver->engine.session.diagnostics;
     Text text;
-    rxn__text_init(&text, &driver->engine.session.arena);
-    rxn__diagnostics_render(diagnostics, &text);
+    rxn__text_init(&text, &driver->arena);
+    rxn__diagnostics_render(&driver->messages, &text);
     fflush(stdout);
     fputs(text.data, stderr);
-    diagnostics->list.count = 0;
-    diagnostics->dropped = diagnostics->dropped_warnings = 0;
+    driver->messages.list.count = 0;
+    driver->messages.dropped = driver->messages.dropped_warnings = 0;
 }
 
 void
 rxn__driver_flush_file(Driver *driver)
 {
     rxn__driver_flush(driver);
-    driver->engine.session.diagnostics.error_count = 0;
-    driver->engine.session.diagnostics.warning_count = 0;
+    driver->messages.error_count = 0;
+    driver->messages.warning_count = 0;
 }
 
 uint32_t
 rxn__driver_error_count(const Driver *driver)
 {
-    return driver->engine.session.diagnostics.error_count;
+    return driver->messages.error_count;
 }
 
 bool
@@ -90,58 +77,22 @@ rxn__driver_program(const Driver *driver)
 Arena *
 rxn__driver_arena(Driver *driver)
 {
-    return &driver->engine.session.arena;
+    return &driver->arena;
 }
 
 const char *
 rxn__driver_shown(Driver *driver, const char *text)
 {
-    return rxn__shown(&driver->engine.session.arena, text, strlen(text));
+    return rxn__shown(&driver->arena, text, strlen(text));
 }
 
 RxnStatus
 rxn__driver_guard(Driver *driver, RxnStatus (*body)(void *context), void *context)
 {
-    return rxn__session_guard(&driver->engine.session, body, context);
+    return rxn__memory_guard(&driver->memory, body, context);
 }
 
-static RxnStatus
-flush_diagnostics(void *context)
-{
-    rxn__driver_flush(context);
-    return RXN_OK;
-}
-
-void
-rxn__driver_say(Driver *driver)
-{
-    /* The message lives in the pipeline's arena; a copy that fails is no message less than none. */
-    if (driver->engine.internal_error)
-        fprintf(stderr, "internal error: %s\n", driver->engine.internal_error);
-    if (rxn__session_guard(&driver->engine.session, flush_diagnostics, driver) != RXN_OK)
-        fputs("error: out of memory\n", stderr);
-}
-
-void
-rxn__driver_close(Driver *driver, Pipeline *pipeline)
-{
-    rxn__driver_say(driver);
-    rxn__pipeline_close(pipeline);
-}
-
-/* ---- what the engine says while it works ------------------------------------------------------- */
-
-static const volatile int *
-begin(void *context, bool counted, bool quiet)
-{
-    Driver *driver = context;
-    if (!quiet) {
-        rxn__progress_begin(&driver->progress, stderr);
-        if (!counted)
-            driver->progress.counted = NULL;
-    }
-    return rxn__interrupt_begin();
-}
+/* ---- what the library says while it works ------------------------------------------------------ */
 
 void
 rxn__driver_progress(void *driver, uint64_t done, uint64_t total)
@@ -149,27 +100,24 @@ rxn__driver_progress(void *driver, uint64_t done, uint64_t total)
     rxn__progress_show(&((Driver *)driver)->progress, done, total);
 }
 
-static void
-end(void *context)
-{
-    rxn__interrupt_end();
-    rxn__progress_end(&((Driver *)context)->progress);
-}
-
 void
-rxn__driver_stage(void *driver, RxnStage stage)
+rxn__driver_stage(void *context, RxnStage stage)
 {
-    if (stage == RXN_STAGE_END)
-        end(driver);
-    else
-        begin(driver, stage == RXN_STAGE_TRAJECTORIES, stage == RXN_STAGE_SILENT);
+    RxnProgress *progress = &((Driver *)context)->progress;
+    if (stage == RXN_STAGE_END) {
+        rxn__interrupt_end();
+        rxn__progress_end(progress);
+        return;
+    }
+    rxn__interrupt_begin();
+    if (stage == RXN_STAGE_SILENT)
+        return;
+    rxn__progress_begin(progress, stderr);
+    if (stage == RXN_STAGE_STEPS)
+        progress->counted = NULL;
 }
 
-static void
-tell(void *context)
-{
-    rxn__driver_flush(context);
-}
+/* ---- commands ---------------------------------------------------------------------------------- */
 
 static void
 print_help(const Program *program, FILE *file)
@@ -195,11 +143,10 @@ static RxnStatus
 unknown_command(Driver *driver, const Program *program, const char *name)
 {
     const char **names =
-        NEW_ARRAY(&driver->engine.session.arena, const char *, (size_t)program->command_count + 1);
+        NEW_ARRAY(&driver->arena, const char *, (size_t)program->command_count + 1);
     for (u32 k = 0; k < program->command_count; k++)
         names[k] = program->commands[k].name;
-    rxn__driver_error(driver, "there is no command '%s'",
-                      rxn__shown(&driver->engine.session.arena, name, strlen(name)));
+    rxn__driver_error(driver, "there is no command '%s'", rxn__driver_shown(driver, name));
     const char *nearest = rxn__nearest(name, program->command_count, names);
     if (nearest)
         rxn__driver_note(driver, "did you mean '%s %s'?", program->name, nearest);
@@ -242,7 +189,14 @@ run_command(void *context)
     return unknown_command(invocation->driver, program, name);
 }
 
-/* The error itself is printed where its text lives, by rxn__driver_close. */
+static RxnStatus
+flush_messages(void *context)
+{
+    rxn__driver_flush(context);
+    return RXN_OK;
+}
+
+/* The error itself is printed where the library says it, by rxn__driver_take. */
 static void
 ask_for_report(void)
 {
@@ -259,16 +213,13 @@ rxn__invoke(const Program *program, int argc, char **argv)
     /* A closed pipe is an error of a write, which is looked at, not a sudden death. */
     signal(SIGPIPE, SIG_IGN);
     Driver driver = {.program = program};
-    RxnStatus status = rxn__engine_open(&driver.engine, 0);
-    if (status == RXN_OK) {
-        driver.engine.watch = (Watch){begin, rxn__driver_progress, end, tell, &driver};
-        if (program->built)
-            rxn__embedded_init(&driver.engine, program->built);
-        Invocation invocation = {&driver, program, argc, argv};
-        status = rxn__session_guard(&driver.engine.session, run_command, &invocation);
-        if (rxn__session_guard(&driver.engine.session, flush_diagnostics, &driver) != RXN_OK)
-            status = RXN_ERROR_MEMORY;
-    }
+    Invocation invocation = {&driver, program, argc, argv};
+    rxn__arena_init(&driver.arena, &driver.memory);
+    rxn__sources_init(&driver.sources, &driver.arena);
+    rxn__diagnostics_init(&driver.messages, &driver.arena, &driver.sources);
+    RxnStatus status = rxn__driver_guard(&driver, run_command, &invocation);
+    if (rxn__driver_guard(&driver, flush_messages, &driver) != RXN_OK)
+        status = RXN_ERROR_MEMORY;
     if (status == RXN_ERROR_MEMORY)
         fputs("error: out of memory\n", stderr);
     if (status == RXN_ERROR_INTERNAL)
@@ -278,7 +229,7 @@ rxn__invoke(const Program *program, int argc, char **argv)
             fprintf(stderr, "error: standard output cannot be written: %s\n", strerror(errno));
         status = RXN_ERROR_INPUT;
     }
-    rxn__engine_close(&driver.engine);
+    rxn__arena_release(&driver.arena);
     switch (status) {
     case RXN_OK: return 0;
     case RXN_ERROR_USAGE: return 2;

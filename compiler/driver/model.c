@@ -1,9 +1,9 @@
 /* model.c: the library for commands: what it says is printed, and where the model is the program's own it comes from there. */
-#include <stdlib.h>
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "compiler/driver/driver.h"
-#include "compiler/engine/api.h"
 
 static void
 print_told(void *context, RxnSeverity severity, const char *text)
@@ -33,18 +33,27 @@ rxn__driver_take(Driver *driver, RxnStatus status, RxnError *error)
     return status;
 }
 
+RxnModelOptions
+rxn__driver_model_options(Driver *driver)
+{
+    RxnModelOptions options = rxn_model_options();
+    options.tell = print_told;
+    options.tell_context = driver;
+    return options;
+}
+
 RxnStatus
 rxn__driver_model(Driver *driver, const char *path, bool tell_later, RxnModel **ret_model)
 {
-    RxnModelOptions options = rxn_model_options();
+    RxnModelOptions options = rxn__driver_model_options(driver);
     RxnError *error;
-    options.tell = print_told;
-    options.tell_context = driver;
     options.tell_later = tell_later;
     RxnStatus status =
         path ? rxn_model_open(path, &options, ret_model, &error)
-             : rxn__model_of_program(driver->program->built, &options, ret_model, &error);
+             : rxn_model_of_program(driver->program->built, &options, ret_model, &error);
     driver->model = *ret_model;
+    if (path && strcmp(path, "-") == 0)
+        rxn__driver_reads(driver, path);
     return rxn__driver_take(driver, status, error);
 }
 
@@ -55,84 +64,137 @@ rxn__driver_end(Driver *driver)
     driver->model = NULL;
 }
 
+RxnStatus
+rxn__driver_model_for(Driver *driver, const char *path, RxnStatus (*check)(void *context),
+                      void *context, RxnModel **ret_model)
+{
+    RxnStatus status = path ? RXN_OK : rxn__driver_model(driver, NULL, true, ret_model);
+    if (status == RXN_OK)
+        status = check(context);
+    if (status == RXN_OK && path)
+        status = rxn__driver_model(driver, path, true, ret_model);
+    return status;
+}
+
+/* ---- files that are read ----------------------------------------------------------------------- */
+
+static void
+keep_path(Driver *driver, TextList *list, const char *path)
+{
+    Arena *arena = rxn__driver_arena(driver);
+    vec_push(arena, list, rxn__arena_copy_text(arena, path, strlen(path)));
+}
+
 void
 rxn__driver_reads(Driver *driver, const char *path)
 {
     if (path)
-        rxn__engine_reads(&driver->engine, path);
-}
-
-typedef struct FileReading {
-    Session memory; /* its memory alone: that of one file does not wait for the next */
-    const char *path, *reason, *resolved;
-    bool named;
-    char *text;
-    size_t length;
-} FileReading;
-
-static RxnStatus
-read_file(void *context)
-{
-    FileReading *reading = context;
-    Arena *arena = &reading->memory.arena;
-    const char *text = NULL, *resolved = reading->path;
-    if (reading->named && strcmp(reading->path, "-") != 0)
-        rxn__load_used(NULL, "", reading->path, arena, &resolved, &text, &reading->length,
-                       &reading->reason);
-    else
-        text = rxn__read_file(reading->path, arena, &reading->length, &reading->reason);
-    reading->resolved = strdup(resolved);
-    if (text)
-        reading->text = malloc(reading->length + 1);
-    if (!reading->resolved || (text && !reading->text))
-        return RXN_ERROR_MEMORY;
-    if (text)
-        memcpy(reading->text, text, reading->length + 1);
-    return RXN_OK;
+        keep_path(driver, &driver->read, strcmp(path, "-") == 0 ? "/dev/stdin" : path);
 }
 
 char *
 rxn__driver_read(Driver *driver, const char *path, bool named, const char **ret_name,
                  size_t *ret_length)
 {
-    Session *session = &driver->engine.session;
-    FileReading reading = {.path = path, .named = named};
-    rxn__arena_init(&reading.memory.arena, &reading.memory.memory);
-    RxnStatus status = rxn__session_guard(&reading.memory, read_file, &reading);
-    rxn__arena_release(&reading.memory.arena);
-    const char *name = strcmp(path, "-") == 0 ? "<stdin>" : reading.resolved;
-    if (status == RXN_OK)
-        name = rxn__arena_copy_text(&session->arena, name, strlen(name));
-    free((char *)reading.resolved);
-    if (status == RXN_OK && !reading.text)
-        rxn__driver_error(driver, "'%s' cannot be read: %s", rxn__driver_shown(driver, name),
-                          reading.reason);
-    else if (status != RXN_OK)
-        rxn__driver_error(driver, "out of memory");
-    if (status != RXN_OK || !reading.text) {
-        free(reading.text);
+    const bool is_file = strcmp(path, "-") != 0;
+    char *name, *text;
+    RxnError *error;
+    if (is_file && !named && access(path, F_OK) != 0) {
+        rxn__driver_error(driver, "'%s' cannot be read: %s", rxn__driver_shown(driver, path),
+                          strerror(errno));
         return NULL;
     }
-    if (strcmp(path, "-") == 0)
+    RxnStatus status = rxn_read(path, &name, &text, ret_length, &error);
+    if (rxn__driver_take(driver, status, error) == RXN_ERROR_MEMORY)
+        rxn__driver_error(driver, "out of memory"); /* of this file, and others may follow */
+    if (status != RXN_OK)
+        return NULL;
+    keep_path(driver, &driver->texts, name);
+    *ret_name = driver->texts.items[driver->texts.count - 1];
+    rxn_text_free(name);
+    if (!is_file)
         rxn__driver_reads(driver, path);
-    rxn__sources_add(&session->sources, name, "", 0);
-    *ret_name = name;
-    *ret_length = reading.length;
-    return reading.text;
+    return text;
+}
+
+static bool
+is_among(const TextList *list, const char *path)
+{
+    for (u32 k = 0; k < list->count; k++)
+        if (rxn__is_same_file(path, list->items[k]))
+            return true;
+    return false;
+}
+
+static bool
+is_of_model(const Driver *driver, const char *path)
+{
+    const char *file;
+    for (size_t k = 0; driver->model && (file = rxn_model_file(driver->model, k)); k++)
+        if (rxn__is_same_file(path, file))
+            return true;
+    return is_among(&driver->texts, path);
 }
 
 bool
 rxn__driver_overwrites_input(Driver *driver, const char *path)
 {
-    Engine *engine = &driver->engine;
-    return (driver->model && rxn__overwrites_input(&driver->model->engine, engine, path)) ||
-           rxn__overwrites_input(engine, engine, path);
+    if (is_of_model(driver, path)) {
+        rxn__driver_error(driver, "'%s' is the model itself; it is not overwritten", path);
+        return true;
+    }
+    if (!is_among(&driver->read, path))
+        return false;
+    rxn__driver_error(driver, "'%s' is one of the files that are read; it is not overwritten",
+                      path);
+    rxn__driver_note(driver, "give the result a file of its own");
+    return true;
 }
 
-bool
-rxn__driver_check_ensemble(Driver *driver, EnsembleOptions *options)
+/* ---- what ensembles are told ------------------------------------------------------------------- */
+
+/* A number that is too large for its place is so for those who check it. */
+static uint32_t
+narrow(u64 number)
 {
-    return rxn__check_ensemble(&driver->engine, options);
+    return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
+}
+
+RxnSimulatorOptions
+rxn__driver_kernel(const EnsembleFlags *flags, const char *method)
+{
+    RxnSimulatorOptions options = rxn_simulator_options();
+    options.method = method;
+    options.device = flags->device;
+    options.precision = flags->precision;
+    options.lanes = narrow(flags->lanes);
+    options.trajectories = flags->trajectories;
+    options.cache = flags->cache;
+    return options;
+}
+
+RxnRunOptions
+rxn__driver_run(const EnsembleFlags *flags)
+{
+    RxnRunOptions options = rxn_run_options();
+    options.trajectories = flags->trajectories;
+    options.seed = flags->seed;
+    options.threads = narrow(flags->threads);
+    options.step_limit = flags->step_limit;
+    return options;
+}
+
+RxnStatus
+rxn__driver_check_ensemble(Driver *driver, EnsembleFlags *flags)
+{
+    RxnError *error;
+    flags->counted = flags->trajectories != UINT64_MAX;
+    if (!flags->counted)
+        flags->trajectories = rxn_run_options().trajectories;
+    const RxnSimulatorOptions kernel = rxn__driver_kernel(flags, NULL);
+    const RxnRunOptions run = rxn__driver_run(flags);
+    RxnStatus status = rxn_simulator_check(&kernel, &run, &error);
+    return rxn__driver_take(driver, status, error);
 }
 
 bool
@@ -145,24 +207,11 @@ rxn__driver_bytes(Driver *driver, const char *option, const char *text, uint64_t
     return false;
 }
 
-RxnSimulatorOptions
-rxn__driver_kernel(const EnsembleOptions *o, const char *method)
-{
-    RxnSimulatorOptions options = rxn_simulator_options();
-    options.method = method;
-    options.device = o->chose_device ? o->device_wish : NULL;
-    options.precision = o->precision;
-    options.lanes = (uint32_t)o->lanes;
-    options.trajectories = o->trajectories;
-    options.cache = o->cache;
-    return options;
-}
-
 /* "name=value" */
 static RxnStatus
 set(Driver *driver, RxnValues *values, const char *text)
 {
-    Arena *arena = &driver->engine.session.arena;
+    Arena *arena = rxn__driver_arena(driver);
     const char *equals = strchr(text, '=');
     double value;
     RxnError *error;
@@ -184,8 +233,7 @@ set(Driver *driver, RxnValues *values, const char *text)
 }
 
 RxnStatus
-rxn__driver_values(Driver *driver, RxnModel *model, const EnsembleOptions *o,
-                   RxnValues **ret_values)
+rxn__driver_values(Driver *driver, RxnModel *model, const EnsembleFlags *o, RxnValues **ret_values)
 {
     RxnError *error;
     rxn__driver_reads(driver, o->params);

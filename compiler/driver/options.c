@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/base/base.h"
 #include "compiler/driver/command.h"
 
 static bool
@@ -249,7 +248,17 @@ rxn__options_help(const Driver *driver, const OptionTable *table, FILE *file)
 
 /* ---- what all commands that run an ensemble take ---------------------------------------------- */
 
-#define AT(field) offsetof(EnsembleOptions, field)
+EnsembleFlags
+rxn__ensemble_flags(void)
+{
+    const RxnRunOptions run = rxn_run_options();
+    return (EnsembleFlags){.trajectories = UINT64_MAX, /* not given */
+                           .seed = run.seed,
+                           .step_limit = run.step_limit,
+                           .precision = rxn_simulator_options().precision};
+}
+
+#define AT(field) offsetof(EnsembleFlags, field)
 const Option rxn__ensemble_options[ENSEMBLE_OPTION_COUNT] = {
     {"-n", "N", OPTION_COUNT, AT(trajectories), "trajectories (default 1000)"},
     {"--seed", "S", OPTION_COUNT, AT(seed), "which random numbers (default 1)"},
@@ -277,7 +286,7 @@ is_stdout(const char *path)
 }
 
 bool
-rxn__takes_stdout(const EnsembleOptions *options)
+rxn__takes_stdout(const EnsembleFlags *options)
 {
     return is_stdout(options->csv) || is_stdout(options->json);
 }

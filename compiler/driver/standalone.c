@@ -2,7 +2,8 @@
  * commands, options, results and exit statuses, without a compiler.
  */
 #include "compiler/driver/command.h"
-#include "compiler/target/program_abi.h"
+
+extern const struct RxnProgram rxn_program; /* what `rxn build` wrote */
 
 static const CommandRow commands[] = {
     {"run", "simulate the model", rxn__cmd_run, &rxn__usage_run},
@@ -17,9 +18,10 @@ static const CommandRow commands[] = {
 int
 main(int argc, char **argv)
 {
+    const char *model = rxn_program_model(&rxn_program);
     Program program = {
-        .name = argc > 0 ? argv[0] : rxn_program.model,
-        .headline = rxn_program.model,
+        .name = argc > 0 ? argv[0] : model,
+        .headline = model,
         .commands = commands,
         .command_count = sizeof commands / sizeof *commands,
         .built = &rxn_program,

@@ -45,6 +45,10 @@ typedef struct ApiPart {
     void *stage_context;
 } ApiPart;
 
+/* An engine for a model that is not read yet: its files come from where the options (or NULL) say. It is to be closed whatever
+ * the status. */
+RxnStatus rxn__model_begin(RxnModel *model, const RxnModelOptions *options);
+
 /* Opens the session with the model's text in it; to be closed whatever the status. */
 RxnStatus rxn__part_open(ApiPart *part, RxnModel *model);
 void rxn__part_close(ApiPart *part);
@@ -57,10 +61,6 @@ void rxn__part_watch(ApiPart *part, const RxnRunOptions *options);
 
 /* As rxn__session_guard. Numbers are read and written with a point inside, whatever locale the thread has. */
 RxnStatus rxn__api_guard(Engine *engine, RxnStatus (*body)(void *context), void *context);
-
-/* As rxn_model_open, of a program or library that rxn built. */
-RxnStatus rxn__model_of_program(const struct RxnProgram *built, const RxnModelOptions *options,
-                                RxnModel **ret_model, RxnError **ret_error);
 
 /* ---- api_error.c ------------------------------------------------------------------------------- */
 

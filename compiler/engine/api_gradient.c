@@ -268,9 +268,8 @@ take_values(Evaluating *evaluating)
     const Arena arena = d->scratch.arena;
     d->scratch = d->grad.pipeline;
     d->scratch.arena = arena;
-    TextList none = {0};
     ModelValues numbers;
-    BindRequest bind = {.sets = &none, .seed = values->seed, .given = &values->given};
+    BindRequest bind = {.seed = values->seed, .given = &values->given};
     bool good = rxn__bind(engine, &d->scratch, &bind, &numbers);
     if (good) {
         memcpy(d->grad.values.params, numbers.params, network->param_count * sizeof(double));
@@ -376,6 +375,8 @@ evaluate(void *context)
     if (status != RXN_OK)
         return status;
     grad->trajectories = checked.trajectories;
+    grad->state_limit = evaluating->options->state_limit;
+    grad->work_limit = evaluating->options->work_limit;
     checked.trajectories =
         grad->options.ensemble.trajectories; /* tapes were given their size by them */
     grad->options.ensemble = checked;

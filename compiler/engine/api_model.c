@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compiler/engine/api.h"
+#include "compiler/target/program_abi.h"
 
 /* ---- the files of a model ---------------------------------------------------------------------- */
 
@@ -251,6 +252,15 @@ read_model(void *context)
     return status;
 }
 
+RxnStatus
+rxn__model_begin(RxnModel *model, const RxnModelOptions *options)
+{
+    model->options = options ? *options : rxn_model_options();
+    RxnStatus status = rxn__engine_open(&model->engine, model->options.memory_limit);
+    model->engine.loader = (SourceLoader){.context = model, .load = load};
+    return status;
+}
+
 static RxnStatus
 open_model(const Opening *wanted, const struct RxnProgram *built, const RxnModelOptions *options,
            RxnModel **ret_model, RxnError **ret_error)
@@ -259,13 +269,10 @@ open_model(const Opening *wanted, const struct RxnProgram *built, const RxnModel
     RxnModel *model = calloc(1, sizeof *model);
     if (!model)
         return rxn__api_no_memory(ret_error);
-    model->options = options ? *options : rxn_model_options();
-    RxnStatus status = rxn__engine_open(&model->engine, model->options.memory_limit);
+    RxnStatus status = rxn__model_begin(model, options);
     rxn__arena_init(&model->label, &model->engine.session.memory);
     if (built)
         rxn__embedded_init(&model->engine, built);
-    else
-        model->engine.loader = (SourceLoader){.context = model, .load = load};
     Opening opening = {model, wanted->text, wanted->path};
     if (status == RXN_OK)
         status = rxn__api_guard(&model->engine, read_model, &opening);
@@ -293,10 +300,16 @@ rxn_model_open(const char *path, const RxnModelOptions *options, RxnModel **ret_
 }
 
 RxnStatus
-rxn__model_of_program(const struct RxnProgram *built, const RxnModelOptions *options,
-                      RxnModel **ret_model, RxnError **ret_error)
+rxn_model_of_program(const struct RxnProgram *built, const RxnModelOptions *options,
+                     RxnModel **ret_model, RxnError **ret_error)
 {
     return open_model(&(Opening){.model = NULL}, built, options, ret_model, ret_error);
+}
+
+const char *
+rxn_program_model(const struct RxnProgram *program)
+{
+    return program->model;
 }
 
 void

@@ -55,6 +55,37 @@ copy(ApiPart *part, const char *text, const char *otherwise)
     return text ? rxn__arena_copy_text(&part->engine.session.arena, text, strlen(text)) : NULL;
 }
 
+/* What is asked for, by the two of them, as the engine has it; run: or NULL. */
+typedef struct Wanted {
+    const RxnSimulatorOptions *kernel;
+    const RxnRunOptions *run;
+} Wanted;
+
+static RxnStatus
+check_options(Engine *engine, const void *options)
+{
+    const Wanted *wanted = options;
+    EnsembleOptions o = rxn__ensemble_defaults();
+    o.device = wanted->kernel->device;
+    o.precision = wanted->kernel->precision ? wanted->kernel->precision : o.precision;
+    o.lanes = wanted->kernel->lanes;
+    if (wanted->run) {
+        o.trajectories = wanted->run->trajectories;
+        o.threads = wanted->run->threads;
+        o.step_limit = wanted->run->step_limit;
+    }
+    return rxn__check_ensemble(engine, &o) ? RXN_OK : RXN_ERROR_USAGE;
+}
+
+RxnStatus
+rxn_simulator_check(const RxnSimulatorOptions *options, const RxnRunOptions *run,
+                    RxnError **ret_error)
+{
+    const RxnSimulatorOptions usual = rxn_simulator_options();
+    const Wanted wanted = {options ? options : &usual, run};
+    return rxn__api_check(NULL, check_options, &wanted, ret_error);
+}
+
 RxnStatus
 rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options, EnsembleOptions *o)
 {
@@ -358,8 +389,7 @@ prepare(Running *running)
         vec_push(arena, &at, o->at[k]);
     bool good = true;
     if (values) {
-        TextList none = {0};
-        BindRequest bind = {.sets = &none, .seed = values->seed, .given = &values->given};
+        BindRequest bind = {.seed = values->seed, .given = &values->given};
         good = rxn__bind(engine, &running->scratch, &bind, &running->numbers);
     }
     TimesRequest times = {o->until, o->every, &at};
@@ -419,6 +449,8 @@ solve(Running *running)
     CmeRun cme = {.pipeline = &running->scratch,
                   .values = &running->numbers,
                   .times = &running->times,
+                  .state_limit = running->options->state_limit,
+                  .work_limit = running->options->work_limit,
                   .quiet = running->options->progress == NULL};
     CmeFigures figures = {0};
     RxnStatus status = rxn__run_cme(&running->part->engine, &cme, &running->room->result, &figures);

@@ -199,8 +199,9 @@ emit(Showing *showing, const Rendering *rendering, Text *out)
     return status;
 }
 
-static RxnStatus
-summarize(Showing *showing, Text *out)
+/* The given ones, the model's own and what follows from them. */
+static ModelValues
+known_values(Showing *showing)
 {
     Pipeline *pipeline = &showing->pipeline;
     Network *network = pipeline->network;
@@ -208,9 +209,31 @@ summarize(Showing *showing, Text *out)
     if (showing->values)
         rxn__given_copy(network, &showing->values->given, &given);
     rxn__given_complete(network, &pipeline->arena, &given, NULL);
-    ModelValues values = {.params = given.params, .inputs = given.inputs};
-    rxn__summary(pipeline, &values, out);
+    return (ModelValues){.params = given.params, .inputs = given.inputs};
+}
+
+static RxnStatus
+show_program(Showing *showing, Text *out)
+{
+    Engine *engine = &showing->part.engine;
+    if (!engine->built)
+        return rxn__api_refuse(engine, "this model is in no program that rxn built");
+    const ModelValues values = known_values(showing);
+    rxn__contents(engine, &showing->pipeline, &values, out);
     return RXN_OK;
+}
+
+static PipelineGoal
+goal_of(RxnForm form)
+{
+    switch (form) {
+    case RXN_FORM_NETWORK:
+    case RXN_FORM_RATES:
+    case RXN_FORM_LAWS:
+    case RXN_FORM_PROGRAM: return PIPELINE_NETWORK;
+    case RXN_FORM_SUMMARY: return PIPELINE_KERNEL;
+    default: return PIPELINE_OPTIMIZED;
+    }
 }
 
 static RxnStatus
@@ -227,11 +250,7 @@ show(void *context)
     PipelineRequest request = {
         .file = showing->part.file,
         .loader = &engine->loader,
-        .goal = showing->form == RXN_FORM_NETWORK || showing->form == RXN_FORM_RATES ||
-                        showing->form == RXN_FORM_LAWS
-                    ? PIPELINE_NETWORK
-                : showing->form == RXN_FORM_SUMMARY ? PIPELINE_KERNEL
-                                                    : PIPELINE_OPTIMIZED,
+        .goal = goal_of(showing->form),
         .method = options->method ? options->method : "auto",
         .device = "interpreter", /* the forms need no target that this build may lack */
         .precision = strcmp(checked.precision, "f32") == 0 ? KIR_F32 : KIR_F64,
@@ -243,7 +262,12 @@ show(void *context)
     Text text;
     rxn__text_init(&text, &showing->pipeline.arena);
     switch (showing->form) {
-    case RXN_FORM_SUMMARY: status = summarize(showing, &text); break;
+    case RXN_FORM_SUMMARY: {
+        const ModelValues values = known_values(showing);
+        rxn__summary(&showing->pipeline, &values, &text);
+        break;
+    }
+    case RXN_FORM_PROGRAM: status = show_program(showing, &text); break;
     case RXN_FORM_NETWORK: rxn__network_print(showing->pipeline.network, &text); break;
     case RXN_FORM_KERNEL: rxn__kir_print(showing->pipeline.kernel.kernel, &text); break;
     case RXN_FORM_LLVM:

@@ -209,26 +209,6 @@ assign(Binder *binder, const char *name, size_t length, double value)
     }
 }
 
-static void
-apply_set(Binder *binder, const char *text)
-{
-    const char *equals = strchr(text, '=');
-    double value;
-    if (!equals || equals == text) {
-        fail(binder, "--set takes name=value, not '%s'",
-             rxn__shown(binder->arena, text, strlen(text)));
-        return;
-    }
-    const char *number = equals + 1 + strspn(equals + 1, " ");
-    if (!rxn__parse_number(number, &value)) {
-        fail(binder, "--set %s: '%s' is not a number",
-             rxn__shown(binder->arena, text, (size_t)(equals - text)),
-             rxn__shown(binder->arena, number, strlen(number)));
-        return;
-    }
-    assign(binder, text, (size_t)(equals - text), value);
-}
-
 bool
 rxn__param_reference(Engine *engine, Pipeline *pipeline, const char *text, size_t length,
                      u32 *ret_first, u32 *ret_count)
@@ -575,53 +555,24 @@ prepare(Binder *binder, Pipeline *pipeline, ModelValues *ret_values)
     *ret_values = (ModelValues){binder->params, binder->inputs, binder->param_given};
 }
 
-static void
-take_given(Binder *binder, const GivenValues *given)
-{
-    if (given)
-        rxn__given_copy(binder->network, given,
-                        &(GivenValues){binder->params, binder->inputs, binder->param_given,
-                                       binder->input_given});
-}
-
-/* All but what is given before. */
-static bool
-complete(Binder *binder, const BindRequest *request)
-{
-    if (request->input)
-        read_input(binder, request->input);
-    for (u32 k = 0; k < request->sets->count; k++)
-        apply_set(binder, request->sets->items[k]);
-    apply_settings(binder, request);
-    if (binder->failed)
-        return false;
-    report_missing_inputs(binder);
-    const Network *network = binder->network;
-    i64 *variables = NEW_ARRAY(binder->arena, i64, network->variables.count + 1);
-    for (u32 k = 0; k < network->params.count; k++)
-        complete_param(binder, &network->params.items[k], request->seed, variables);
-    return !binder->failed;
-}
-
 bool
 rxn__bind(Engine *engine, Pipeline *pipeline, const BindRequest *request, ModelValues *ret_values)
 {
     Binder binder = {.engine = engine};
     prepare(&binder, pipeline, ret_values);
-    take_given(&binder, request->given);
-    if (request->params)
-        read_params(&binder, request->params);
-    return complete(&binder, request);
-}
-
-bool
-rxn__bind_given(Engine *engine, Pipeline *pipeline, const BindRequest *request,
-                ModelValues *ret_values)
-{
-    Binder binder = {.engine = engine};
-    prepare(&binder, pipeline, ret_values);
-    take_given(&binder, request->given);
-    return complete(&binder, request);
+    if (request->given)
+        rxn__given_copy(
+            pipeline->network, request->given,
+            &(GivenValues){binder.params, binder.inputs, binder.param_given, binder.input_given});
+    apply_settings(&binder, request);
+    if (binder.failed)
+        return false;
+    report_missing_inputs(&binder);
+    const Network *network = pipeline->network;
+    i64 *variables = NEW_ARRAY(&pipeline->arena, i64, network->variables.count + 1);
+    for (u32 k = 0; k < network->params.count; k++)
+        complete_param(&binder, &network->params.items[k], request->seed, variables);
+    return !binder.failed;
 }
 
 /* What has no value is NaN; seed NULL: what is drawn, too. */
@@ -652,18 +603,6 @@ rxn__bind_own(Engine *engine, Pipeline *pipeline, ModelValues *ret_values)
     Binder binder = {.engine = engine};
     prepare(&binder, pipeline, ret_values);
     complete_defaults(&binder, NULL);
-}
-
-bool
-rxn__bind_defaults(Engine *engine, Pipeline *pipeline, const char *params, ModelValues *ret_values)
-{
-    Binder binder = {.engine = engine};
-    prepare(&binder, pipeline, ret_values);
-    if (params)
-        read_params(&binder, params);
-    if (!binder.failed)
-        complete_defaults(&binder, NULL);
-    return !binder.failed;
 }
 
 /* ---- values that are given one by one ---------------------------------------------------------- */

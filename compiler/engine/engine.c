@@ -1,9 +1,4 @@
-/* engine.c: an engine's beginning and end, its messages, who watches it; and what several files read texts with. */
-#include <ctype.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
+/* engine.c: an engine's beginning and end, its messages, who watches it. */
 #include "compiler/engine/engine.h"
 
 RxnStatus
@@ -69,54 +64,4 @@ rxn__watch_end(Engine *engine)
 {
     if (engine->watch.end)
         engine->watch.end(engine->watch.context);
-}
-
-/* ---- texts ------------------------------------------------------------------------------------- */
-
-const char *
-rxn__nearest(const char *word, u32 count, const char *const *candidates)
-{
-    const char *nearest = NULL;
-    u32 limit = strlen(word) < 4 ? 1 : 2, best = limit + 1;
-    for (u32 k = 0; k < count; k++) {
-        u32 distance =
-            rxn__name_distance(word, strlen(word), candidates[k], strlen(candidates[k]), limit);
-        if (distance < best) {
-            best = distance;
-            nearest = candidates[k];
-        }
-    }
-    return nearest;
-}
-
-bool
-rxn__parse_number(const char *text, double *ret_value)
-{
-    char *end;
-    if (!*text || strspn(text, " \t\n\v\f\r") > 0)
-        return false;
-    *ret_value = strtod(text, &end);
-    return *end == '\0' && isfinite(*ret_value);
-}
-
-bool
-rxn__parse_bytes(const char *text, u64 *ret_bytes)
-{
-    static const char suffixes[] = "KMGT";
-    char number[40];
-    size_t length = strlen(text);
-    double scale = 1, value;
-    const char *suffix = length ? strchr(suffixes, toupper((unsigned char)text[length - 1])) : NULL;
-    if (suffix && *suffix) {
-        scale = ldexp(1, 10 * (int)(suffix - suffixes + 1));
-        length--;
-    }
-    if (length == 0 || length >= sizeof number)
-        return false;
-    memcpy(number, text, length);
-    number[length] = '\0';
-    if (!rxn__parse_number(number, &value) || !(value * scale >= 1 && value * scale < 0x1p63))
-        return false;
-    *ret_bytes = (u64)(value * scale);
-    return true;
 }

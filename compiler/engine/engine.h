@@ -11,7 +11,6 @@
 
 #include "compiler/base/base.h"
 #include "compiler/base/lists.h"
-#include "compiler/engine/ensemble_options.h"
 #include "compiler/pipeline.h"
 #include "runtime/cuda.h"
 #include "runtime/ensemble.h"
@@ -70,15 +69,6 @@ typedef struct Watched {
 Watched rxn__watch_begin(Engine *engine, bool counted, bool quiet);
 void rxn__watch_end(Engine *engine);
 
-/* The candidate nearest to the word, or NULL if none is near. */
-const char *rxn__nearest(const char *word, u32 count, const char *const *candidates);
-
-/* The whole text as a finite number. */
-bool rxn__parse_number(const char *text, double *ret_value);
-
-/* "500M", "2G", "65536"; false if it is none of these. */
-bool rxn__parse_bytes(const char *text, u64 *ret_bytes);
-
 /* ---- files.c ----------------------------------------------------------------------------------- */
 
 void rxn__files_init(Engine *engine);
@@ -122,10 +112,10 @@ typedef struct ModelValues {
 
 /* Values that are given one by one, before a run. What is not given is the model's, or NaN. (Copied, they are without the
  * numbers that the network leaves open: these are the text's.) */
-struct GivenValues {
+typedef struct GivenValues {
     double *params, *inputs;
     bool *param_given, *input_given;
-};
+} GivenValues;
 
 GivenValues rxn__given_new(const Network *network, Arena *arena);
 void rxn__given_copy(const Network *network, const GivenValues *from, GivenValues *to);
@@ -144,14 +134,10 @@ bool rxn__given_inputs(Engine *engine, Network *network, Arena *scratch, GivenVa
 /* What follows from them. seed: of those that are drawn; NULL: they are NaN. */
 void rxn__given_complete(Network *network, Arena *scratch, GivenValues *given, const u64 *seed);
 
-/* What is given later overrides what is given before: given, file of params, input file, --set, settings. */
 typedef struct BindRequest {
     const GivenValues *given; /* or NULL */
-    const TextList *sets;     /* "name=value" */
-    const char *input;        /* a CSV file, or NULL */
     u64 seed;                 /* of what is drawn */
-    const char *params;       /* what a fit wrote, or NULL */
-    /* Of an experiment: */
+    /* Of an experiment, which override the former: */
     const FitSetting *settings;
     u32 setting_count;
     const FitSample *samples; /* inputs that every trajectory has its own value of */
@@ -162,21 +148,12 @@ typedef struct BindRequest {
 bool rxn__bind(Engine *engine, Pipeline *pipeline, const BindRequest *request,
                ModelValues *ret_values);
 
-/* The same without a file of params: apart, so that libraries of a model need no reader of JSON. */
-bool rxn__bind_given(Engine *engine, Pipeline *pipeline, const BindRequest *request,
-                     ModelValues *ret_values);
-
 /* The flat params that "k", "W" or "W[3,1]" names: first and how many. False after an error. */
 bool rxn__param_reference(Engine *engine, Pipeline *pipeline, const char *text, size_t length,
                           u32 *ret_first, u32 *ret_count);
 
-/* Those that the model itself gives; NaN where it gives none. (Apart from the next, for the same reason.) */
+/* Those that the model itself gives; NaN where it gives none. */
 void rxn__bind_own(Engine *engine, Pipeline *pipeline, ModelValues *ret_values);
-
-/* As bind, but what has no value is NaN, and nothing is reported but what is wrong with the file of params (or NULL): for
- * `rxn check`. */
-bool rxn__bind_defaults(Engine *engine, Pipeline *pipeline, const char *params,
-                        ModelValues *ret_values);
 
 /* ---- times.c ----------------------------------------------------------------------------------- */
 
@@ -251,7 +228,25 @@ void rxn__kernel_put(Pipeline *pipeline, const KeptKernel *kept);
 /* What `rxn check` prints of a pipeline with a kernel; what is not known of the values is NaN. */
 void rxn__summary(Pipeline *pipeline, const ModelValues *values, Text *out);
 
+/* contents.c: what `info` prints of a program that rxn built, whose engine this is, from its network. */
+void rxn__contents(const Engine *engine, const Pipeline *pipeline, const ModelValues *values,
+                   Text *out);
+
 /* ---- launch.c: what all commands that run an ensemble share ------------------------------------ */
+
+/* How an ensemble is run, and on what. */
+typedef struct EnsembleOptions {
+    u64 trajectories, seed, threads, lanes, step_limit;
+    const char *device, *precision, *cache;
+    bool quiet;
+    bool counted;             /* -n was given */
+    bool chose_device;        /* --device was given */
+    const GivenValues *given; /* or NULL */
+    const char *device_wish;  /* as it was given; `device` is "cpu", "cuda" or "interpreter" */
+} EnsembleOptions;
+
+/* What holds where nothing is said. */
+EnsembleOptions rxn__ensemble_defaults(void);
 
 /* Once they are read: puts numbers and a device in the place of what was left open; reports what is out of range. */
 bool rxn__check_ensemble(Engine *engine, EnsembleOptions *options);

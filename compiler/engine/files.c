@@ -16,6 +16,7 @@
 #include "compiler/engine/paths.h"
 #include "compiler/import/bionetgen.h"
 #include "compiler/target/program_abi.h"
+#include "runtime/whole_file.h"
 
 enum { READ_STEP = 64 << 10 };
 
@@ -238,28 +239,16 @@ rxn__engine_reads(Engine *engine, const char *path)
     vec_push(arena, &engine->read, rxn__arena_copy_text(arena, place, strlen(place)));
 }
 
-/* By what they are, so that `./x`, links and hard links are found too. */
-static bool
-is_same_file(const struct stat *target, const char *path)
-{
-    struct stat source;
-    return stat(path, &source) == 0 && source.st_dev == target->st_dev &&
-           source.st_ino == target->st_ino;
-}
-
 bool
 rxn__overwrites_input(const Engine *reader, Engine *told, const char *path)
 {
-    struct stat target;
-    if (stat(path, &target) != 0 || !S_ISREG(target.st_mode)) /* a terminal is read and written */
-        return false;
     for (u32 k = 0; k < reader->session.sources.files.count; k++)
-        if (is_same_file(&target, reader->session.sources.files.items[k].path)) {
+        if (rxn__is_same_file(path, reader->session.sources.files.items[k].path)) {
             rxn__engine_error(told, "'%s' is the model itself; it is not overwritten", path);
             return true;
         }
     for (u32 k = 0; k < reader->read.count; k++)
-        if (is_same_file(&target, reader->read.items[k])) {
+        if (rxn__is_same_file(path, reader->read.items[k])) {
             rxn__engine_error(told, "'%s' is one of the files that are read; it is not overwritten",
                               path);
             rxn__engine_note(told, "give the result a file of its own");

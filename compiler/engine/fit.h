@@ -14,7 +14,7 @@
 #include "runtime/report.h"
 
 typedef struct FitOptions {
-    EnsembleOptions ensemble; /* json: the result; csv: the history */
+    EnsembleOptions ensemble;
     u64 steps, starts, checkpoint_steps;
     double rate;
     const char *data, *estimator, *optimizer, *schedule, *checkpoint, *resume, *tape_memory;

@@ -115,15 +115,13 @@ bind(FitPart *part)
     part->grad.options.ensemble.seed = o->ensemble.seed;
     BindRequest request = {
         .given = o->ensemble.given,
-        .sets = &o->ensemble.sets,
-        .input = o->ensemble.input,
         .seed = o->ensemble.seed,
         .settings = part->spec.settings.items,
         .setting_count = part->spec.settings.count,
         .samples = part->spec.samples.items,
         .sample_count = part->spec.samples.count,
     };
-    return rxn__bind_given(part->fit->engine, &part->grad.pipeline, &request, &part->grad.values);
+    return rxn__bind(part->fit->engine, &part->grad.pipeline, &request, &part->grad.values);
 }
 
 static void

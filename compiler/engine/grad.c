@@ -265,11 +265,7 @@ rxn__grad_prepare(Grad *grad)
         return status;
     rxn__engine_tell(engine);
     grad->stages.goal = PIPELINE_COMPILED;
-    BindRequest bind = {.given = o->ensemble.given,
-                        .sets = &o->ensemble.sets,
-                        .input = o->ensemble.input,
-                        .seed = o->ensemble.seed,
-                        .params = o->ensemble.params};
+    BindRequest bind = {.given = o->ensemble.given, .seed = o->ensemble.seed};
     if (!rxn__bind(engine, &grad->pipeline, &bind, &grad->values))
         return RXN_ERROR_INPUT;
     rxn__grad_times(grad);

@@ -75,6 +75,8 @@ typedef struct Grad {
     VEC(const char *) estimators;
     u32 running;                /* number of the estimator */
     struct GradRunner *runners; /* [estimators.count]: their kernels, once they have run */
+    u64 state_limit;            /* of `exact`, as CmeOptions has them; 0: its own */
+    double work_limit;
     u64 trajectories; /* to be run; options.ensemble.trajectories are the most that ever will be */
     /* What came of it: */
     Arena *found; /* where it is */

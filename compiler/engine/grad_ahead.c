@@ -53,8 +53,7 @@ rxn__grad_ahead(Grad *grad, PipelineGoal goal, const GradAhead *ahead)
         return status;
     if (ahead->read)
         ahead->read(ahead->context);
-    if (!rxn__bind_defaults(grad->engine, &grad->pipeline, NULL, &grad->values))
-        return RXN_ERROR_INPUT;
+    rxn__bind_own(grad->engine, &grad->pipeline, &grad->values);
     rxn__grad_times(grad);
     status = rxn__grad_choose(grad);
     if (status != RXN_OK)

@@ -45,7 +45,10 @@ rxn__grad_exact(Grad *grad, GradRefuse refuse)
     size_t cells = (size_t)grad->output_count * grad->request.wrt_count;
     Watched watched = rxn__watch_begin(grad->engine, false, grad->options.ensemble.quiet);
     CmeOptions options = {
-        .work_limit = grad->all ? work_of_a_companion : 0,
+        .state_limit = grad->state_limit,
+        .work_limit = grad->work_limit > 0 ? grad->work_limit
+                      : grad->all          ? work_of_a_companion
+                                           : 0,
         .cancel = watched.cancel,
         .progress = watched.progress,
         .progress_context = watched.progress_context,

@@ -43,7 +43,7 @@ open_model(LibraryFit *fit)
     options.tell = take_warning;
     options.tell_context = fit;
     options.tell_later = true;
-    RxnStatus status = rxn__model_of_program(fit->program, &options, &fit->model, &fit->error);
+    RxnStatus status = rxn_model_of_program(fit->program, &options, &fit->model, &fit->error);
     if (status == RXN_OK) /* the fit itself draws by its own seed */
         status = rxn_values_new(fit->model, 1, &fit->values, &fit->error);
     if (status == RXN_OK && fit->request->parameters)

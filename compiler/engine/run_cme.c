@@ -26,7 +26,9 @@ rxn__run_cme(Engine *engine, const CmeRun *run, RxnEnsembleResult *ret_result,
              CmeFigures *ret_figures)
 {
     Watched watched = rxn__watch_begin(engine, false, run->quiet);
-    CmeOptions options = {.cancel = watched.cancel,
+    CmeOptions options = {.state_limit = run->state_limit,
+                          .work_limit = run->work_limit,
+                          .cancel = watched.cancel,
                           .progress = watched.progress,
                           .progress_context = watched.progress_context};
     CmeModel model = {run->pipeline->network, run->values->params, run->values->inputs};

@@ -15,6 +15,8 @@ typedef struct CmeRun {
     Pipeline *pipeline; /* with a network */
     const ModelValues *values;
     const SampleTimes *times;
+    u64 state_limit; /* as CmeOptions has them */
+    double work_limit;
     bool quiet;
 } CmeRun;
 

@@ -497,7 +497,18 @@ test_refused(void **state)
     expect_error(rxn_simulator_new(model, &options, &simulator, &error), RXN_ERROR_USAGE, error,
                  "error: there is no device 'tpu'\nnote: devices: auto, cpu, cuda, cuda:0,1");
     assert_null(simulator);
+    expect_error(rxn_simulator_check(&options, NULL, &error), RXN_ERROR_USAGE, error,
+                 "error: there is no device 'tpu'\nnote: devices: auto, cpu, cuda, cuda:0,1");
+    options.lanes = 3;
     options.device = device;
+    run_options.threads = 5000;
+    run_options.trajectories = 0;
+    expect_error(rxn_simulator_check(&options, &run_options, &error), RXN_ERROR_USAGE, error,
+                 "error: -n is 0; at least one trajectory is needed\n"
+                 "error: --threads 5000 is more than 4096\n"
+                 "error: --lanes takes 1, 2, 4, 8, 16 or 32");
+    assert_int_equal(rxn_simulator_check(NULL, NULL, &error), RXN_OK);
+    options.lanes = run_options.threads = 0;
     options.precision = "f16";
     expect_error(rxn_simulator_new(model, &options, &simulator, &error), RXN_ERROR_USAGE, error,
                  "error: there is no precision 'f16'\nnote: precisions: f64, f32");
@@ -536,6 +547,17 @@ test_refused(void **state)
     rxn_model_free(model);
 }
 
+/* The error begins with this. */
+static void
+check_refusal(RxnStatus status, RxnError *error, const char *text)
+{
+    assert_int_equal(status, RXN_ERROR_INPUT);
+    const char *got = rxn_error_message(error, 0).text;
+    if (strncmp(got, text, strlen(text)) != 0)
+        fail_msg("%s", got);
+    rxn_error_free(error);
+}
+
 static void
 test_master_equation(void **state)
 {
@@ -554,6 +576,16 @@ test_master_equation(void **state)
     assert_true(fabs(run.mean[4] - 100 * exp(-1)) < 1e-6);
     assert_true(fabs(run.sd[4] - sqrt(100 * exp(-1) * (1 - exp(-1)))) < 1e-6);
     rxn_run_release(&run);
+    RxnRunOptions limited = rxn_run_options();
+    limited.state_limit = 50;
+    RxnStatus status = rxn_run(simulator, values, &limited, &run, &error);
+    check_refusal(status, error,
+                  "the method 'cme' cannot solve this model: more than 50 states hold probability");
+    limited.state_limit = 0;
+    limited.work_limit = 100;
+    status = rxn_run(simulator, values, &limited, &run, &error);
+    check_refusal(status, error,
+                  "the method 'cme' cannot solve this model: it would take more than 1e+02 mult");
     rxn_values_free(values);
     rxn_simulator_free(simulator);
     rxn_model_free(model);

@@ -150,6 +150,7 @@ static const char text[] = "param k = 0.3 in 1e-3 .. 10 fit\n"
                            "  steps 2\n"
                            "}\n";
 static char model_text[1000], program[100];
+static char small_path[] = "/tmp/rxn-test-XXXXXX";
 
 static const char network[] = "begin parameters\n1 k 2\nend parameters\n"
                               "begin species\n1 A() 5\nend species\n"
@@ -294,7 +295,7 @@ write_texts(RxnModel *model, RxnValues *values)
     RxnDifferentiatorOptions gradient = rxn_differentiator_options();
     RxnEmitOptions options = rxn_emit_options();
     RxnError *error;
-    char *laid_out = NULL, *imported = NULL, *emitted = NULL;
+    char *laid_out = NULL, *imported = NULL, *emitted = NULL, *path = NULL, *read = NULL;
     size_t size;
     (void)values;
     gradient.of = (const char *const[]){"A"};
@@ -304,11 +305,15 @@ write_texts(RxnModel *model, RxnValues *values)
     gradient.estimator = "martingale"; /* with a pilot */
     options.gradient = &gradient;
     bool done =
+        good(rxn_simulator_check(NULL, NULL, &error), error, NULL) &&
+        good(rxn_read(small_path, &path, &read, &size, &error), error, read) &&
         good(rxn_format("species  A=1", SIZE_MAX, NULL, &laid_out, NULL, &error), error,
              laid_out) &&
         good(rxn_import(network, SIZE_MAX, "a.net", &imported, NULL, &error), error, imported) &&
         good(rxn_model_emit(model, RXN_FORM_CUDA, &options, &emitted, &size, &error), error,
              emitted);
+    rxn_text_free(path);
+    rxn_text_free(read);
     rxn_text_free(laid_out);
     rxn_text_free(imported);
     rxn_text_free(emitted);
@@ -327,6 +332,22 @@ build(RxnModel *model, RxnValues *values)
     options.parts = getenv("RXN_TEST_PARTS");
     RxnStatus status = rxn_model_build(model, &options, program, NULL, &error);
     return good(status, error, NULL);
+}
+
+/* A file instead of a model. */
+static bool
+trace(RxnModel *model, RxnValues *values)
+{
+    RxnTraceOptions options = rxn_trace_options();
+    RxnError *error;
+    char *name;
+    (void)model;
+    (void)values;
+    options.verify = true;
+    if (!good(rxn_trace(small_path, NULL, &options, &name, &error), error, name))
+        return false;
+    rxn_text_free(name);
+    return true;
 }
 
 /* A mistake of the caller's where memory may be out too: the one error or the other. */
@@ -417,6 +438,13 @@ test_build(void **state)
 }
 
 static void
+test_trace(void **state)
+{
+    (void)state;
+    fail_each(trace);
+}
+
+static void
 test_simulate(void **state)
 {
     (void)state;
@@ -444,6 +472,17 @@ test_train(void **state)
     fail_each(train);
 }
 
+static bool
+write_file(char *path, const char *content)
+{
+    const int file = mkstemp(path);
+    const size_t length = strlen(content);
+    const bool good = file >= 0 && write(file, content, length) == (ssize_t)length;
+    if (file >= 0)
+        close(file);
+    return good;
+}
+
 /* An argument names the tests to run. */
 int
 main(int argc, char **argv)
@@ -451,16 +490,16 @@ main(int argc, char **argv)
 #define EVERYWHERE                                                                                 \
     cmocka_unit_test(test_look), cmocka_unit_test(test_mistake), cmocka_unit_test(test_simulate),  \
         cmocka_unit_test(test_differentiate), cmocka_unit_test(test_compare),                      \
-        cmocka_unit_test(test_train), cmocka_unit_test(test_write_texts)
+        cmocka_unit_test(test_train), cmocka_unit_test(test_write_texts),                          \
+        cmocka_unit_test(test_trace)
     const struct CMUnitTest interpreted[] = {EVERYWHERE};
     const struct CMUnitTest compiled[] = {EVERYWHERE, cmocka_unit_test(test_build)};
 #undef EVERYWHERE
     char path[] = "/tmp/rxn-test-XXXXXX";
     static const char table[] = "time,A\n1,15\n2,4\n";
-    int file = mkstemp(path);
-    if (file < 0 || write(file, table, sizeof table - 1) != sizeof table - 1)
+    static const char small[] = "model small\nspecies A = 5\nA -> 0 @ 1\n";
+    if (!write_file(path, table) || !write_file(small_path, small))
         return 1;
-    close(file);
     snprintf(model_text, sizeof model_text, text, path);
     snprintf(program, sizeof program, "%s.program", path);
     if (getenv("RXN_TEST_DEVICE"))
@@ -470,5 +509,6 @@ main(int argc, char **argv)
     int failed = strcmp(device, "cpu") == 0 ? cmocka_run_group_tests(compiled, NULL, NULL)
                                             : cmocka_run_group_tests(interpreted, NULL, NULL);
     unlink(path);
+    unlink(small_path);
     return failed;
 }

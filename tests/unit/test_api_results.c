@@ -164,6 +164,11 @@ test_compare(void **state)
         assert_int_equal(rxn_values_set(values, "k", 0.01, &error), RXN_OK);
     }
     assert_string_equal(told.text, "");
+    run.work_limit = 10; /* too little for the master equation, which fails alone */
+    assert_int_equal(rxn_differentiate(d, values, &run, &found, &error), RXN_OK);
+    assert_int_equal(found.estimate_count, 2);
+    assert_int_equal(found.failure_count, 1);
+    assert_non_null(strstr(found.estimates[2].failure, "would take more than 10 mult"));
     rxn_differentiator_free(d);
     /* Ended before it began. */
     stages.cancel = 1;

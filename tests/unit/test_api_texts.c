@@ -1,12 +1,14 @@
 /* test_api_texts.c: what the library makes of texts and gives as texts or bytes: layout, import, the stages of a model for any
- * processor, the names of methods.
+ * processor, all stages in order, the names of methods.
  */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -250,6 +252,10 @@ test_emit_refused(void **state)
     assert_null(bytes);
     check_error(status, RXN_ERROR_USAGE, error,
                 "error: this form of a model is not emitted; rxn_model_text has it");
+    status = rxn_model_text(model, RXN_FORM_PROGRAM, NULL, &bytes, &error);
+    assert_null(bytes);
+    check_error(status, RXN_ERROR_USAGE, error,
+                "error: this model is in no program that rxn built");
     status = rxn_model_text(model, RXN_FORM_OBJECT, NULL, &bytes, &error);
     assert_null(bytes);
     check_error(status, RXN_ERROR_USAGE, error,
@@ -267,6 +273,132 @@ test_emit_refused(void **state)
     status = rxn_model_emit(model, RXN_FORM_KERNEL, &options, &bytes, &size, &error);
     check_error(status, RXN_ERROR_USAGE, error, "error: --lanes takes 1, 2, 4, 8, 16 or 32");
     rxn_model_free(model);
+}
+
+/* ---- files ------------------------------------------------------------------------------------------ */
+
+/* A file with this text, until it is unlinked. */
+static void
+write_model(char *path, const char *text)
+{
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, text, strlen(text)), strlen(text));
+    close(file);
+}
+
+static void
+test_read(void **state)
+{
+    (void)state;
+    static const char content[] = "species A = 1\nA -> 0 @ 1\n";
+    char path[] = "/tmp/rxn-test-XXXXXX", *name, *text;
+    RxnError *error;
+    RxnModel *model;
+    size_t length;
+    write_model(path, content);
+    assert_int_equal(rxn_read(path, &name, &text, &length, &error), RXN_OK);
+    assert_null(error);
+    assert_string_equal(name, path);
+    assert_string_equal(text, content);
+    assert_int_equal(length, strlen(content));
+    rxn_text_free(name);
+    rxn_text_free(text);
+    assert_int_equal(rxn_model_open(path, NULL, &model, &error), RXN_OK);
+    assert_string_equal(rxn_model_file(model, 0), path);
+    assert_null(rxn_model_file(model, 1));
+    rxn_model_free(model);
+    unlink(path);
+    RxnStatus status = rxn_read("/tmp/there/is/no.rxn", &name, &text, &length, &error);
+    assert_null(name);
+    assert_null(text);
+    check_error(status, RXN_ERROR_INPUT, error,
+                "error: '/tmp/there/is/no.rxn' cannot be read: No such file or directory");
+    expect_error(rxn_read("/tmp", &name, &text, &length, &error), RXN_ERROR_INPUT, error,
+                 "error: '/tmp' cannot be read: it is a directory");
+    expect_error(rxn_read(NULL, &name, &text, &length, &error), RXN_ERROR_INPUT, error,
+                 "error: '' cannot be read: there is no name of a file");
+}
+
+/* ---- all stages ------------------------------------------------------------------------------------ */
+
+typedef struct Seen {
+    char names[4000];
+    size_t count, most, bytes;
+    bool is_text;
+} Seen;
+
+static bool
+see(void *context, const char *name, const char *text, size_t length)
+{
+    Seen *seen = context;
+    const size_t used = strlen(seen->names);
+    snprintf(seen->names + used, sizeof seen->names - used, "%s ", name);
+    seen->is_text = length > 0 && strlen(text) == length;
+    seen->bytes += length;
+    return ++seen->count < seen->most;
+}
+
+static void
+test_trace(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/rxn-test-XXXXXX", *name;
+    Seen plain = {.most = 1000}, differentiated = {.most = 1000}, ended = {.most = 2};
+    RxnTraceOptions options = rxn_trace_options();
+    RxnDifferentiatorOptions gradient = rxn_differentiator_options();
+    RxnError *error;
+    write_model(path, "model fall\nparam k = 1\nspecies A = 100\nA -> 0 @ k\n");
+    options.verify = true;
+    options.stage = see;
+    options.stage_context = &plain;
+    if (rxn_trace(path, NULL, &options, &name, &error) != RXN_OK)
+        fail_msg("%s", rxn_error_text(error));
+    assert_string_equal(name, "fall");
+    rxn_text_free(name);
+    assert_ptr_equal(strstr(plain.names, "00-ast.txt 01-network.txt "), plain.names);
+    assert_non_null(strstr(plain.names, "-kernel.kir "));
+    assert_non_null(strstr(plain.names, "-kernel.cu "));
+    assert_true(plain.is_text);
+    /* Of an estimator's kernel; and only as far as who listens wants. */
+    gradient.of = (const char *const[]){"A"};
+    gradient.of_count = 1;
+    gradient.at = (const double[]){1};
+    gradient.at_count = 1;
+    options.gradient = &gradient;
+    options.stage_context = &differentiated;
+    assert_int_equal(rxn_trace(path, NULL, &options, NULL, &error), RXN_OK);
+    assert_true(differentiated.bytes > plain.bytes);
+    options.stage_context = &ended;
+    expect_error(rxn_trace(path, NULL, &options, &name, &error), RXN_CANCELLED, error,
+                 "error: the trace was ended at its stage 2");
+    assert_null(name);
+    assert_int_equal(ended.count, 2);
+    gradient.estimator = "exact";
+    expect_error(rxn_trace(path, NULL, &options, &name, &error), RXN_ERROR_USAGE, error,
+                 "error: --estimator 'exact' is not one that has a kernel");
+    unlink(path);
+    expect_error(rxn_trace("/tmp/there/is/no.rxn", NULL, NULL, &name, &error), RXN_ERROR_INPUT,
+                 error, "error: '/tmp/there/is/no.rxn' cannot be read: No such file or directory");
+}
+
+/* A model with a mistake has the stages before it. */
+static void
+test_trace_of_a_mistake(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/rxn-test-XXXXXX", *name;
+    Seen seen = {.most = 1000};
+    RxnTraceOptions options = rxn_trace_options();
+    RxnError *error;
+    write_model(path, "species A = 100\nA -> B @ 1\n");
+    options.stage = see;
+    options.stage_context = &seen;
+    assert_int_equal(rxn_trace(path, NULL, &options, &name, &error), RXN_ERROR_INPUT);
+    assert_string_equal(rxn_error_message(error, 0).text, "unknown species 'B'");
+    assert_string_equal(seen.names, "00-ast.txt ");
+    rxn_error_free(error);
+    unlink(path);
 }
 
 /* ---- methods ---------------------------------------------------------------------------------------- */
@@ -313,9 +445,15 @@ main(void)
     if (wanted)
         device = wanted;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_format),       cmocka_unit_test(test_import),
-        cmocka_unit_test(test_text),         cmocka_unit_test(test_emit),
-        cmocka_unit_test(test_emit_refused), cmocka_unit_test(test_emit_gradient),
+        cmocka_unit_test(test_format),
+        cmocka_unit_test(test_import),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_emit),
+        cmocka_unit_test(test_emit_refused),
+        cmocka_unit_test(test_emit_gradient),
+        cmocka_unit_test(test_read),
+        cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_trace_of_a_mistake),
         cmocka_unit_test(test_methods),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
