@@ -51,6 +51,9 @@ void rxn__part_close(ApiPart *part);
 /* As rxn__api_finish. The warnings of the model's own elaboration are dropped: they have been told. */
 RxnStatus rxn__part_finish(ApiPart *part, RxnStatus status, RxnError **ret_error);
 
+/* While it is hushed nothing is told, and what there is to tell when that ends is dropped: the same has been told. */
+void rxn__part_hush(ApiPart *part, bool hushed);
+
 /* Who looks at the call that runs now. */
 void rxn__part_watch(ApiPart *part, const RxnRunOptions *options);
 
