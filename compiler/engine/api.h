@@ -100,6 +100,9 @@ struct RxnValues {
 RxnStatus rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options,
                                   EnsembleOptions *ret_options);
 
+/* That a kernel which is shown or emitted has no options which only one that runs can have: RXN_ERROR_USAGE. */
+RxnStatus rxn__api_check_shown(ApiPart *part, const RxnSimulatorOptions *options);
+
 /* Whether there are values, of this part's model. */
 RxnStatus rxn__api_check_values(ApiPart *part, const RxnValues *values);
 

@@ -72,7 +72,8 @@ check_kernel(Emitting *emitting)
     Engine *engine = &emitting->part.engine;
     const RxnEmitOptions *o = emitting->options;
     const char *precision = o->kernel.precision ? o->kernel.precision : "f64";
-    if (!rxn__check_precision(engine, precision) || !rxn__check_lanes(engine, o->kernel.lanes))
+    if (!rxn__check_precision(engine, precision) || !rxn__check_lanes(engine, o->kernel.lanes) ||
+        rxn__api_check_shown(&emitting->part, &o->kernel) != RXN_OK)
         return RXN_ERROR_USAGE;
     emitting->precision = strcmp(precision, "f32") == 0 ? KIR_F32 : KIR_F64;
     Grad *grad = &emitting->grad;

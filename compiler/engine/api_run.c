@@ -72,6 +72,20 @@ rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options, Ensem
 }
 
 RxnStatus
+rxn__api_check_shown(ApiPart *part, const RxnSimulatorOptions *options)
+{
+    if (options->control_variates)
+        return rxn__api_refuse(&part->engine,
+                               "kernels with control variates are made for the times of a run: "
+                               "there is none to show without one");
+    if (options->editable)
+        return rxn__api_refuse(
+            &part->engine, "a kernel that is shown has the numbers of the text in it: 'editable' "
+                           "is for what is run");
+    return RXN_OK;
+}
+
+RxnStatus
 rxn__api_check_values(ApiPart *part, const RxnValues *values)
 {
     if (!values)

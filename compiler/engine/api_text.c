@@ -224,6 +224,9 @@ show(void *context)
     checked.lanes = options->lanes;
     if (!rxn__check_ensemble(engine, &checked))
         return RXN_ERROR_USAGE;
+    RxnStatus status = rxn__api_check_shown(&showing->part, options);
+    if (status != RXN_OK)
+        return status;
     PipelineRequest request = {
         .file = showing->part.file,
         .loader = &engine->loader,
@@ -236,7 +239,7 @@ show(void *context)
         .device = "interpreter", /* the forms need no target that this build may lack */
         .precision = strcmp(checked.precision, "f32") == 0 ? KIR_F32 : KIR_F64,
     };
-    RxnStatus status = rxn__pipeline_run(&engine->session, &request, &showing->pipeline);
+    status = rxn__pipeline_run(&engine->session, &request, &showing->pipeline);
     engine->internal_error = showing->pipeline.internal_error;
     if (status != RXN_OK)
         return status;

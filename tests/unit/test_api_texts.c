@@ -268,6 +268,39 @@ test_emit_refused(void **state)
     rxn_model_free(model);
 }
 
+/* What would be another kernel than the one that is shown. */
+static void
+test_options_refused(void **state)
+{
+    (void)state;
+    static const RxnForm forms[] = {RXN_FORM_KERNEL, RXN_FORM_LLVM, RXN_FORM_ASSEMBLY,
+                                    RXN_FORM_CUDA};
+    RxnModel *model = parse("species A = 100\nA -> 0 @ 0.1\n");
+    RxnEmitOptions editable = rxn_emit_options(), controlled = editable;
+    RxnError *error;
+    char *bytes;
+    size_t size;
+    editable.kernel.editable = true;
+    controlled.kernel.control_variates = true;
+    static const char is_editable[] =
+        "error: a kernel that is shown has the numbers of the text in "
+        "it: 'editable' is for what is run",
+                      is_controlled[] = "error: kernels with control variates are made for the "
+                                        "times of a run: there is none to show without one";
+    for (size_t k = 0; k < sizeof forms / sizeof forms[0]; k++) {
+        expect_error(rxn_model_emit(model, forms[k], &editable, &bytes, &size, &error),
+                     RXN_ERROR_USAGE, error, is_editable);
+        expect_error(rxn_model_text(model, forms[k], &editable.kernel, &bytes, &error),
+                     RXN_ERROR_USAGE, error, is_editable);
+        expect_error(rxn_model_emit(model, forms[k], &controlled, &bytes, &size, &error),
+                     RXN_ERROR_USAGE, error, is_controlled);
+        expect_error(rxn_model_text(model, forms[k], &controlled.kernel, &bytes, &error),
+                     RXN_ERROR_USAGE, error, is_controlled);
+        assert_null(bytes);
+    }
+    rxn_model_free(model);
+}
+
 /* ---- methods ---------------------------------------------------------------------------------------- */
 
 /* Every one that is listed can be asked for, and none is there twice. */
@@ -312,10 +345,10 @@ main(void)
     if (wanted)
         device = wanted;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_format),       cmocka_unit_test(test_import),
-        cmocka_unit_test(test_text),         cmocka_unit_test(test_emit),
-        cmocka_unit_test(test_emit_refused), cmocka_unit_test(test_emit_gradient),
-        cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_format),        cmocka_unit_test(test_import),
+        cmocka_unit_test(test_text),          cmocka_unit_test(test_emit),
+        cmocka_unit_test(test_emit_refused),  cmocka_unit_test(test_options_refused),
+        cmocka_unit_test(test_emit_gradient), cmocka_unit_test(test_methods),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
