@@ -26,7 +26,8 @@
  * Rules
  * - A function that can fail returns a status and, unless it is RXN_OK and unless ret_error is NULL, an error object in
  *   *ret_error, which rxn_error_free takes. What it should have made is NULL then. No error is ever lost for want of memory:
- *   there is an object for that too.
+ *   there is an object for that too. A text or statements that have nowhere to go, for their argument is NULL, are
+ *   RXN_ERROR_USAGE.
  * - Nothing prints, exits, catches a signal, changes the locale or keeps anything outside of the objects. What is made is
  *   freed by its function, which takes NULL too; a model is freed after all that was made of it.
  * - A model and what was made of it is used by one thread at a time; different models by different threads at once. Runs

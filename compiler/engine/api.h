@@ -82,6 +82,9 @@ RxnStatus rxn__api_check(const RxnModel *model,
                          RxnStatus (*body)(Engine *engine, const void *options),
                          const void *options, RxnError **ret_error);
 
+/* That an argument which a result is to go to (its name) is NULL: RXN_ERROR_USAGE. */
+RxnStatus rxn__api_nowhere(const char *argument, RxnError **ret_error);
+
 /* An error of who called; returns RXN_ERROR_USAGE. */
 RxnStatus rxn__api_refuse(Engine *engine, const char *format, ...) RXN_PRINTF(2, 3);
 

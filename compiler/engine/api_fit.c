@@ -569,6 +569,8 @@ write_text(void *context)
 static RxnStatus
 as_text(RxnFit *fit, Writer write, char **ret_text, RxnError **ret_error)
 {
+    if (!ret_text)
+        return rxn__api_nowhere("ret_text", ret_error);
     Saving saving = {.fit = fit, .write = write};
     RxnStatus status = rxn__api_guard(&fit->part.engine, write_text, &saving);
     if (saving.file)

@@ -268,6 +268,46 @@ test_emit_refused(void **state)
     rxn_model_free(model);
 }
 
+/* A result that has nowhere to go is an error, also where nobody wants to know of it. */
+static void
+test_nowhere(void **state)
+{
+    (void)state;
+    static const char no_text[] = "error: ret_text is NULL: the result has nowhere to go";
+    static const RxnForm forms[] = {RXN_FORM_SOURCE, RXN_FORM_SUMMARY, RXN_FORM_LAWS,
+                                    RXN_FORM_KERNEL};
+    RxnModel *model = parse("species A = 100\nA -> 0 @ 0.1\n");
+    RxnStatements *statements;
+    RxnError *error;
+    char *bytes = (char *)model;
+    size_t size;
+    bool incomplete;
+    for (size_t k = 0; k < sizeof forms / sizeof forms[0]; k++) {
+        expect_error(rxn_model_text(model, forms[k], NULL, NULL, &error), RXN_ERROR_USAGE, error,
+                     no_text);
+        assert_int_equal(rxn_model_text(model, forms[k], NULL, NULL, NULL), RXN_ERROR_USAGE);
+    }
+    expect_error(rxn_model_summary(model, NULL, NULL, &error), RXN_ERROR_USAGE, error, no_text);
+    expect_error(rxn_format("species A\n", SIZE_MAX, NULL, NULL, &size, &error), RXN_ERROR_USAGE,
+                 error, no_text);
+    expect_error(rxn_import("", 0, NULL, NULL, NULL, &error), RXN_ERROR_USAGE, error, no_text);
+    expect_error(rxn_model_emit(model, RXN_FORM_KERNEL, NULL, NULL, &size, &error), RXN_ERROR_USAGE,
+                 error, "error: ret_bytes is NULL: the result has nowhere to go");
+    expect_error(rxn_model_emit(model, RXN_FORM_KERNEL, NULL, &bytes, NULL, &error),
+                 RXN_ERROR_USAGE, error, "error: ret_size is NULL: the result has nowhere to go");
+    assert_null(bytes);
+    expect_error(rxn_statements_parse("", NULL, NULL, &incomplete, &error), RXN_ERROR_USAGE, error,
+                 "error: ret_statements is NULL: the result has nowhere to go");
+    statements = (RxnStatements *)model;
+    expect_error(rxn_statements_parse("", NULL, &statements, NULL, &error), RXN_ERROR_USAGE, error,
+                 "error: ret_incomplete is NULL: the result has nowhere to go");
+    assert_null(statements);
+    assert_int_equal(rxn_statements_parse(NULL, NULL, &statements, &incomplete, NULL), RXN_OK);
+    assert_int_equal(rxn_statements_count(statements), 0);
+    rxn_statements_free(statements);
+    rxn_model_free(model);
+}
+
 /* What would be another kernel than the one that is shown. */
 static void
 test_options_refused(void **state)
@@ -349,6 +389,7 @@ main(void)
         cmocka_unit_test(test_text),          cmocka_unit_test(test_emit),
         cmocka_unit_test(test_emit_refused),  cmocka_unit_test(test_options_refused),
         cmocka_unit_test(test_emit_gradient), cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_nowhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
