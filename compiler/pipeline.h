@@ -51,6 +51,11 @@ typedef enum PipelineGoal {
 /* The forms of a stage that a trace may want. */
 typedef enum PipelineForm { FORM_AST, FORM_NETWORK, FORM_KIR, FORM_TARGET } PipelineForm;
 
+/* Instead of the target's own compile, which it may call. */
+typedef RxnStatus (*PipelineCompile)(void *context, const Target *target, const KirKernel *kernel,
+                                     const TargetOptions *options, Arena *arena,
+                                     CompiledKernel *ret_kernel, const char **ret_error);
+
 typedef struct PipelineRequest {
     u32 file;                   /* the model's file, in the session's sources */
     const SourceLoader *loader; /* for `use` */
@@ -65,10 +70,7 @@ typedef struct PipelineRequest {
     const FitRequest *fit; /* or for which experiment of its fit the model is meant; NULL: none */
     bool open_numbers;     /* as SemaInput has it */
 
-    /* Or NULL: instead of the target's own compile, which it may call. */
-    RxnStatus (*compile)(void *context, const Target *target, const KirKernel *kernel,
-                         const TargetOptions *options, Arena *arena, CompiledKernel *ret_kernel,
-                         const char **ret_error);
+    PipelineCompile compile; /* or NULL */
     void *compile_context;
 
     /* Or NULL: called with the text of every stage that changed something, in order: `stage` is

@@ -5,9 +5,14 @@
  * at the one division at the end; and the loops are plain sums over neighbouring cells, which the
  * compiler turns into vector code, of registers as wide as the processor has. Between chunks, where numbers of trajectories differ, the update
  * of Chan, Golub and LeVeque is used.
+ *
+ * Relative to a value that is infinite nothing can be summed: such a cell is summed as it is. Its mean comes out as that of
+ * plain sums does: infinite, or NaN where both signs are there, or a NaN; and its variance is NaN.
  */
 #include "runtime/reduce.h"
 
+#include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 typedef double Eight __attribute__((vector_size(64), aligned(8), may_alias));
@@ -82,6 +87,36 @@ add_samples(const Moments *moments, size_t cells, uint64_t count, const double *
     add_all_rows(moments, cells, count, samples);
 }
 
+static bool
+all_finite(size_t count, const double *values)
+{
+    Eight sums = {0}; /* of zeros, unless one of them is not finite */
+    size_t k = 0;
+    for (; k + 8 <= count; k += 8) {
+        const Eight x = *(const Eight *)(values + k);
+        sums += x - x;
+    }
+    double sum = 0;
+    for (; k < count; k++)
+        sum += values[k] - values[k];
+    for (int lane = 0; lane < 8; lane++)
+        sum += sums[lane];
+    return sum == 0;
+}
+
+/* Of a cell whose first value is not finite. */
+static void
+add_cell(const Moments *moments, size_t cells, size_t k, uint64_t rows, const double *samples)
+{
+    double sum = 0, squares = 0;
+    for (uint64_t r = 0; r < rows; r++) {
+        sum += samples[r * cells + k];
+        squares += samples[r * cells + k] * samples[r * cells + k];
+    }
+    moments->mean[k] = sum / (double)rows;
+    moments->m2[k] = squares - sum * (sum / (double)rows);
+}
+
 void
 rxn__moments_of_rows(Moments *moments, size_t cells, uint64_t rows, const double *samples)
 {
@@ -96,6 +131,10 @@ rxn__moments_of_rows(Moments *moments, size_t cells, uint64_t rows, const double
         squares[k] = m2 > 0 || m2 != m2 ? m2 : 0;
         sum[k] = origin[k] + sum[k] / n;
     }
+    const bool some = !all_finite(cells, origin);
+    for (size_t k = 0; some && k < cells; k++)
+        if (!isfinite(origin[k]))
+            add_cell(moments, cells, k, rows, samples);
     moments->count = rows;
 }
 
@@ -111,7 +150,9 @@ rxn__moments_merge(Moments *moments, size_t cells, const Moments *other)
     double a = (double)moments->count, b = (double)other->count, n = a + b;
     for (size_t k = 0; k < cells; k++) {
         double delta = other->mean[k] - moments->mean[k];
-        moments->mean[k] += delta * (b / n);
+        double moved = moments->mean[k] + delta * (b / n);
+        double weighed = moments->mean[k] * (a / n) + other->mean[k] * (b / n);
+        moments->mean[k] = delta - delta == 0 ? moved : weighed; /* of infinite ones the second */
         moments->m2[k] += other->m2[k] + delta * delta * (a * (b / n));
     }
     moments->count += other->count;

@@ -17,7 +17,8 @@ typedef struct Moments {
 } Moments;
 
 /* Of `rows` >= 1 rows of `cells` doubles each. Exact for counts up to the rounding of one division
- * each; a cell that is the same in all rows has a variance of exactly zero. */
+ * each; a cell that is the same in all rows, and finite, has a variance of exactly zero. Where a value is infinite the mean is
+ * so too (NaN where both signs are there), and m2 is NaN, as numpy's mean and var have it. */
 void rxn__moments_of_rows(Moments *moments, size_t cells, uint64_t rows, const double *samples);
 
 /* Adds the chunk `other` (T. F. Chan, G. H. Golub, R. J. LeVeque, "Updating formulae and a pairwise

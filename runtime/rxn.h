@@ -27,7 +27,8 @@
  * Rules
  * - A function that can fail returns a status and, unless it is RXN_OK and unless ret_error is NULL, an error object in
  *   *ret_error, which rxn_error_free takes. What it should have made is NULL then. No error is ever lost for want of memory:
- *   there is an object for that too.
+ *   there is an object for that too. A text or statements that have nowhere to go, for their argument is NULL, are
+ *   RXN_ERROR_USAGE.
  * - Nothing prints, exits, catches a signal, changes the locale or keeps anything outside of the objects. What is made is
  *   freed by its function, which takes NULL too; a model is freed after all that was made of it.
  * - A model and what was made of it is used by one thread at a time; different models by different threads at once. Runs
@@ -202,7 +203,9 @@ typedef enum RxnForm {
     RXN_FORM_HEADER, /* of RXN_BUILD_LIBRARY, in C */
 } RxnForm;
 
-/* options: of the kernel, from RXN_FORM_KERNEL on; NULL as for rxn_simulator_new. The text is freed by rxn_text_free. */
+/* options: of the kernel, from RXN_FORM_KERNEL on: its method, precision and lanes; NULL as for rxn_simulator_new. Numbers of the
+ * text are numbers of the kernel; editable and control_variates, which only what runs can have, are errors. The text is freed by
+ * rxn_text_free. */
 struct RxnSimulatorOptions;
 struct RxnValues;
 RXN_PUBLIC RxnStatus rxn_model_text(RxnModel *model, RxnForm form,
@@ -311,7 +314,8 @@ typedef struct RxnSimulatorOptions {
         control_variates; /* means with less noise; kernels are compiled for the times of a run, in each */
     /* For a model that is being edited: a number of its text that is all of a mass action's constant, or of a species'
      * initial value, is an input of the kernel, as parameters are, so that `like` helps where it alone was changed. Results
-     * are the same to the last bit. */
+     * are the same to the last bit. Where numbers cannot be open they are not, which shows in what is compiled alone: by the
+     * master equation; of derivatives and fits in f32; of fits of samples. */
     bool editable;
 } RxnSimulatorOptions;
 
@@ -400,6 +404,8 @@ RXN_PUBLIC void rxn_run_release(RxnRun *run);
 /* The estimators that there are: number k from 0 on, with a few words on it. False behind the last. */
 RXN_PUBLIC bool rxn_estimator(size_t k, const char **ret_name, const char **ret_summary);
 
+typedef struct RxnDifferentiator RxnDifferentiator;
+
 typedef struct RxnDifferentiatorOptions {
     const char *const
         *of; /* what to differentiate, as --of takes it: "A", "var(A)", "cov(A, B)"… */
@@ -420,6 +426,9 @@ typedef struct RxnDifferentiatorOptions {
      * may fail while the others go on. */
     bool later;
     const char *form; /* how a kernel is written: "unrolled", "table", "dense"; NULL: chosen */
+    /* As RxnSimulatorOptions.like (that of `kernel` is not looked at); held until it is needed, so that with `later` too it may
+     * be freed. */
+    const RxnDifferentiator *like;
 } RxnDifferentiatorOptions;
 
 RXN_PUBLIC RxnDifferentiatorOptions rxn_differentiator_options(void);
@@ -429,8 +438,6 @@ RXN_PUBLIC RxnDifferentiatorOptions rxn_differentiator_options(void);
 RXN_PUBLIC RxnStatus rxn_differentiator_check(const RxnModel *model,
                                               const RxnDifferentiatorOptions *options,
                                               RxnError **ret_error);
-
-typedef struct RxnDifferentiator RxnDifferentiator;
 
 /* values: where derivatives will be looked at first: `auto` chooses by them. */
 RXN_PUBLIC RxnStatus rxn_differentiator_new(RxnModel *model,
@@ -453,6 +460,7 @@ typedef struct RxnDifferentiatorInfo {
     const double *times;            /* [output_count]; NaN: the expression has its own */
     const size_t *members;          /* [parameter_count]: among RXN_PARAMETERS */
     const char *device, *precision;
+    bool reused; /* all code that was needed so far is that of `like` */
 } RxnDifferentiatorInfo;
 
 RXN_PUBLIC RxnDifferentiatorInfo rxn_differentiator_info(const RxnDifferentiator *differentiator);
@@ -512,7 +520,8 @@ RXN_PUBLIC RxnStatus rxn_differentiate(RxnDifferentiator *differentiator, const 
 
 /* Of which kernel, and for which machine, which need not be this one. */
 typedef struct RxnEmitOptions {
-    RxnSimulatorOptions kernel; /* its method, precision and lanes */
+    RxnSimulatorOptions
+        kernel; /* its method, precision and lanes; not editable, no control_variates */
     /* NULL: the kernel that simulates. Else one that differentiates: that of the first estimator that can do it. Its `kernel`
      * is not looked at; tape_memory: of one trajectory, 0: 16 MiB. */
     const RxnDifferentiatorOptions *gradient;
@@ -604,6 +613,8 @@ typedef struct RxnFitStep {
     uint64_t events;         /* in all until then */
 } RxnFitStep;
 
+typedef struct RxnFit RxnFit;
+
 typedef struct RxnFitOptions {
     const char *data;      /* a table instead of the block's; NULL: the block's */
     const char *estimator; /* NULL: the block's, as all that follows */
@@ -627,6 +638,7 @@ typedef struct RxnFitOptions {
     uint64_t step_limit;       /* of a trajectory */
     bool later;                /* nothing is compiled yet: rxn_fit_compile does it, or training */
     bool no_advice;            /* what could be done better is not told */
+    const RxnFit *like;        /* as RxnDifferentiatorOptions.like */
 } RxnFitOptions;
 
 RXN_PUBLIC RxnFitOptions rxn_fit_options(void);
@@ -634,8 +646,6 @@ RXN_PUBLIC RxnFitOptions rxn_fit_options(void);
 /* As rxn_differentiator_check. */
 RXN_PUBLIC RxnStatus rxn_fit_check(const RxnModel *model, const RxnFitOptions *options,
                                    RxnError **ret_error);
-
-typedef struct RxnFit RxnFit;
 
 /* values: to start from. Compiles what is needed. */
 RXN_PUBLIC RxnStatus rxn_fit_new(RxnModel *model, const RxnFitOptions *options,
@@ -663,6 +673,7 @@ typedef struct RxnFitInfo {
     /* Files that it has read so far, data and a checkpoint; rxn_fit_save does not overwrite them. */
     const char *const *files; /* [file_count] */
     size_t file_count;
+    bool reused; /* once it is compiled: all code is that of `like` */
 } RxnFitInfo;
 
 RXN_PUBLIC RxnFitInfo rxn_fit_info(const RxnFit *fit);

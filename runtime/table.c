@@ -130,7 +130,8 @@ static void
 set_mean(char *text, double mean, double sd)
 {
     if (!isfinite(mean) || !isfinite(sd)) {
-        snprintf(text, CELL, "%.6g ± %.4g", mean, sd);
+        /* fabs: nan has one spelling, whatever its sign bit. */
+        snprintf(text, CELL, "%.6g ± %.4g", isnan(mean) ? fabs(mean) : mean, fabs(sd));
         return;
     }
     int decimals = 0;

@@ -208,6 +208,10 @@ RxnStatus
 rxn_model_emit(RxnModel *model, RxnForm form, const RxnEmitOptions *options, char **ret_bytes,
                size_t *ret_size, RxnError **ret_error)
 {
+    if (ret_bytes)
+        *ret_bytes = NULL;
+    if (!ret_bytes || !ret_size)
+        return rxn__api_nowhere(ret_bytes ? "ret_size" : "ret_bytes", ret_error);
     const RxnEmitOptions usual = rxn_emit_options();
     Emitting emitting = {.form = form, .options = options ? options : &usual};
     RxnStatus status = rxn__part_open(&emitting.part, model);

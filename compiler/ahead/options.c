@@ -73,6 +73,7 @@ rxn__job_options(Job *job, Engine *engine, const RxnSimulatorOptions *kernel,
     engine->is_ahead = true;
     rxn__check_precision(engine, precision);
     rxn__check_lanes(engine, kernel->lanes);
+    rxn__api_check_shown(engine, kernel);
     take_marches(job, march);
     rxn__grad_defaults(&job->gradient);
     if (gradient)

@@ -111,6 +111,14 @@ bool rxn__repl_breaks_off(Repl *repl, const char *typed, size_t before);
 /* Says why it is no statement as it stands. */
 void rxn__repl_incomplete(Repl *repl, const char *typed);
 
+/* What was made of a model. */
+typedef struct ReplMade {
+    RxnModel *model;
+    RxnSimulator *simulator;
+    RxnDifferentiator *differentiator;
+    RxnFit *fit;
+} ReplMade;
+
 /* ---- repl_model.c: from the list to a model ------------------------------------------------------- */
 
 /* Reads the text of the candidate as a model. False, with what is wrong said, where it is none. */
@@ -127,6 +135,9 @@ const char *rxn__repl_model_name(const Repl *repl);
 bool rxn__repl_need_model(Repl *repl);
 bool rxn__repl_need_values(Repl *repl, u64 seed);
 bool rxn__repl_need_simulator(Repl *repl, const RxnSimulatorOptions *options);
+
+/* The newest of each kind that there was before the model was edited, or NULL. (They may be of several models.) */
+ReplMade rxn__repl_before(const Repl *repl);
 
 /* Remembers a value that the user set, and sets it. */
 bool rxn__repl_set(Repl *repl, const char *name, double value);
@@ -300,8 +311,9 @@ struct Repl {
     RxnDifferentiator *differentiator;
     const char *differentiator_key; /* what it was asked for; in `kept` */
     RxnFit *fit;
-    RxnSimulator *like; /* the simulator before, and its model: their code may still be right */
-    RxnModel *like_model;
+    /* What was made before the last edits, the newest last: their code may still be right. */
+    ReplMade before[4]; /* one of each kind that has code, and one that has just come to it */
+    u32 before_count;
     VEC(ReplSet) sets;     /* in `kept` */
     bool checking;         /* a model is being read */
     Text warnings;         /* of the reading that goes on, in `scratch` */

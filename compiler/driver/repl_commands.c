@@ -40,7 +40,9 @@ static const ReplCommand commands[] = {
     {"show", "WHAT|NAME", "look at the model, or at a stage of its compilation",
      "WHAT is model (its text), values, summary, network, rates (each reaction's propensity), "
      "laws\n"
-     "(what is conserved), kernel, llvm, asm or cuda. A NAME shows the statement that declares it.",
+     "(what is conserved), kernel, llvm, asm or cuda, as of the file that ':save' writes: the "
+     "session's\n"
+     "own kernels read some of its numbers. A NAME shows the statement that declares it.",
      rxn__repl_show},
     {"list", "", "the statements, with their numbers", NULL, rxn__repl_list},
     {"drop", "NAME|NUMBER…", "take statements away",

@@ -171,16 +171,20 @@ need_differentiator(Repl *repl, const Gradient *gradient)
     options.estimator = gradient->estimator;
     options.kernel.device = repl->device;
     options.kernel.trajectories = gradient->trajectories;
-    rxn_differentiator_free(repl->differentiator);
-    repl->differentiator = NULL;
+    options.kernel.editable = true;
+    options.like =
+        repl->differentiator ? repl->differentiator : rxn__repl_before(repl).differentiator;
+    RxnDifferentiator *differentiator;
+    key = rxn__arena_copy_text(&repl->kept, key, strlen(key));
     const double start = rxn__seconds();
-    if (rxn_differentiator_new(repl->compiled, &options, repl->values, &repl->differentiator,
-                               &error) != RXN_OK)
+    if (rxn_differentiator_new(repl->compiled, &options, repl->values, &differentiator, &error) !=
+        RXN_OK)
         return fail(repl, error);
-    repl->differentiator_key = rxn__arena_copy_text(&repl->kept, key, strlen(key));
+    rxn_differentiator_free(repl->differentiator);
+    repl->differentiator = differentiator;
+    repl->differentiator_key = key;
     repl->times.compile = rxn__seconds() - start;
     repl->times.compiled = true;
-    repl->times.kept = false;
     return true;
 }
 
@@ -275,6 +279,8 @@ rxn__repl_grad(Repl *repl, u32 count, const char *const *words, const char *rest
     rxn__progress_end(&progress);
     repl->times.run = rxn__seconds() - start;
     repl->times.ran = true;
+    if (rxn_differentiator_info(repl->differentiator).reused)
+        repl->times.compiled = false;
     if (status == RXN_CANCELLED) {
         rxn_error_free(error);
         return rxn__repl_stopped(repl, "stopped; there is no result");
@@ -368,13 +374,17 @@ rxn__repl_fit(Repl *repl, u32 count, const char *const *words, const char *rest)
     rxn__repl_show_warnings(repl);
     options.cancel = repl->interrupted;
     options.step = show_step;
+    options.kernel.editable = true;
+    options.like = repl->fit ? repl->fit : rxn__repl_before(repl).fit;
+    RxnFit *fit;
     const double start = rxn__seconds();
-    rxn_fit_free(repl->fit);
-    repl->fit = NULL;
-    if (rxn_fit_new(repl->compiled, &options, repl->values, &repl->fit, &error) != RXN_OK)
+    if (rxn_fit_new(repl->compiled, &options, repl->values, &fit, &error) != RXN_OK)
         return fail(repl, error);
+    rxn_fit_free(repl->fit);
+    repl->fit = fit;
     repl->times.compile = rxn__seconds() - start;
-    repl->times.compiled = true;
+    repl->times.kept = rxn_fit_info(fit).reused;
+    repl->times.compiled = !repl->times.kept;
     const double begun = rxn__seconds();
     const RxnStatus status = rxn_fit_train(repl->fit, &fitted, &error);
     repl->times.run = rxn__seconds() - begun;

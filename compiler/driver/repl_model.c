@@ -206,27 +206,52 @@ rxn__repl_set(Repl *repl, const char *name, double value)
 
 /* ---- What is compiled ------------------------------------------------------------------------------ */
 
-/* The simulator stays, with its model, until there is one that may take its code over. */
+/* Frees of what was made before all that there is something newer of its kind of, and models that nothing is left of. */
+static void
+forget_superseded(Repl *repl)
+{
+    bool simulator = false, differentiator = false, fit = false;
+    u32 kept = repl->before_count;
+    for (u32 k = repl->before_count; k-- > 0;) {
+        ReplMade made = repl->before[k];
+        if (simulator) {
+            rxn_simulator_free(made.simulator);
+            made.simulator = NULL;
+        }
+        if (differentiator) {
+            rxn_differentiator_free(made.differentiator);
+            made.differentiator = NULL;
+        }
+        if (fit) {
+            rxn_fit_free(made.fit);
+            made.fit = NULL;
+        }
+        simulator |= made.simulator != NULL;
+        differentiator |= made.differentiator != NULL;
+        fit |= made.fit != NULL;
+        if (made.simulator || made.differentiator || made.fit)
+            repl->before[--kept] = made;
+        else
+            rxn_model_free(made.model);
+    }
+    repl->before_count -= kept;
+    memmove(repl->before, repl->before + kept, repl->before_count * sizeof *repl->before);
+}
+
+/* What has code stays, with its model, until there is something that may take its code over. */
 static void
 release_compiled(Repl *repl)
 {
-    rxn_fit_free(repl->fit);
-    rxn_differentiator_free(repl->differentiator);
     rxn_values_free(repl->values);
-    repl->fit = NULL;
-    repl->differentiator = NULL;
     repl->values = NULL;
     if (repl->model != repl->compiled)
         rxn_model_free(repl->model);
-    if (repl->simulator) {
-        rxn_simulator_free(repl->like);
-        rxn_model_free(repl->like_model);
-        repl->like = repl->simulator;
-        repl->like_model = repl->compiled;
-    } else {
-        rxn_model_free(repl->compiled);
-    }
+    repl->before[repl->before_count++] =
+        (ReplMade){repl->compiled, repl->simulator, repl->differentiator, repl->fit};
+    forget_superseded(repl);
     repl->simulator = NULL;
+    repl->differentiator = NULL;
+    repl->fit = NULL;
     repl->model = repl->compiled = NULL;
 }
 
@@ -234,10 +259,26 @@ void
 rxn__repl_release(Repl *repl)
 {
     release_compiled(repl);
-    rxn_simulator_free(repl->like);
-    rxn_model_free(repl->like_model);
-    repl->like = NULL;
-    repl->like_model = NULL;
+    for (u32 k = 0; k < repl->before_count; k++) {
+        rxn_fit_free(repl->before[k].fit);
+        rxn_differentiator_free(repl->before[k].differentiator);
+        rxn_simulator_free(repl->before[k].simulator);
+        rxn_model_free(repl->before[k].model);
+    }
+    repl->before_count = 0;
+}
+
+ReplMade
+rxn__repl_before(const Repl *repl)
+{
+    ReplMade newest = {0};
+    for (u32 k = 0; k < repl->before_count; k++) { /* there is one of each kind at most */
+        const ReplMade *made = &repl->before[k];
+        newest.simulator = made->simulator ? made->simulator : newest.simulator;
+        newest.differentiator = made->differentiator ? made->differentiator : newest.differentiator;
+        newest.fit = made->fit ? made->fit : newest.fit;
+    }
+    return newest;
 }
 
 /* The list that nothing points to. */
@@ -299,7 +340,7 @@ rxn__repl_need_simulator(Repl *repl, const RxnSimulatorOptions *options)
     if (repl->simulator && same_options(options, &repl->simulator_options))
         return true;
     RxnSimulatorOptions wanted = *options;
-    wanted.like = repl->simulator ? repl->simulator : repl->like;
+    wanted.like = repl->simulator ? repl->simulator : rxn__repl_before(repl).simulator;
     wanted.editable = true;
     const double start = rxn__seconds();
     RxnSimulator *simulator = NULL;

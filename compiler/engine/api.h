@@ -56,6 +56,9 @@ void rxn__part_close(ApiPart *part);
 /* As rxn__api_finish. The warnings of the model's own elaboration are dropped: they have been told. */
 RxnStatus rxn__part_finish(ApiPart *part, RxnStatus status, RxnError **ret_error);
 
+/* While it is hushed nothing is told, and what there is to tell when that ends is dropped: the same has been told. */
+void rxn__part_hush(ApiPart *part, bool hushed);
+
 /* Who looks at the call that runs now. */
 void rxn__part_watch(ApiPart *part, const RxnRunOptions *options);
 
@@ -80,6 +83,9 @@ RxnStatus rxn__api_check(const RxnModel *model,
                          RxnStatus (*body)(Engine *engine, const void *options),
                          const void *options, RxnError **ret_error);
 
+/* That an argument which a result is to go to (its name) is NULL: RXN_ERROR_USAGE. */
+RxnStatus rxn__api_nowhere(const char *argument, RxnError **ret_error);
+
 /* An error of who called; returns RXN_ERROR_USAGE. */
 RxnStatus rxn__api_refuse(Engine *engine, const char *format, ...) RXN_PRINTF(2, 3);
 
@@ -97,6 +103,9 @@ struct RxnValues {
 /* The options of an ensemble that these are, with the device opened. False after errors; *ret_status: RXN_ERROR_USAGE… */
 RxnStatus rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options,
                                   EnsembleOptions *ret_options);
+
+/* That a kernel which is shown or emitted has no options which only one that runs can have: RXN_ERROR_USAGE. */
+RxnStatus rxn__api_check_shown(Engine *engine, const RxnSimulatorOptions *options);
 
 /* Whether there are values, of this part's model. */
 RxnStatus rxn__api_check_values(ApiPart *part, const RxnValues *values);

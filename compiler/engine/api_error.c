@@ -282,6 +282,19 @@ rxn__api_finish(Engine *engine, const RxnModelOptions *options, RxnStatus status
     return status;
 }
 
+static RxnStatus
+refuse_nowhere(Engine *engine, const void *argument)
+{
+    return rxn__api_refuse(engine, "%s is NULL: the result has nowhere to go",
+                           (const char *)argument);
+}
+
+RxnStatus
+rxn__api_nowhere(const char *argument, RxnError **ret_error)
+{
+    return rxn__api_check(NULL, refuse_nowhere, argument, ret_error);
+}
+
 typedef struct Checking {
     Engine *engine;
     RxnStatus (*body)(Engine *engine, const void *options);

@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "compiler/engine/api.h"
+#include "compiler/engine/code.h"
 #include "compiler/engine/fit.h"
 #include "runtime/whole_file.h"
 
 struct RxnFit {
     ApiPart part;
     FitRun run;
+    CodeShelf code;
     RxnValues *start;
     void (*step)(void *context, const RxnFitStep *step);
     void *step_context;
@@ -152,9 +154,14 @@ prepare(void *context)
     Making *making = context;
     RxnFit *fit = making->fit;
     RxnStatus status = take_options(making);
+    if (status == RXN_OK)
+        status = rxn__code_shelf_open(&fit->code, fit->part.model->options.memory_limit,
+                                      making->options->like ? &making->options->like->code : NULL);
     if (status != RXN_OK)
         return status;
     fit->run.file = fit->part.file;
+    fit->run.compile = rxn__code_compile;
+    fit->run.compile_context = &fit->code;
     status = rxn__fit_prepare(&fit->run);
     if (status != RXN_OK)
         return status;
@@ -163,7 +170,7 @@ prepare(void *context)
     fit->members = NEW_ARRAY(&fit->part.engine.session.arena, size_t, (size_t)fit->run.count + 1);
     for (u32 k = 0; k < fit->run.count; k++)
         fit->members[k] = fit->run.flat[k];
-    return making->options->later ? RXN_OK : compile(fit);
+    return RXN_OK;
 }
 
 static RxnStatus
@@ -174,27 +181,67 @@ take_values(void *context)
     return status == RXN_OK ? rxn_values_copy(making->values, &making->fit->start, NULL) : status;
 }
 
+/* decided: the same without open numbers; NULL: this one decides. */
+static RxnStatus
+begin(Making *making, RxnModel *model, const RxnFit *decided)
+{
+    RxnFit *fit = making->fit = calloc(1, sizeof *fit);
+    if (!fit)
+        return RXN_ERROR_MEMORY;
+    RxnStatus status = rxn__part_open(&fit->part, model);
+    fit->run.engine = &fit->part.engine;
+    fit->run.decided = decided ? &decided->run : NULL;
+    fit->step = making->options->step;
+    fit->step_context = making->options->step_context;
+    fit->part.cancel = making->options->cancel;
+    fit->part.stage = making->options->stage;
+    fit->part.stage_context = making->options->stage_context;
+    if (decided)
+        rxn__part_hush(&fit->part, true);
+    if (status == RXN_OK)
+        status = rxn__api_guard(&fit->part.engine, take_values, making);
+    if (status == RXN_OK)
+        status = rxn__api_guard(&fit->part.engine, prepare, making);
+    if (decided)
+        rxn__part_hush(&fit->part, false);
+    return status;
+}
+
+/* As that of differentiators. */
+static RxnStatus
+leave_numbers_open(Making *making, RxnModel *model)
+{
+    RxnFit *decided = making->fit;
+    if (!making->options->kernel.editable || !rxn__fit_may_open(&decided->run))
+        return RXN_OK;
+    RxnStatus status = begin(making, model, decided);
+    RxnFit *open = making->fit;
+    if (status == RXN_OK && open->run.network->open_count > 0) {
+        open->run.decided = NULL;
+        rxn__engine_tell(&decided->part.engine);
+        rxn_fit_free(decided);
+        return RXN_OK;
+    }
+    rxn_fit_free(open);
+    making->fit = decided;
+    return status == RXN_ERROR_MEMORY ? status : RXN_OK;
+}
+
 RxnStatus
 rxn_fit_new(RxnModel *model, const RxnFitOptions *options, const RxnValues *values,
             RxnFit **ret_fit, RxnError **ret_error)
 {
     *ret_fit = NULL;
-    RxnFit *fit = calloc(1, sizeof *fit);
-    if (!fit)
-        return rxn__api_no_memory(ret_error);
     const RxnFitOptions usual = rxn_fit_options();
-    Making making = {fit, options ? options : &usual, values};
-    RxnStatus status = rxn__part_open(&fit->part, model);
-    fit->run.engine = &fit->part.engine;
-    fit->step = making.options->step;
-    fit->step_context = making.options->step_context;
-    fit->part.cancel = making.options->cancel;
-    fit->part.stage = making.options->stage;
-    fit->part.stage_context = making.options->stage_context;
+    Making making = {NULL, options ? options : &usual, values};
+    RxnStatus status = begin(&making, model, NULL);
+    if (!making.fit)
+        return rxn__api_no_memory(ret_error);
     if (status == RXN_OK)
-        status = rxn__api_guard(&fit->part.engine, take_values, &making);
-    if (status == RXN_OK)
-        status = rxn__api_guard(&fit->part.engine, prepare, &making);
+        status = leave_numbers_open(&making, model);
+    RxnFit *fit = making.fit;
+    if (status == RXN_OK && !making.options->later)
+        status = rxn__api_guard(&fit->part.engine, compile, fit);
     status = rxn__part_finish(&fit->part, status, ret_error);
     if (status == RXN_OK)
         *ret_fit = fit;
@@ -210,6 +257,7 @@ rxn_fit_free(RxnFit *fit)
         return;
     rxn__fit_put_away(&fit->run);
     rxn_values_free(fit->start);
+    rxn__code_shelf_close(&fit->code);
     rxn__part_close(&fit->part);
     free(fit);
 }
@@ -246,6 +294,7 @@ rxn_fit_info(const RxnFit *fit)
         .resumed = run->resumed_at,
         .files = fit->part.engine.read.items,
         .file_count = fit->part.engine.read.count,
+        .reused = rxn__code_shelf_reuses(&fit->code),
     };
 }
 
@@ -504,6 +553,8 @@ write_text(void *context)
 static RxnStatus
 as_text(RxnFit *fit, Writer write, char **ret_text, RxnError **ret_error)
 {
+    if (!ret_text)
+        return rxn__api_nowhere("ret_text", ret_error);
     Saving saving = {.fit = fit, .write = write};
     RxnStatus status = rxn__api_guard(&fit->part.engine, write_text, &saving);
     if (saving.file)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "compiler/engine/api.h"
+#include "compiler/engine/code.h"
 #include "compiler/engine/grad.h"
 #include "compiler/method/grad_score.h"
 #include "runtime/report.h"
@@ -11,6 +12,7 @@
 struct RxnDifferentiator {
     ApiPart part;
     Grad grad;
+    CodeShelf code;
     const char **outputs, **expressions; /* [outputs] */
     double *times;                       /* [outputs] */
     size_t *members;                     /* [parameters] */
@@ -156,12 +158,15 @@ label_outputs(RxnDifferentiator *d)
 }
 
 static RxnStatus
-compile(void *context)
+prepare(void *context)
 {
     Making *making = context;
     RxnDifferentiator *d = making->differentiator;
     Grad *grad = &d->grad;
     RxnStatus status = take_options(making);
+    if (status == RXN_OK)
+        status = rxn__code_shelf_open(&d->code, d->part.model->options.memory_limit,
+                                      making->options->like ? &making->options->like->code : NULL);
     if (status != RXN_OK)
         return status;
     grad->file = d->part.file;
@@ -169,15 +174,67 @@ compile(void *context)
     grad->options.ensemble.given = NULL;
     if (status != RXN_OK)
         return status;
+    grad->stages.compile = rxn__code_compile;
+    grad->stages.compile_context = &d->code;
     grad->found = &d->scratch.arena;
     label_outputs(d);
+    return RXN_OK;
+}
+
+static RxnStatus
+compile(void *context)
+{
+    Making *making = context;
+    Grad *grad = &making->differentiator->grad;
     const Estimator *estimator = rxn__estimator_find(grad->estimators.items[0]);
     if (grad->estimators.count > 1 || !estimator || making->options->later)
         return RXN_OK;
-    status = rxn__grad_runner_open(grad, estimator, making->values->seed, &grad->runners[0]);
+    RxnStatus status =
+        rxn__grad_runner_open(grad, estimator, making->values->seed, &grad->runners[0]);
     if (status == RXN_OK)
         rxn__grad_warn_interpreted(grad, estimator);
     return status;
+}
+
+/* decided: the same without open numbers; NULL: this one decides. */
+static RxnStatus
+begin(Making *making, RxnModel *model, const RxnDifferentiator *decided)
+{
+    RxnDifferentiator *d = making->differentiator = calloc(1, sizeof *d);
+    if (!d)
+        return RXN_ERROR_MEMORY;
+    RxnStatus status = rxn__part_open(&d->part, model);
+    rxn__arena_init(&d->scratch.arena, &d->part.engine.session.memory);
+    d->grad.engine = &d->part.engine;
+    d->grad.decided = decided ? &decided->grad : NULL;
+    if (decided)
+        rxn__part_hush(&d->part, true);
+    if (status == RXN_OK)
+        status = rxn__api_guard(&d->part.engine, prepare, making);
+    if (decided)
+        rxn__part_hush(&d->part, false);
+    return status;
+}
+
+/* In the place of the differentiator, which has decided how it is done, one whose kernels read the text's numbers. It stays where
+ * there are none to be read. */
+static RxnStatus
+leave_numbers_open(Making *making, RxnModel *model)
+{
+    RxnDifferentiator *decided = making->differentiator;
+    if (!making->options->kernel.editable || !rxn__grad_may_open(&decided->grad))
+        return RXN_OK;
+    RxnStatus status = begin(making, model, decided);
+    RxnDifferentiator *open = making->differentiator;
+    if (status == RXN_OK && open->grad.pipeline.network->open_count > 0) {
+        open->grad.decided = NULL;
+        rxn__engine_tell(&decided->part.engine);
+        rxn_differentiator_free(decided);
+        return RXN_OK;
+    }
+    rxn_differentiator_free(open);
+    making->differentiator = decided;
+    return status == RXN_ERROR_MEMORY ? status : RXN_OK;
 }
 
 RxnStatus
@@ -186,14 +243,14 @@ rxn_differentiator_new(RxnModel *model, const RxnDifferentiatorOptions *options,
                        RxnError **ret_error)
 {
     *ret_differentiator = NULL;
-    RxnDifferentiator *d = calloc(1, sizeof *d);
-    if (!d)
-        return rxn__api_no_memory(ret_error);
     const RxnDifferentiatorOptions usual = rxn_differentiator_options();
-    Making making = {d, options ? options : &usual, values};
-    RxnStatus status = rxn__part_open(&d->part, model);
-    rxn__arena_init(&d->scratch.arena, &d->part.engine.session.memory);
-    d->grad.engine = &d->part.engine;
+    Making making = {NULL, options ? options : &usual, values};
+    RxnStatus status = begin(&making, model, NULL);
+    if (!making.differentiator)
+        return rxn__api_no_memory(ret_error);
+    if (status == RXN_OK)
+        status = leave_numbers_open(&making, model);
+    RxnDifferentiator *d = making.differentiator;
     if (status == RXN_OK)
         status = rxn__api_guard(&d->part.engine, compile, &making);
     status = rxn__part_finish(&d->part, status, ret_error);
@@ -213,6 +270,7 @@ rxn_differentiator_free(RxnDifferentiator *d)
     rxn__arena_release(&d->scratch.arena);
     if (d->grad.pipeline.arena.memory)
         rxn__pipeline_close(&d->grad.pipeline);
+    rxn__code_shelf_close(&d->code);
     rxn__part_close(&d->part);
     free(d);
 }
@@ -241,6 +299,7 @@ rxn_differentiator_info(const RxnDifferentiator *d)
         .members = d->members,
         .device = grad->options.ensemble.device,
         .precision = grad->options.ensemble.precision,
+        .reused = rxn__code_shelf_reuses(&d->code),
     };
 }
 

@@ -186,6 +186,15 @@ rxn__part_finish(ApiPart *part, RxnStatus status, RxnError **ret_error)
 }
 
 void
+rxn__part_hush(ApiPart *part, bool hushed)
+{
+    const RxnModelOptions nobody = {.tell = NULL};
+    part->engine.watch.tell = hushed ? NULL : tell;
+    if (!hushed)
+        rxn__api_tell(&part->engine, &nobody);
+}
+
+void
 rxn__part_watch(ApiPart *part, const RxnRunOptions *options)
 {
     part->progress = options ? options->progress : NULL;

@@ -19,7 +19,7 @@ struct RxnSimulator {
     u64 trajectories; /* that runs are about to have; 0: many */
     Pipeline pipeline;
     RxnKernel kernel;
-    CodeRequest code;
+    CodeShelf code;
     char isa[32]; /* with control variates: of the last run */
     double seconds_compile;
 };
@@ -100,6 +100,20 @@ rxn__api_kernel_options(ApiPart *part, const RxnSimulatorOptions *options, Ensem
     if (!rxn__check_ensemble(engine, o))
         return RXN_ERROR_USAGE;
     return rxn__device_open(engine, o);
+}
+
+RxnStatus
+rxn__api_check_shown(Engine *engine, const RxnSimulatorOptions *options)
+{
+    if (options->control_variates)
+        return rxn__api_refuse(engine,
+                               "kernels with control variates are made for the times of a run: "
+                               "there is none to show without one");
+    if (options->editable)
+        return rxn__api_refuse(
+            engine, "a kernel that is shown has the numbers of the text in it: 'editable' "
+                    "is for what is run");
+    return RXN_OK;
 }
 
 RxnStatus
@@ -259,10 +273,10 @@ compile(void *context)
                                rxn__shown(&engine->session.arena, method, strlen(method)));
     simulator->precision = strcmp(simulator->ensemble.precision, "f32") == 0 ? KIR_F32 : KIR_F64;
     PipelineRequest request = request_of(simulator, method);
-    simulator->code = (CodeRequest){
-        .like = options->like ? options->like->code.code : NULL,
-        .limit = part->model->options.memory_limit,
-    };
+    status = rxn__code_shelf_open(&simulator->code, part->model->options.memory_limit,
+                                  options->like ? &options->like->code : NULL);
+    if (status != RXN_OK)
+        return status;
     request.compile = rxn__code_compile;
     request.compile_context = &simulator->code;
     double start = rxn__seconds();
@@ -304,7 +318,6 @@ rxn_simulator_new(RxnModel *model, const RxnSimulatorOptions *options, RxnSimula
     RxnStatus status = rxn__part_open(&simulator->part, model);
     if (status == RXN_OK)
         status = rxn__api_guard(&simulator->part.engine, compile, &making);
-    simulator->code.like = NULL;
     status = rxn__part_finish(&simulator->part, status, ret_error);
     if (status == RXN_OK)
         *ret_simulator = simulator;
@@ -320,7 +333,7 @@ rxn_simulator_free(RxnSimulator *simulator)
         return;
     if (simulator->pipeline.arena.memory)
         rxn__pipeline_close(&simulator->pipeline);
-    rxn__code_release(simulator->code.code);
+    rxn__code_shelf_close(&simulator->code);
     rxn__part_close(&simulator->part);
     free(simulator);
 }
@@ -340,7 +353,7 @@ rxn_simulator_info(const RxnSimulator *simulator)
         .precision = simulator->precision == KIR_F32 ? "f32" : "f64",
         .lanes = compiled->lanes,
         .seconds_compile = simulator->seconds_compile,
-        .reused = simulator->code.reused,
+        .reused = rxn__code_shelf_reuses(&simulator->code),
     };
 }
 

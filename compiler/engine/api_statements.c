@@ -68,13 +68,17 @@ RxnStatus
 rxn_statements_parse(const char *text, const char *name, RxnStatements **ret_statements,
                      bool *ret_incomplete, RxnError **ret_error)
 {
+    if (ret_statements)
+        *ret_statements = NULL;
+    if (!ret_statements || !ret_incomplete)
+        return rxn__api_nowhere(ret_statements ? "ret_incomplete" : "ret_statements", ret_error);
     const RxnModelOptions usual = rxn_model_options();
-    *ret_statements = NULL;
     *ret_incomplete = false;
     RxnStatements *statements = calloc(1, sizeof *statements);
     if (!statements)
         return rxn__api_no_memory(ret_error);
-    Splitting splitting = {.statements = statements, .text = text, .name = name ? name : "model"};
+    Splitting splitting = {
+        .statements = statements, .text = text ? text : "", .name = name ? name : "model"};
     RxnStatus status = rxn__engine_open(&statements->engine, 0);
     if (status == RXN_OK)
         status = rxn__session_guard(&statements->engine.session, read_statements, &splitting);

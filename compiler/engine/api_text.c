@@ -141,6 +141,8 @@ static RxnStatus
 write_file(RxnStatus (*body)(void *context), Layout layout, char **ret_text, size_t *ret_length,
            RxnError **ret_error)
 {
+    if (!ret_text)
+        return rxn__api_nowhere("ret_text", ret_error);
     const RxnModelOptions usual = rxn_model_options();
     layout.is_text = ret_length == NULL;
     RxnStatus status = write_text(&layout, body, &usual, ret_text, ret_error);
@@ -247,6 +249,9 @@ show(void *context)
     checked.lanes = options->lanes;
     if (!rxn__check_ensemble(engine, &checked))
         return RXN_ERROR_USAGE;
+    RxnStatus status = rxn__api_check_shown(engine, options);
+    if (status != RXN_OK)
+        return status;
     PipelineRequest request = {
         .file = showing->part.file,
         .loader = &engine->loader,
@@ -255,7 +260,7 @@ show(void *context)
         .device = "interpreter", /* the forms need no target that this build may lack */
         .precision = strcmp(checked.precision, "f32") == 0 ? KIR_F32 : KIR_F64,
     };
-    RxnStatus status = rxn__pipeline_run(&engine->session, &request, &showing->pipeline);
+    status = rxn__pipeline_run(&engine->session, &request, &showing->pipeline);
     engine->internal_error = showing->pipeline.internal_error;
     if (status != RXN_OK)
         return status;
@@ -298,6 +303,8 @@ static RxnStatus
 make_text(RxnModel *model, RxnForm form, const RxnSimulatorOptions *options,
           const RxnValues *values, char **ret_text, RxnError **ret_error)
 {
+    if (!ret_text)
+        return rxn__api_nowhere("ret_text", ret_error);
     const RxnSimulatorOptions usual = rxn_simulator_options();
     Showing showing = {.form = form, .options = options ? options : &usual, .values = values};
     *ret_text = NULL;
@@ -316,7 +323,7 @@ RxnStatus
 rxn_model_text(RxnModel *model, RxnForm form, const RxnSimulatorOptions *options, char **ret_text,
                RxnError **ret_error)
 {
-    if (form == RXN_FORM_SOURCE) {
+    if (form == RXN_FORM_SOURCE && ret_text) {
         Layout layout = {
             .text = model->text, .name = model->path, .length = model->length, .is_text = true};
         return write_text(&layout, lay_out, &model->options, ret_text, ret_error);

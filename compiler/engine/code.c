@@ -17,22 +17,68 @@ struct Code {
     CompiledKernel compiled;
 };
 
-Code *
-rxn__code_hold(Code *code)
+static void
+release(Code *code)
 {
-    if (code)
-        atomic_fetch_add(&code->holders, 1);
-    return code;
-}
-
-void
-rxn__code_release(Code *code)
-{
-    if (!code || atomic_fetch_sub(&code->holders, 1) > 1)
+    if (atomic_fetch_sub(&code->holders, 1) > 1)
         return;
     rxn__arena_release(&code->memory.arena);
     free(code);
 }
+
+/* ---- the shelf --------------------------------------------------------------------------------- */
+
+static bool
+make_room(CodeShelf *shelf, u32 count)
+{
+    if (shelf->count + count <= shelf->room)
+        return true;
+    const u32 room = 2 * shelf->room + count;
+    CodeEntry *entries = realloc(shelf->entries, room * sizeof *entries);
+    if (!entries)
+        return false;
+    shelf->entries = entries;
+    shelf->room = room;
+    return true;
+}
+
+/* What nobody uses is not handed on for ever; but who looks at one estimator after another comes back to the first. */
+enum { MOST_UNUSED = 8 };
+
+RxnStatus
+rxn__code_shelf_open(CodeShelf *shelf, size_t limit, const CodeShelf *like)
+{
+    *shelf = (CodeShelf){.limit = limit};
+    if (!like || like->count == 0)
+        return RXN_OK;
+    if (!make_room(shelf, like->count))
+        return RXN_ERROR_MEMORY;
+    for (u32 k = 0; k < like->count; k++) {
+        const CodeEntry entry = {like->entries[k].code, like->entries[k].unused + 1};
+        if (entry.unused > MOST_UNUSED)
+            continue;
+        atomic_fetch_add(&entry.code->holders, 1);
+        shelf->entries[shelf->count++] = entry;
+    }
+    return RXN_OK;
+}
+
+void
+rxn__code_shelf_close(CodeShelf *shelf)
+{
+    for (u32 k = 0; k < shelf->count; k++)
+        release(shelf->entries[k].code);
+    free(shelf->entries);
+    *shelf = (CodeShelf){0};
+}
+
+bool
+rxn__code_shelf_reuses(const CodeShelf *shelf)
+{
+    return shelf->reused > 0 && shelf->compiled == 0;
+}
+
+/* ---- one kernel -------------------------------------------------------------------------------- */
 
 typedef struct Compilation {
     Code *code;
@@ -49,12 +95,17 @@ compile(void *context)
                                     &c->code->compiled, &c->error);
 }
 
-static bool
-is_the_same(const Code *code, const Target *target, const TargetOptions *options,
-            const u8 key[KERNEL_KEY_BYTES])
+static CodeEntry *
+find(const CodeShelf *shelf, const Target *target, const TargetOptions *options,
+     const u8 key[KERNEL_KEY_BYTES])
 {
-    return code && code->target == target && code->lanes == options->lanes &&
-           memcmp(code->key, key, KERNEL_KEY_BYTES) == 0;
+    for (u32 k = 0; k < shelf->count; k++) {
+        const Code *code = shelf->entries[k].code;
+        if (code->target == target && code->lanes == options->lanes &&
+            memcmp(code->key, key, KERNEL_KEY_BYTES) == 0)
+            return &shelf->entries[k];
+    }
+    return NULL;
 }
 
 static void
@@ -68,25 +119,28 @@ rxn__code_compile(void *context, const Target *target, const KirKernel *kernel,
                   const TargetOptions *options, Arena *arena, CompiledKernel *ret_kernel,
                   const char **ret_error)
 {
-    CodeRequest *request = context;
+    CodeShelf *shelf = context;
     if (strcmp(target->name, "llvm") != 0) /* a GPU's is loaded, not compiled, by its device */
         return target->compile(kernel, options, arena, ret_kernel, ret_error);
     u8 key[KERNEL_KEY_BYTES];
     rxn__kernel_key(kernel, arena, key);
-    if (is_the_same(request->like, target, options, key)) {
-        request->code = rxn__code_hold(request->like);
-        request->reused = true;
-        *ret_kernel = request->code->compiled;
+    CodeEntry *found = find(shelf, target, options, key);
+    if (found) {
+        found->unused = 0;
+        shelf->reused++;
+        *ret_kernel = found->code->compiled;
         return RXN_OK;
     }
     char **message =
         NEW(arena, char *); /* before anything is held that a jump would leave behind */
     rxn__arena_on_release(arena, free_message, message);
+    if (!make_room(shelf, 1))
+        return RXN_ERROR_MEMORY;
     Code *code = calloc(1, sizeof *code);
     if (!code)
         return RXN_ERROR_MEMORY;
     atomic_init(&code->holders, 1);
-    code->memory.memory.limit = request->limit;
+    code->memory.memory.limit = shelf->limit;
     rxn__arena_init(&code->memory.arena, &code->memory.memory);
     memcpy(code->key, key, sizeof key);
     code->lanes = options->lanes;
@@ -96,10 +150,11 @@ rxn__code_compile(void *context, const Target *target, const KirKernel *kernel,
     if (status != RXN_OK) {
         *message = compilation.error ? strdup(compilation.error) : NULL;
         *ret_error = *message;
-        rxn__code_release(code);
+        release(code);
         return status;
     }
-    request->code = code;
+    shelf->entries[shelf->count++] = (CodeEntry){.code = code};
+    shelf->compiled++;
     *ret_kernel = code->compiled;
     return RXN_OK;
 }

@@ -192,6 +192,15 @@ rxn__fit_prepare(FitRun *fit)
     return RXN_OK;
 }
 
+bool
+rxn__fit_may_open(const FitRun *fit)
+{
+    bool may = !fit->has_samples;
+    for (u32 k = 0; k < fit->part_count; k++)
+        may = may && (fit->parts[k]->validation || rxn__grad_may_open(&fit->parts[k]->grad));
+    return may;
+}
+
 RxnStatus
 rxn__fit_open(FitRun *fit)
 {

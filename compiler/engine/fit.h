@@ -94,7 +94,10 @@ typedef struct FitMeasured {
 struct FitRun {
     Engine *engine;
     FitOptions options;
-    u32 file; /* the model's, in the session's sources */
+    u32 file;                /* the model's, in the session's sources */
+    PipelineCompile compile; /* of all kernels, or NULL */
+    void *compile_context;
+    const FitRun *decided; /* as Grad has it */
     FitTables tables;
     FitPart **parts; /* those to train on first */
     u32 part_count, trained_count;
@@ -143,6 +146,10 @@ bool rxn__fit_is_biased(const FitRun *fit);
 const char *rxn__fit_ending_text(const FitRun *fit, Arena *arena);
 /* Whether it came to its end: not interrupted, no fault. */
 bool rxn__fit_is_complete(const RxnFitState *state);
+
+/* Whether numbers of the text may be open in its kernels, once it is prepared: see rxn__grad_may_open. Not with samples, which
+ * would be read twice. */
+bool rxn__fit_may_open(const FitRun *fit);
 
 /* fit_setup.c: elaborates all experiments, binds their values, finds the parameters with their scales. */
 RxnStatus rxn__fit_setup(FitRun *fit);

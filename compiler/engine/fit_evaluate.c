@@ -28,6 +28,17 @@ choose_for_samples(FitPart *part)
     grad->options.estimators = path ? "path" : "score";
 }
 
+/* Of the fit without open numbers the same experiment, which has chosen; NULL: there is no such fit. */
+static const Grad *
+decided_of(const FitRun *fit, u32 number)
+{
+    const FitRun *decided = fit->decided;
+    for (u32 k = 0; decided && k < decided->part_count; k++)
+        if (decided->parts[k]->number == number)
+            return &decided->parts[k]->grad;
+    return NULL;
+}
+
 static RxnStatus
 choose_estimator(FitRun *fit, FitPart *part)
 {
@@ -44,7 +55,10 @@ choose_estimator(FitRun *fit, FitPart *part)
     } else {
         if (part->sampled)
             choose_for_samples(part);
-        if (!rxn__grad_estimators(grad))
+        grad->decided = decided_of(fit, part->number);
+        const bool good = rxn__grad_estimators(grad);
+        grad->decided = NULL;
+        if (!good)
             return RXN_ERROR_INPUT;
         part->estimator = rxn__estimator_find(grad->estimators.items[0]);
         part->exact = part->estimator == NULL;

@@ -133,7 +133,7 @@ put_fixed(FILE *file, const FitRun *fit)
 {
     bool first = true;
     fputs(",\n  \"fixed\": [", file);
-    for (u32 k = 0; k < fit->network->params.count; k++) {
+    for (u32 k = 0; k < network_declared_params(fit->network); k++) {
         const Param *param = &fit->network->params.items[k];
         if (!is_kept(fit, param) || is_of_experiment(fit, param))
             continue;

@@ -491,10 +491,10 @@ hash_of_values(const FitRun *fit)
     u64 h = 1;
     for (u32 k = 0; k < fit->part_count; k++) {
         const Grad *grad = &fit->parts[k]->grad;
-        h = hash_bytes(h, grad->values.params,
-                       grad->pipeline.network->param_count * sizeof(double));
-        h = hash_bytes(h, grad->values.inputs,
-                       grad->pipeline.network->input_count * sizeof(double));
+        const Network *network = grad->pipeline.network;
+        const u32 params = network->param_count - network->open_count; /* those are of the text */
+        h = hash_bytes(h, grad->values.params, params * sizeof(double));
+        h = hash_bytes(h, grad->values.inputs, network->input_count * sizeof(double));
     }
     return h;
 }

@@ -79,6 +79,9 @@ new_part(FitRun *fit, u32 number, bool measures)
         .precision = strcmp(o->ensemble.precision, "f32") == 0 ? KIR_F32 : KIR_F64,
         .target = {.lanes = (u32)o->ensemble.lanes, .cache = o->ensemble.cache},
         .fit = &part->request,
+        .open_numbers = fit->decided != NULL,
+        .compile = fit->compile,
+        .compile_context = fit->compile_context,
     };
     return part;
 }

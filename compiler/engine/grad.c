@@ -259,6 +259,7 @@ rxn__grad_prepare(Grad *grad)
         .precision = strcmp(o->ensemble.precision, "f32") == 0 ? KIR_F32 : KIR_F64,
         .target = {.lanes = (u32)o->ensemble.lanes, .cache = o->ensemble.cache},
         .trajectories = o->ensemble.trajectories,
+        .open_numbers = grad->decided != NULL,
     };
     RxnStatus status = rxn__grad_network(grad);
     if (status != RXN_OK)

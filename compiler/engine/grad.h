@@ -73,6 +73,8 @@ typedef struct Grad {
     bool all;           /* estimators that cannot do it are left out, not an error */
     const char *choice; /* why auto took what it took; NULL: the user chose */
     VEC(const char *) estimators;
+    /* The same request without open numbers, whose estimators are taken; NULL: chosen here. Until it is prepared. */
+    const struct Grad *decided;
     u32 running;                /* number of the estimator */
     struct GradRunner *runners; /* [estimators.count]: their kernels, once they have run */
     u64 state_limit;            /* of `exact`, as CmeOptions has them; 0: its own */
@@ -111,6 +113,11 @@ bool rxn__grad_parameters(Grad *grad);
  * whole. False after errors, of which one is that an estimator that was asked for by name cannot do it. */
 bool rxn__grad_check_estimators(Engine *engine, const char *list);
 bool rxn__grad_estimators(Grad *grad);
+
+/* Whether numbers of the text may be open in its kernels (sema/open_numbers.c), once estimators are chosen. Not in f32: derivatives
+ * multiply numbers of the model with others in f64, which a kernel would do in f32. Not for the master equation, which has no
+ * kernel. */
+bool rxn__grad_may_open(const Grad *grad);
 
 /* grad.c: these two. RXN_ERROR_USAGE where --wrt names what there is not. */
 RxnStatus rxn__grad_choose(Grad *grad);

@@ -188,11 +188,40 @@ check_list(Grad *grad)
     return false;
 }
 
+/* What was chosen by the numbers of the text, which are open here: results are not to depend on that. False where that cannot
+ * be; then they cannot be open. */
+static bool
+take_decided(Grad *grad)
+{
+    const Grad *decided = grad->decided;
+    Arena *arena = &grad->pipeline.arena;
+    for (u32 k = 0; k < decided->estimators.count; k++) {
+        const char *name = decided->estimators.items[k];
+        if (!applies(grad, name))
+            return false;
+        add(grad, rxn__arena_copy_text(arena, name, strlen(name)));
+    }
+    if (decided->choice)
+        grad->choice = rxn__arena_copy_text(arena, decided->choice, strlen(decided->choice));
+    return true;
+}
+
+bool
+rxn__grad_may_open(const Grad *grad)
+{
+    bool kernels = grad->estimators.count > 0;
+    for (u32 k = 0; k < grad->estimators.count; k++)
+        kernels = kernels && rxn__estimator_find(grad->estimators.items[k]);
+    return kernels && grad->stages.precision == KIR_F64 && !grad->engine->built;
+}
+
 bool
 rxn__grad_estimators(Grad *grad)
 {
     Engine *engine = grad->engine;
     const char *list = grad->options.estimators;
+    if (grad->decided)
+        return take_decided(grad);
     if (strcmp(list, "auto") == 0) {
         const char *chosen = choose(grad, &grad->choice);
         if (chosen) {

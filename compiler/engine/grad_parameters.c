@@ -209,7 +209,7 @@ take_default(Selection *selection)
     bool fit = false, good = true;
     for (u32 k = 0; k < network->params.count; k++)
         fit = fit || network->params.items[k].fit;
-    for (u32 k = 0; k < network->params.count; k++) {
+    for (u32 k = 0; k < network_declared_params(network); k++) {
         const Param *param = &network->params.items[k];
         u32 count = (u32)rxn__shape_count(&param->shape);
         if (fit && !param->fit)
@@ -230,7 +230,7 @@ note_omitted(const Selection *selection)
 {
     const Network *network = selection->uses->network;
     Grad *grad = selection->grad;
-    for (u32 k = 0; k < network->params.count; k++) {
+    for (u32 k = 0; k < network_declared_params(network); k++) {
         const Param *param = &network->params.items[k];
         u8 acts = selection->uses->of_param[k];
         const char *reason = obstacle(selection, k);
@@ -263,7 +263,7 @@ rxn__grad_parameters(Grad *grad)
         return false;
     if (selection.wrt.count == 0 && !grad->fits) {
         rxn__engine_error(grad->engine, "the model has no param to differentiate by");
-        for (u32 k = 0; k < network->params.count; k++)
+        for (u32 k = 0; k < network_declared_params(network); k++)
             rxn__engine_note(grad->engine, "param '%s': %s", network->params.items[k].name->text,
                              obstacle(&selection, k));
         return false;

@@ -102,7 +102,8 @@ struct SsaFrame {
     u32 jumped; /* bool: an event has changed the state (table form) */
     u32 *event_next, *event_turn, *event_was; /* per event; unused ones 0 */
     bool has_when, has_breakpoints, has_windows, tracks_jumps;
-    double largest_gain; /* most copies of one species that one reaction adds */
+    i32 *
+        gains; /* [species_count]: the most that one reaction adds to it; NULL: the method looks at counts itself */
 
     /* How many steps of the method one iteration of the kernel's `step` makes, and which is being written.
      * Two in f32, unrolled: all lanes are then at the same half of a block, so that one block serves both
@@ -125,6 +126,9 @@ struct SsaFrame {
     /* With a limit: whether a wait goes on, and what was drawn for it. */
     u32 waits, drawn_arrival, drawn_threshold;
 };
+
+/* Changes of one reaction, for frame->gains. */
+void rxn__ssa_note_gains(SsaFrame *frame, u32 count, const Change *changes);
 
 /* Where the counts are: a scalar local per species, or one array. */
 void rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, Arena *arena,

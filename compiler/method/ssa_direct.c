@@ -45,6 +45,17 @@ op_cost(ExprOp op)
     }
 }
 
+/* A 1 of the text that is left open (sema/open_numbers.c): as a number it would not be there, and the form is to be the same. */
+static bool
+is_open_one(const Network *network, Expr expr)
+{
+    const ExprNode *node = expr_node(network, expr);
+    if (node->op != EXPR_PARAM || node->object < network_declared_params(network))
+        return false;
+    node = expr_node(network, network->params.items[node->object].initial);
+    return node->op == EXPR_NUMBER && node->number == 1;
+}
+
 static void
 visit_cost(void *context, Expr expr)
 {
@@ -52,7 +63,9 @@ visit_cost(void *context, Expr expr)
     const ExprNode *node = expr_node(cost->network, expr);
     bool whole_power =
         node->op == EXPR_POW && expr_node(cost->network, node->args[1])->op == EXPR_NUMBER;
-    cost->work += whole_power ? 4 : op_cost((ExprOp)node->op);
+    bool nothing = node->op == EXPR_MUL && (is_open_one(cost->network, node->args[0]) ||
+                                            is_open_one(cost->network, node->args[1]));
+    cost->work += whole_power ? 4 : nothing ? 0 : op_cost((ExprOp)node->op);
     if (node->op != EXPR_SUM && node->op != EXPR_PROD)
         return;
     Variable v = cost->network->variables.items[node->object];

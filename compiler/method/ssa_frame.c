@@ -163,16 +163,36 @@ uses_window(SsaFrame *frame, Expr bound)
     return search.found;
 }
 
+void
+rxn__ssa_note_gains(SsaFrame *frame, u32 count, const Change *changes)
+{
+    for (u32 k = 0; k < count; k++) {
+        i32 *gain = &frame->gains[changes[k].species];
+        *gain = changes[k].delta > *gain ? changes[k].delta : *gain;
+    }
+}
+
+/* The table form notes them as it makes its tables: networks may be so large that looking twice would be seen. */
 static void
-examine_reactions(SsaFrame *frame)
+find_gains(SsaFrame *frame, const Reaction *reaction)
+{
+    u32 most = reaction->reactants.count + reaction->products.count;
+    Change *changes = NEW_ARRAY(frame->arena, Change, most + 1);
+    for (u32 member = 0; member < reaction->count; member++) {
+        u32 count = rxn__reaction_changes(frame->network, reaction, member, most, changes);
+        rxn__ssa_note_gains(frame, count, changes);
+    }
+}
+
+static void
+examine_reactions(SsaFrame *frame, bool unrolled)
 {
     const Network *network = frame->network;
+    frame->gains = NEW_ARRAY(frame->arena, i32, network->species_count + 1);
     for (u32 r = 0; r < network->reactions.count; r++) {
         const Reaction *reaction = &network->reactions.items[r];
-        double gain = 0;
-        for (u32 k = 0; k < reaction->products.count; k++)
-            gain += reaction->products.items[k].coefficient;
-        frame->largest_gain = fmax(frame->largest_gain, gain);
+        if (unrolled)
+            find_gains(frame, reaction);
         if (reaction->bound && uses_window(frame, reaction->bound))
             frame->has_windows = true;
     }
@@ -199,7 +219,7 @@ rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, 
     frame->lower.parameter_buffer = frame->parameter;
     frame->lower.input_buffer = frame->input;
 
-    examine_reactions(frame);
+    examine_reactions(frame, unrolled);
     frame->t = f64_local(frame, "t");
     declare_counts(frame, unrolled);
     if (!unrolled)

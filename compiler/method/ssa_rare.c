@@ -25,44 +25,86 @@ no_reaction(SsaFrame *frame)
 
 /* ---- limits ------------------------------------------------------------------------------------ */
 
-/* The largest count and its species. */
+/* How often a species can grow by its gain before its count leaves the exact whole numbers. */
+static KirValue
+room_of(SsaFrame *frame, KirValue count, KirValue gain)
+{
+    KirBuilder *b = frame->builder;
+    KirValue left = kir_sub(b, rxn__ssa_real(frame, frame->count_limit), count);
+    return kir_floor(b, kir_div(b, left, gain));
+}
+
+/* The least room, and whose it is, of scalar counts. */
 static void
-largest_count(SsaFrame *frame, KirValue *ret_count, KirValue *ret_species)
+least_room_unrolled(SsaFrame *frame, KirValue *ret_room, KirValue *ret_species)
+{
+    KirBuilder *b = frame->builder;
+    KirValue least = 0, which = 0;
+    for (u32 s = 0; s < frame->network->species_count; s++) {
+        if (frame->gains[s] == 0)
+            continue;
+        KirValue count = rxn__kir_get(b, frame->lower.species_local[s], 0);
+        KirValue room = room_of(frame, count, rxn__ssa_real(frame, frame->gains[s]));
+        KirValue species = rxn__kir_const(b, KIR_U32, s);
+        KirValue less = least ? kir_lt(b, room, least) : 0;
+        which = less ? kir_select(b, less, species, which) : species;
+        least = less ? kir_select(b, less, room, least) : room;
+    }
+    *ret_room = least;
+    *ret_species = which;
+}
+
+/* The one gain that all species have; 0: they differ. */
+static i32
+common_gain(const SsaFrame *frame)
+{
+    for (u32 s = 1; s < frame->network->species_count; s++)
+        if (frame->gains[s] != frame->gains[0])
+            return 0;
+    return frame->gains[0];
+}
+
+/* The same of an array. Where gains differ they are a table; a species that nothing adds to has all the room. */
+static void
+least_room(SsaFrame *frame, KirValue *ret_room, KirValue *ret_species)
 {
     KirBuilder *b = frame->builder;
     u32 species = frame->network->species_count;
-    if (frame->lower.species_local) {
-        KirValue most = rxn__kir_get(b, frame->lower.species_local[0], 0);
-        KirValue which = rxn__kir_const(b, KIR_U32, 0);
-        for (u32 s = 1; s < species; s++) {
-            KirValue x = rxn__kir_get(b, frame->lower.species_local[s], 0);
-            KirValue more = kir_gt(b, x, most);
-            most = kir_select(b, more, x, most);
-            which = kir_select(b, more, rxn__kir_const(b, KIR_U32, s), which);
-        }
-        *ret_count = most;
-        *ret_species = which;
-        return;
-    }
-    u32 most = rxn__kir_local(b, "most", frame->real, 0);
+    i32 common = common_gain(frame);
+    u32 gains = common ? 0 : rxn__ssa_constants_i32(frame, "gain", frame->gains, species);
+    u32 least = rxn__kir_local(b, "least_room", frame->real, 0);
     u32 which = rxn__kir_local(b, "which", KIR_U32, 0);
-    rxn__kir_set(b, most, 0, rxn__ssa_real(frame, -1));
+    KirValue endless = rxn__ssa_real(frame, INFINITY);
+    rxn__kir_set(b, least, 0, endless);
     rxn__kir_set(b, which, 0, rxn__kir_const(b, KIR_U32, 0));
     KirValue s =
         rxn__kir_for(b, rxn__kir_const(b, KIR_I32, 0), rxn__kir_const(b, KIR_I32, species));
-    KirValue x = rxn__kir_get(b, frame->lower.species_array, s);
-    KirValue old = rxn__kir_get(b, most, 0);
-    KirValue more = kir_gt(b, x, old);
-    rxn__kir_set(b, most, 0, kir_select(b, more, x, old));
+    KirValue gain = common ? rxn__ssa_real(frame, common)
+                           : kir_cast(b, frame->real, rxn__kir_load(b, gains, &s));
+    KirValue room = room_of(frame, rxn__kir_get(b, frame->lower.species_array, s), gain);
+    if (!common)
+        room = kir_select(b, kir_gt(b, gain, rxn__ssa_real(frame, 0)), room, endless);
+    KirValue old = rxn__kir_get(b, least, 0), less = kir_lt(b, room, old);
+    rxn__kir_set(b, least, 0, kir_select(b, less, room, old));
     rxn__kir_set(b, which, 0,
-                 kir_select(b, more, kir_cast(b, KIR_U32, s), rxn__kir_get(b, which, 0)));
+                 kir_select(b, less, kir_cast(b, KIR_U32, s), rxn__kir_get(b, which, 0)));
     rxn__kir_close(b);
-    *ret_count = rxn__kir_get(b, most, 0);
+    *ret_room = rxn__kir_get(b, least, 0);
     *ret_species = rxn__kir_get(b, which, 0);
 }
 
+static bool
+has_gains(const SsaFrame *frame)
+{
+    for (u32 s = 0; frame->gains && s < frame->network->species_count; s++)
+        if (frame->gains[s])
+            return true;
+    return false;
+}
+
 /* How many steps are safe without looking again: before the step limit, before n wraps, and before any
- * count, growing by the most that a reaction adds, could leave the exact whole numbers of `real`. */
+ * count, growing by the most that a reaction adds to it, could leave the exact whole numbers of `real`. (One that nothing adds to
+ * may be at their end.) */
 static void
 look_at_limits(SsaFrame *frame)
 {
@@ -87,11 +129,12 @@ look_at_limits(SsaFrame *frame)
     rxn__kir_set(b, frame->n_high, 0, kir_add(b, high, kir_select(b, wraps, one, zero)));
     KirValue before_last = kir_select(b, wraps, one, kir_sub(b, last, n));
     KirValue room = kir_min(b, kir_sub(b, limit, steps), kir_cast(b, KIR_U64, before_last));
-    if (frame->largest_gain > 0) {
-        KirValue most, which;
-        largest_count(frame, &most, &which);
-        KirValue left = kir_sub(b, rxn__ssa_real(frame, frame->count_limit), most);
-        KirValue safe = kir_floor(b, kir_div(b, left, rxn__ssa_real(frame, frame->largest_gain)));
+    if (has_gains(frame)) {
+        KirValue safe, which;
+        if (frame->lower.species_local)
+            least_room_unrolled(frame, &safe, &which);
+        else
+            least_room(frame, &safe, &which);
         rxn__kir_if(b, kir_lt(b, safe, rxn__ssa_real(frame, 1)));
         rxn__kir_trap(b, RXN_FAULT_COUNT_OVERFLOW, which);
         rxn__kir_close(b);

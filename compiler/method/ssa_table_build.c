@@ -89,6 +89,7 @@ build_change_tables(Table *table)
         for (u32 member = 0; member < reaction->count; member++) {
             vec_push(frame->arena, &start, (i32)species.count);
             u32 count = rxn__reaction_changes(network, reaction, member, most, changes);
+            rxn__ssa_note_gains(frame, count, changes);
             for (u32 k = 0; k < count; k++) {
                 vec_push(frame->arena, &species, (i32)changes[k].species);
                 vec_push(frame->arena, &delta, changes[k].delta);

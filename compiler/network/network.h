@@ -212,7 +212,8 @@ typedef struct Network {
     breakpoints; /* times (expressions of parameters and inputs) where some comparison of time
                             * may change (windows.c); one that is not finite stands for "never" */
     u32 species_count, param_count, input_count, reaction_count, column_count; /* flat */
-    u32 open_count; /* of the params the last so many: numbers of the text that are left open (sema/open_numbers.c) */
+    u32 open_count; /* of the params the last so many, one number each: those of the text that are left open
+                     * (sema/open_numbers.c) */
     double simulate_until, simulate_every; /* NaN: not given */
     VEC(double) simulate_at;
     struct Objective *objective; /* what is to be differentiated (objective.h); NULL: nothing */
@@ -222,6 +223,13 @@ typedef struct Network {
 } Network;
 
 Network *rxn__network_new(Arena *arena, NameTable *names);
+
+/* The params that the text declares: the first so many. */
+static inline u32
+network_declared_params(const Network *network)
+{
+    return network->params.count - network->open_count;
+}
 
 /* Members of a shape, saturating at UINT64_MAX; 1 for rank 0. */
 u64 rxn__shape_count(const Shape *shape);

@@ -36,6 +36,14 @@ when X[1] > 8: X[1] = 0
 observe X[0], X[1], X[3], total = sum(s in 0 .. N-1: X[s])
 simulate until 4 every 0.5
 """,
+    # Means of what is infinite in some trajectories, or not a number.
+    "infinite": """model infinite
+species A = 3, B = 1
+A -> 0 @ 1
+B -> 0 @ 1
+observe A, over = 1/A, under = -1/A, both = 1/A - 1/B, log = log(B)
+simulate until 3 every 0.5
+""",
     # Thinning, and a rate that is piecewise constant.
     "season": """model season
 species A = 5, B = 0
@@ -99,6 +107,18 @@ def test_both_forms(program):
         assert plain.startswith(few), "the interpreter differs in %s" % name
 
 
+def test_infinite_means(program):
+    """What is infinite in some trajectories is so in the mean, and has no standard deviation: as numpy has it."""
+    command = ["run", model_of(program, "infinite"), "-n", "2000", "-o", "-", "--quiet"]
+    plain = program.good(*command).out
+    header, *_, last = [line.split(",") for line in plain.splitlines()]
+    got = dict(zip(header, last))
+    check_equal([got[k] for k in ("over.mean", "over.sd", "under.mean", "both.mean", "both.sd", "log.mean", "log.sd")],
+                ["inf", "nan", "-inf", "nan", "nan", "-inf", "nan"], "means")
+    assert float(got["A.sd"]) > 0
+    check_equal(program.good(*command, "--device", "interpreter").out, plain, "the interpreter")
+
+
 def test_batches(program):
     """Large populations, where lanes are at different things: batches, single events, samples that cut them short."""
     text = """model lotka
@@ -124,7 +144,7 @@ simulate until 1 every 0.09
 
 
 def test_statistics_do_not_depend_on_threads(program):
-    for name in ("dimerisation", "sir", "hopping_line"):
+    for name in ("dimerisation", "sir", "hopping_line", "infinite"):
         command = ["run", model_of(program, name), "-n", "20000", "-o", "-", "--quiet"]
         one = program.good(*command, "--threads", "1").out
         for flags in (["--threads", "2"], ["--threads", "3"], ["--threads", "7"], ["--lanes", "2"]):

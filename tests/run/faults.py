@@ -11,7 +11,7 @@ Every fault is looked for with several numbers of threads and lanes: it has to b
 import os
 import sys
 
-from harness import HERE, check_equal, main
+from harness import HERE, check_equal, check_in, main
 
 FOLDER = os.path.join(HERE, "faults")
 
@@ -66,6 +66,43 @@ def test_lowest_trajectory_wins(program):
     program.bad(1, "run", model, "-n", number + 1, "-o", "-")
 
 
+EXACT = ("direct-unrolled", "direct-table", "direct-table-full", "rejection", "composition")
+
+
+def test_counts_near_the_limit(program):
+    """Nor is it of the others; and what one species gains in a reaction is no matter for another."""
+    base = """model m
+species A = 9007199254740992, B = 9007199254740992, C = 5, D = 9007199254740990, E, X[3] = 9007199254740992
+B -> 0 @ 1e-14
+0 -> C @ 30
+C -> 0 @ 1
+A -> A + 500 E @ 1e-15
+D + C -> D + E @ 1e-15
+X[1] -> X[1] + C @ 1e-15
+every 0.25: D = 9007199254740991
+"""
+    near = program.file("near.rxn", base + "0 -> D @ 1e-9\n")
+    over = program.file("over.rxn", base + "0 -> D @ 100\n")
+    for method in EXACT:
+        header, rows = program.table(near, "--method", method, "-n", "3", "--each", "--until", "1")
+        for row in rows:
+            state = dict(zip(header, row))
+            check_equal([float(state[k]) for k in ("A", "X[0]", "X[1]", "X[2]")], [2.0**53] * 4, "what stays")
+            assert 2.0**53 - 1000 < float(state["B"]) <= 2.0**53, row
+            assert 2.0**53 - 2 <= float(state["D"]) < 2.0**53, row
+        assert any(float(row[header.index("B")]) < 2.0**53 for row in rows), "nothing falls; the test tests less than it says"
+        check_in("the count of 'D' grows past 2^53", program.bad(1, "run", over, "--method", method, "--until", "1").err)
+
+
+def test_arrays_at_the_limit(program):
+    """All members of an array gain the same: one that is at the limit is a fault, unless it is another's."""
+    text = "model m\nspecies X[40] = %s\nfor i in 0 .. 39 { up: 0 -> X[i] @ 1 }\nat 0.5: X[7] = %s\n"
+    for method in EXACT[1:]:
+        program.good("run", program.file("below.rxn", text % (0, 9007199254740000)), "--method", method, "-n", "2", "--until", "1")
+        error = program.bad(1, "run", program.file("at.rxn", text % (0, 9007199254740992)), "--method", method, "--until", "1").err
+        check_in("the count of 'X[7]' grows past 2^53", error)
+
+
 def test_counts_at_the_limit(program):
     """A count that begins at 2^53 and only falls, or stays, is no fault of the batch method."""
     text = "model m\nspecies A = 9007199254740992, B = 9007199254740992, C = 5\nB -> 0 @ 1e-14\n0 -> C @ %s\nC -> 0 @ 1\n"
@@ -89,5 +126,6 @@ def test_nothing_is_left_behind(program):
 
 
 if __name__ == "__main__":
-    tests = [fault_test(name) for name in names()] + [test_lowest_trajectory_wins, test_counts_at_the_limit, test_nothing_is_left_behind]
+    tests = [fault_test(name) for name in names()] + [test_lowest_trajectory_wins, test_counts_at_the_limit, test_counts_near_the_limit,
+                                                 test_arrays_at_the_limit, test_nothing_is_left_behind]
     sys.exit(main(tests, lambda parser: parser.add_argument("--promote", action="store_true")))

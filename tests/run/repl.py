@@ -160,6 +160,47 @@ def test_nothing_is_compiled(program):
     check_equal(["nothing" in t for t in times], [False, True, True, True, True, False], "what was compiled\n" + out)
 
 
+def compiled(program, script):
+    """After each ':time' whether something was compiled; and all that was said."""
+    out, _ = converse(program, script)
+    return ["nothing" not in line for line in out.splitlines() if "compiled" in line], out
+
+
+def last_figures(out, count):
+    """The last lines with figures; but for what the session has of its own, and for times."""
+    return [line for line in out.splitlines() if "±" in line][-count:]
+
+
+def test_derivatives_are_not_compiled(program):
+    """So it is with derivatives: neither for parameters nor for numbers of the text, whatever was done in between; and they are those of
+    the text as it is."""
+    if program.device:
+        raise Skipped("of compiled kernels")
+    model = "species A = %d, B = 0\nparam k = %s\n2 A -> B @ k\nback: B -> 2 A @ %s\n"
+    ask = ":grad mean(B), var(B) at 2%s\n:time\n"
+    got, out = compiled(program, model % (60, 0.01, 0.5) + ask % "" + ":set k = 0.02\n" + ask % "" + "param k = 0.03\n" + ask % ""
+                        + "back: B -> 2 A @ 0.25\n" + ask % "" + "species A = 70\nback: B -> 2 A @ 1\n" + ":run 5 until 1\n" + ask % ""
+                        + ask % " by path" + "back: B -> 2 A @ 2\n" + ask % "" + ask % " by path" + ask % " by score,gk"
+                        + "back: B -> 2 A @ 3\n" + ask % " by path" + ask % " by score,gk")
+    check_equal(got, [True, False, False, False, False, True, False, False, True, False, False], "what was compiled\n" + out)
+    fresh, _ = converse(program, model % (70, 0.03, 3) + ask % " by score,gk")
+    check_equal(last_figures(out, 4), last_figures(fresh, 4), "figures")
+
+
+def test_fits_are_not_compiled(program):
+    if program.device:
+        raise Skipped("of compiled kernels")
+    block = "fit {\n  steps 3\n  trajectories 64\n  loss (mean(at(A, 1)) - 20)^2\n}\n"
+    model = "species A = %d\nparam k = 0.5 in 1e-3 .. 10 fit\nA -> 0 @ k\nmore: 0 -> A @ %s\n"
+    ask = ":fit\n:time\n"
+    got, out = compiled(program, model % (50, 3) + block + ask + ask + "more: 0 -> A @ 1\n" + ask + "species A = 40\n:run 5 until 1\n"
+                        + ":reset values\n" + ask + "A -> 0 @ 0.1\n" + ask)
+    check_equal(got, [True, False, False, False, True], "what was compiled\n" + out)
+    fresh, _ = converse(program, model % (40, 1) + block + ask)
+    shown = [line for line in out.splitlines() if line.startswith("step")]
+    check_equal(shown[9:12], [line for line in fresh.splitlines() if line.startswith("step")], "steps")
+
+
 def test_values_hold(program):
     """What a retyped parameter gives is what the file with it gives, defaults that follow it included."""
     base = "species A = 1000\nparam k = %s\nparam d = 2*k\nA -> 0 @ d\n:run until 1\n"

@@ -207,6 +207,7 @@ differentiate(RxnModel *model, RxnValues *values)
     RxnDerivatives found;
     RxnError *error;
     options.kernel.device = device;
+    options.kernel.editable = true;
     options.of = (const char *const[]){"A"};
     options.of_count = 1;
     options.at = (const double[]){1.5};
@@ -258,6 +259,7 @@ train(RxnModel *model, RxnValues *values)
     RxnError *error;
     char *json = NULL, *history = NULL;
     options.kernel.device = device;
+    options.kernel.editable = true;
     options.threads = 1;
     options.later = true;
     bool done = good(rxn_fit_check(model, &options, &error), error, NULL) &&

@@ -467,6 +467,8 @@ test_fitted(void **state)
     expect_error(rxn_fit_json(fit, &json, &error), RXN_ERROR_USAGE, error,
                  "error: this fit has not been trained");
     assert_null(json);
+    expect_error(rxn_fit_history(fit, NULL, &error), RXN_ERROR_USAGE, error,
+                 "error: ret_text is NULL: the result has nowhere to go");
     if (rxn_fit_compile(fit, &error) != RXN_OK || rxn_fit_compile(fit, &error) != RXN_OK)
         fail_msg("%s", rxn_error_text(error));
     const RxnFitInfo info = rxn_fit_info(fit);

@@ -401,6 +401,79 @@ test_trace_of_a_mistake(void **state)
     unlink(path);
 }
 
+/* A result that has nowhere to go is an error, also where nobody wants to know of it. */
+static void
+test_nowhere(void **state)
+{
+    (void)state;
+    static const char no_text[] = "error: ret_text is NULL: the result has nowhere to go";
+    static const RxnForm forms[] = {RXN_FORM_SOURCE, RXN_FORM_SUMMARY, RXN_FORM_LAWS,
+                                    RXN_FORM_KERNEL};
+    RxnModel *model = parse("species A = 100\nA -> 0 @ 0.1\n");
+    RxnStatements *statements;
+    RxnError *error;
+    char *bytes = (char *)model;
+    size_t size;
+    bool incomplete;
+    for (size_t k = 0; k < sizeof forms / sizeof forms[0]; k++) {
+        expect_error(rxn_model_text(model, forms[k], NULL, NULL, &error), RXN_ERROR_USAGE, error,
+                     no_text);
+        assert_int_equal(rxn_model_text(model, forms[k], NULL, NULL, NULL), RXN_ERROR_USAGE);
+    }
+    expect_error(rxn_model_summary(model, NULL, NULL, &error), RXN_ERROR_USAGE, error, no_text);
+    expect_error(rxn_format("species A\n", SIZE_MAX, NULL, NULL, &size, &error), RXN_ERROR_USAGE,
+                 error, no_text);
+    expect_error(rxn_import("", 0, NULL, NULL, NULL, &error), RXN_ERROR_USAGE, error, no_text);
+    expect_error(rxn_model_emit(model, RXN_FORM_KERNEL, NULL, NULL, &size, &error), RXN_ERROR_USAGE,
+                 error, "error: ret_bytes is NULL: the result has nowhere to go");
+    expect_error(rxn_model_emit(model, RXN_FORM_KERNEL, NULL, &bytes, NULL, &error),
+                 RXN_ERROR_USAGE, error, "error: ret_size is NULL: the result has nowhere to go");
+    assert_null(bytes);
+    expect_error(rxn_statements_parse("", NULL, NULL, &incomplete, &error), RXN_ERROR_USAGE, error,
+                 "error: ret_statements is NULL: the result has nowhere to go");
+    statements = (RxnStatements *)model;
+    expect_error(rxn_statements_parse("", NULL, &statements, NULL, &error), RXN_ERROR_USAGE, error,
+                 "error: ret_incomplete is NULL: the result has nowhere to go");
+    assert_null(statements);
+    assert_int_equal(rxn_statements_parse(NULL, NULL, &statements, &incomplete, NULL), RXN_OK);
+    assert_int_equal(rxn_statements_count(statements), 0);
+    rxn_statements_free(statements);
+    rxn_model_free(model);
+}
+
+/* What would be another kernel than the one that is shown. */
+static void
+test_options_refused(void **state)
+{
+    (void)state;
+    static const RxnForm forms[] = {RXN_FORM_KERNEL, RXN_FORM_LLVM, RXN_FORM_ASSEMBLY,
+                                    RXN_FORM_CUDA};
+    RxnModel *model = parse("species A = 100\nA -> 0 @ 0.1\n");
+    RxnEmitOptions editable = rxn_emit_options(), controlled = editable;
+    RxnError *error;
+    char *bytes;
+    size_t size;
+    editable.kernel.editable = true;
+    controlled.kernel.control_variates = true;
+    static const char is_editable[] =
+        "error: a kernel that is shown has the numbers of the text in "
+        "it: 'editable' is for what is run",
+                      is_controlled[] = "error: kernels with control variates are made for the "
+                                        "times of a run: there is none to show without one";
+    for (size_t k = 0; k < sizeof forms / sizeof forms[0]; k++) {
+        expect_error(rxn_model_emit(model, forms[k], &editable, &bytes, &size, &error),
+                     RXN_ERROR_USAGE, error, is_editable);
+        expect_error(rxn_model_text(model, forms[k], &editable.kernel, &bytes, &error),
+                     RXN_ERROR_USAGE, error, is_editable);
+        expect_error(rxn_model_emit(model, forms[k], &controlled, &bytes, &size, &error),
+                     RXN_ERROR_USAGE, error, is_controlled);
+        expect_error(rxn_model_text(model, forms[k], &controlled.kernel, &bytes, &error),
+                     RXN_ERROR_USAGE, error, is_controlled);
+        assert_null(bytes);
+    }
+    rxn_model_free(model);
+}
+
 /* ---- methods ---------------------------------------------------------------------------------------- */
 
 /* Every one that is listed can be asked for, and none is there twice. */
@@ -455,6 +528,8 @@ main(void)
         cmocka_unit_test(test_trace),
         cmocka_unit_test(test_trace_of_a_mistake),
         cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_options_refused),
+        cmocka_unit_test(test_nowhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

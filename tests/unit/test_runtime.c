@@ -114,6 +114,47 @@ test_moments_of_counts(void **state)
     assert_true(all_m2[6] == 0 && all_mean[6] == 0.1);
 }
 
+/* As numpy has it, whichever of the rows has what is not finite, in the wide part of the sums and behind it. */
+static void
+test_moments_not_finite(void **state)
+{
+    (void)state;
+    enum { ROWS = 21, CELLS = 19 };
+    static const double what[] = {INFINITY, -INFINITY, NAN};
+    for (int place = 0; place < ROWS * ROWS; place++)
+        for (size_t w = 0; w < 9; w++) {
+            double samples[ROWS][CELLS];
+            double mean[2][CELLS], m2[2][CELLS], all_mean[CELLS], all_m2[CELLS];
+            Moments one = {0, mean[0], m2[0]}, other = {0, mean[1], m2[1]},
+                    all = {0, all_mean, all_m2};
+            const int a = place / ROWS, b = place % ROWS, part = 1 + place % (ROWS - 1);
+            for (int r = 0; r < ROWS; r++)
+                for (int c = 0; c < CELLS; c++)
+                    samples[r][c] = 3 * r + c;
+            for (int c = 1; c < CELLS; c += 4) { /* the cells beside it are as they were */
+                samples[a][c] = what[w / 3];
+                samples[b][c] = what[w % 3];
+            }
+            rxn__moments_of_rows(&one, CELLS, (uint64_t)part, samples[0]);
+            rxn__moments_of_rows(&other, CELLS, (uint64_t)(ROWS - part), samples[part]);
+            rxn__moments_merge(&all, CELLS, &one);
+            rxn__moments_merge(&all, CELLS, &other);
+            for (int c = 0; c < CELLS; c++) {
+                double sum = 0;
+                for (int r = 0; r < ROWS; r++)
+                    sum += samples[r][c];
+                if (c % 4 != 1) {
+                    assert_true(fabs(all_mean[c] - sum / ROWS) < 1e-12);
+                    assert_true(isfinite(all_m2[c]));
+                    continue;
+                }
+                assert_int_equal(isnan(all_mean[c]), isnan(sum));
+                assert_true(isnan(sum) || all_mean[c] == sum);
+                assert_true(isnan(all_m2[c]));
+            }
+        }
+}
+
 /* ---- ensembles --------------------------------------------------------------------------------- */
 
 enum { SAMPLES = 3, COLUMNS = 2, ROW = SAMPLES * COLUMNS };
@@ -500,6 +541,7 @@ main(void)
         cmocka_unit_test(test_uniform_is_inside),
         cmocka_unit_test(test_normal_quantile),
         cmocka_unit_test(test_moments_of_counts),
+        cmocka_unit_test(test_moments_not_finite),
         cmocka_unit_test(test_threads_change_nothing),
         cmocka_unit_test(test_rows_come_in_order),
         cmocka_unit_test(test_refused_rows_stop),
