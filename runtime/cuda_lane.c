@@ -173,15 +173,18 @@ wanted_chunks(CudaLane *lane, uint32_t lanes)
     return rxn__cuda_least(chunks, GROUP_CHUNKS / (job->head_rows / job->tail_rows + 1));
 }
 
-/* The workspaces of all slots, if they take little; else one for all, of as many blocks as there is room. */
+/* The workspaces of all slots, if they take little; else one for all, of as many blocks as there is room, and as the request
+ * allows. */
 static RxnOutcome
 plan_workspace(CudaLane *lane, uint64_t room, char *error, size_t error_size)
 {
     uint64_t block = lane->kernel->workspace_bytes * rxn__cuda_block_workers(lane->kernel);
-    if (block == 0 || block * lane->blocks <= room / 2 / CUDA_SLOTS)
+    uint64_t limit = lane->job->ensemble->workspace_limit;
+    limit = limit == 0 ? UINT64_MAX : limit > block ? limit : block;
+    if (block == 0 || block * lane->blocks <= rxn__cuda_least(room / 2, limit) / CUDA_SLOTS)
         return RXN_DONE;
     lane->shares_workspace = true;
-    uint64_t blocks = rxn__cuda_least(lane->blocks, room / 4 * 3 / block);
+    uint64_t blocks = rxn__cuda_least(lane->blocks, rxn__cuda_least(room / 4 * 3, limit) / block);
     if (blocks > 0) {
         lane->blocks = (uint32_t)blocks;
         return RXN_DONE;

@@ -115,10 +115,10 @@ void rxn__cuda_slot_chunk(const CudaLane *lane, const CudaSlot *slot, uint64_t i
                           DeviceChunk *ret_chunk);
 
 /* The fault's witness. */
-static inline const double *
-rxn__cuda_witness(const CudaResults *results)
+static inline double *
+rxn__cuda_witness(CudaResults *results)
 {
-    return (const double *)(results + 1);
+    return (double *)(results + 1);
 }
 
 #endif

@@ -1,27 +1,17 @@
-/* device_host.c: the pool of threads (see device_host.h).
+/* device_host.c: the CPU as a device (see device_host.h; device_pool.h has what holds for all of them).
  *
  * Every thread takes the next chunk, runs the kernel on it, reduces it, and puts the result into the
  * chunk's slot of a ring. Whoever completes the chunk that is next in order hands it, and those
  * complete behind it, to `consume`. A thread that is a whole ring ahead waits.
- *
- * Faults. Chunks are taken in order, so when chunk c has a fault all chunks before c are finished or
- * running. These go on to their end, since they may hold a fault with a lower number; those behind c
- * are told to stop and are dropped. So the fault that is reported is the one with the lowest number,
- * whatever the number of threads.
- *
- * The calling thread does no chunks: it watches the caller's cancel flag and reports progress.
  */
 #include "runtime/device_host.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
-enum { WATCH_NANOSECONDS = 50 * 1000 * 1000 };
+#include "runtime/device_pool.h"
 
 typedef struct Slot {
     DeviceChunk chunk;
@@ -30,11 +20,7 @@ typedef struct Slot {
     bool complete;
 } Slot;
 
-typedef struct Pool Pool;
-
 typedef struct Worker {
-    Pool *pool;
-    pthread_t thread;
     uint64_t chunk;
     volatile int cancel; /* the kernel looks at it */
     void **buffers;      /* per kernel buffer */
@@ -45,86 +31,43 @@ typedef struct Worker {
     double *witness;
 } Worker;
 
-struct Pool {
-    const DeviceJob *job;
-    DeviceConsume consume;
-    void *context;
+typedef struct Pool {
+    DevicePool device;
     size_t cells; /* doubles of a row of samples */
     int64_t *strides;
-
-    pthread_mutex_t lock;
-    pthread_cond_t room, news; /* a slot is free; a worker has ended */
-    uint64_t next, consumed;   /* chunks handed out; consumed in order */
-    uint64_t limit;            /* chunks from here on do not count any more */
-    uint64_t rows_done;
-    uint32_t working;
-    bool consuming;
-    RxnOutcome outcome;
-    RxnFault *fault;
-    char *error;
-    size_t error_size;
-
     Slot *slots;
     uint32_t slot_count;
     Worker *workers;
     uint32_t worker_count;
-};
+} Pool;
 
-/* Ends the run: what is running is told so, nothing new begins. With the lock held. */
+/* A worker between two chunks has number 0 and nothing to stop; the flag is cleared with the next chunk. */
 static void
-stop(Pool *pool, RxnOutcome outcome)
+cancel_from(DevicePool *device, uint64_t chunk)
 {
-    if (pool->outcome == RXN_DONE || pool->outcome == RXN_FAULTED)
-        pool->outcome = outcome;
-    pool->limit = 0;
+    Pool *pool = (Pool *)device;
     for (uint32_t w = 0; w < pool->worker_count; w++)
-        pool->workers[w].cancel = 1;
-    pthread_cond_broadcast(&pool->room);
-}
-
-static void
-note_fault(Pool *pool, uint64_t chunk, const RxnFault *fault)
-{
-    if (pool->outcome != RXN_DONE && pool->outcome != RXN_FAULTED)
-        return;
-    pool->outcome = RXN_FAULTED;
-    if (chunk < pool->limit)
-        pool->limit = chunk;
-    if (fault->trajectory < pool->fault->trajectory) {
-        double *witness = pool->fault->witness;
-        *pool->fault = *fault;
-        pool->fault->witness = witness;
-        if (witness && fault->witness)
-            memcpy(witness, fault->witness,
-                   pool->job->ensemble->kernel->witness_count * sizeof *witness);
-    }
-    for (uint32_t w = 0; w < pool->worker_count; w++)
-        if (pool->workers[w].chunk > chunk)
+        if (pool->workers[w].chunk >= chunk)
             pool->workers[w].cancel = 1;
-    pthread_cond_broadcast(&pool->room);
 }
 
-/* Hands over what is complete and next in order. With the lock held, which it gives up meanwhile. */
+/* Hands over what is complete and next in order. */
 static void
 consume_in_order(Pool *pool)
 {
-    if (pool->consuming)
+    DevicePool *device = &pool->device;
+    if (device->consuming)
         return;
-    pool->consuming = true;
+    device->consuming = true;
     for (;;) {
-        Slot *slot = &pool->slots[pool->consumed % pool->slot_count];
-        if (pool->consumed >= pool->limit || !slot->complete)
+        Slot *slot = &pool->slots[device->consumed % pool->slot_count];
+        if (device->consumed >= device->limit || !slot->complete)
             break;
-        pthread_mutex_unlock(&pool->lock);
-        bool good = pool->consume(pool->context, &slot->chunk);
-        pthread_mutex_lock(&pool->lock);
+        rxn__pool_consume(device, &slot->chunk);
         slot->complete = false;
-        pool->consumed++;
-        pthread_cond_broadcast(&pool->room);
-        if (!good)
-            stop(pool, RXN_REJECTED);
+        pthread_cond_broadcast(&device->room);
     }
-    pool->consuming = false;
+    device->consuming = false;
 }
 
 /* Clang's check of indirect calls reads the bytes before a function; before compiled kernels there are
@@ -140,10 +83,10 @@ call_compiled(const RxnKernel *kernel, const RxnLaunch *launch)
 
 /* RXN_DONE too where a trajectory faulted, or nobody wants the rest. */
 static RxnOutcome
-run_chunk(Worker *worker, uint64_t chunk, RxnFault *fault, char *error, size_t error_size)
+run_chunk(Pool *pool, Worker *worker, uint64_t chunk, RxnFault *fault, char *error,
+          size_t error_size)
 {
-    Pool *pool = worker->pool;
-    const DeviceJob *job = pool->job;
+    const DeviceJob *job = pool->device.job;
     const RxnEnsemble *ensemble = job->ensemble;
     const RxnKernel *kernel = ensemble->kernel;
     Slot *slot = &pool->slots[chunk % pool->slot_count];
@@ -187,70 +130,38 @@ run_chunk(Worker *worker, uint64_t chunk, RxnFault *fault, char *error, size_t e
     return RXN_DONE;
 }
 
-static void *
-work(void *argument)
+/* As DevicePool.work. */
+static void
+work(DevicePool *device, uint32_t number)
 {
-    Worker *worker = argument;
-    Pool *pool = worker->pool;
-    pthread_mutex_lock(&pool->lock);
+    Pool *pool = (Pool *)device;
+    Worker *worker = &pool->workers[number];
     for (;;) {
-        while (pool->next < pool->limit && pool->next >= pool->consumed + pool->slot_count)
-            pthread_cond_wait(&pool->room, &pool->lock);
-        if (pool->next >= pool->limit)
-            break;
-        uint64_t chunk = pool->next++;
+        while (device->next < device->limit && device->next >= device->consumed + pool->slot_count)
+            pthread_cond_wait(&device->room, &device->lock);
+        if (device->next >= device->limit)
+            return;
+        uint64_t chunk = device->next++;
         worker->chunk = chunk;
         worker->cancel = 0;
-        pthread_mutex_unlock(&pool->lock);
+        pthread_mutex_unlock(&device->lock);
 
         RxnFault fault = {.trajectory = UINT64_MAX, .witness = worker->witness};
         char error[160] = "";
-        RxnOutcome outcome = run_chunk(worker, chunk, &fault, error, sizeof error);
+        RxnOutcome outcome = run_chunk(pool, worker, chunk, &fault, error, sizeof error);
 
-        pthread_mutex_lock(&pool->lock);
+        pthread_mutex_lock(&device->lock);
         worker->chunk = 0;
         if (outcome != RXN_DONE) {
-            snprintf(pool->error, pool->error_size, "%s", error);
-            stop(pool, outcome);
+            rxn__pool_stop(device, outcome, error);
         } else if (fault.trajectory != UINT64_MAX) {
-            note_fault(pool, chunk, &fault);
-        } else if (!worker->cancel && chunk < pool->limit) {
+            rxn__pool_fault(device, chunk, &fault);
+        } else if (!worker->cancel && chunk < device->limit) {
             pool->slots[chunk % pool->slot_count].complete = true;
-            pool->rows_done += rxn__chunk_rows(pool->job, chunk);
+            device->rows_done += rxn__chunk_rows(device->job, chunk);
             consume_in_order(pool);
         }
     }
-    pool->working--;
-    pthread_cond_signal(&pool->news);
-    pthread_mutex_unlock(&pool->lock);
-    return NULL;
-}
-
-static void
-watch(Pool *pool)
-{
-    const RxnEnsemble *ensemble = pool->job->ensemble;
-    pthread_mutex_lock(&pool->lock);
-    while (pool->working > 0) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += WATCH_NANOSECONDS;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_nsec -= 1000000000;
-            until.tv_sec++;
-        }
-        if (pthread_cond_timedwait(&pool->news, &pool->lock, &until) != ETIMEDOUT)
-            continue;
-        if (ensemble->cancel && *ensemble->cancel && pool->outcome != RXN_STOPPED)
-            stop(pool, RXN_STOPPED);
-        uint64_t done = pool->rows_done;
-        if (ensemble->progress) {
-            pthread_mutex_unlock(&pool->lock);
-            ensemble->progress(ensemble->progress_context, done, ensemble->trajectories);
-            pthread_mutex_lock(&pool->lock);
-        }
-    }
-    pthread_mutex_unlock(&pool->lock);
 }
 
 /* ---- storage ----------------------------------------------------------------------------------- */
@@ -286,9 +197,8 @@ free_workspace(void *space, size_t bytes)
 static bool
 prepare_worker(Pool *pool, Worker *worker)
 {
-    const DeviceJob *job = pool->job;
+    const DeviceJob *job = pool->device.job;
     const RxnKernel *kernel = job->ensemble->kernel;
-    worker->pool = pool;
     worker->buffers = calloc(kernel->buffer_count + 1, sizeof *worker->buffers);
     worker->scratch = calloc(kernel->buffer_count + 1, sizeof *worker->scratch);
     worker->workspace = allocate_workspace(kernel->workspace_bytes);
@@ -318,7 +228,7 @@ prepare_worker(Pool *pool, Worker *worker)
 static bool
 prepare(Pool *pool)
 {
-    const DeviceJob *job = pool->job;
+    const DeviceJob *job = pool->device.job;
     const RxnEnsemble *ensemble = job->ensemble;
     const RxnKernel *kernel = ensemble->kernel;
     pool->strides = calloc(kernel->buffer_count + 1, sizeof *pool->strides);
@@ -354,15 +264,16 @@ prepare(Pool *pool)
 static void
 release(Pool *pool)
 {
+    const RxnKernel *kernel = pool->device.job->ensemble->kernel;
     for (uint32_t w = 0; pool->workers && w < pool->worker_count; w++) {
         Worker *worker = &pool->workers[w];
-        for (uint32_t b = 0; worker->scratch && b < pool->job->ensemble->kernel->buffer_count; b++)
+        for (uint32_t b = 0; worker->scratch && b < kernel->buffer_count; b++)
             free(worker->scratch[b]);
         free(worker->scratch);
         free(worker->buffers);
         free(worker->samples);
         free(worker->row_events);
-        free_workspace(worker->workspace, pool->job->ensemble->kernel->workspace_bytes);
+        free_workspace(worker->workspace, kernel->workspace_bytes);
         free(worker->witness);
     }
     for (uint32_t s = 0; pool->slots && s < pool->slot_count; s++) {
@@ -376,74 +287,31 @@ release(Pool *pool)
     free(pool->strides);
 }
 
-/* Kernels keep their lanes' arrays in the stack frame, a few KiB; formatting needs little more. */
-enum { STACK_BYTES = 4 << 20 };
-
-static uint32_t
-start_threads(Pool *pool)
-{
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    uint32_t started = 0;
-    pthread_mutex_lock(&pool->lock);
-    while (started < pool->worker_count) {
-        Worker *worker = &pool->workers[started];
-        if (pthread_create(&worker->thread, &attributes, work, worker) != 0)
-            break;
-        started++;
-        pool->working++;
-    }
-    pthread_mutex_unlock(&pool->lock);
-    pthread_attr_destroy(&attributes);
-    return started;
-}
-
 RxnOutcome
 rxn__host_run(const DeviceJob *job, DeviceConsume consume, void *context, RxnFault *ret_fault,
               char *error, size_t error_size)
 {
     const RxnEnsemble *ensemble = job->ensemble;
     Pool pool = {
-        .job = job,
-        .consume = consume,
-        .context = context,
+        .device = {.job = job,
+                   .consume = consume,
+                   .context = context,
+                   .fault = ret_fault,
+                   .error = error,
+                   .error_size = error_size,
+                   .cancel_from = cancel_from,
+                   .work = work},
         .cells = (size_t)ensemble->sample_count * ensemble->columns,
-        .limit = job->chunk_count,
-        .fault = ret_fault,
-        .error = error,
-        .error_size = error_size,
         /* A few more than threads, so that one slow chunk does not make the others wait. */
         .slot_count = job->threads + 2 + job->threads / 2,
     };
     if (pool.slot_count > job->chunk_count)
         pool.slot_count = (uint32_t)job->chunk_count;
-    ret_fault->trajectory = UINT64_MAX;
     RxnOutcome outcome = RXN_NO_MEMORY;
-    if (!prepare(&pool)) {
+    if (prepare(&pool))
+        outcome = rxn__pool_run(&pool.device, pool.worker_count);
+    else
         snprintf(error, error_size, "out of memory for the samples of %u threads", job->threads);
-        release(&pool);
-        return outcome;
-    }
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_mutex_init(&pool.lock, NULL);
-    pthread_cond_init(&pool.room, NULL);
-    pthread_cond_init(&pool.news, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    uint32_t started = start_threads(&pool);
-    if (started > 0) {
-        watch(&pool);
-        for (uint32_t w = 0; w < started; w++)
-            pthread_join(pool.workers[w].thread, NULL);
-        outcome = pool.outcome;
-    } else {
-        snprintf(error, error_size, "no thread could be started");
-    }
-    pthread_cond_destroy(&pool.news);
-    pthread_cond_destroy(&pool.room);
-    pthread_mutex_destroy(&pool.lock);
     release(&pool);
     return outcome;
 }

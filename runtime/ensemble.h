@@ -78,7 +78,9 @@ typedef struct RxnEnsemble {
     uint32_t sample_count; /* sample times, at least 1 */
     uint32_t columns;      /* observables, at least 1 */
     uint32_t threads;      /* 0: one per processor */
-    bool statistics;       /* mean and variance are wanted */
+    uint64_t
+        workspace_limit; /* bytes that the workspaces of one GPU may take, unless a single block of it needs more; 0: none */
+    bool statistics; /* mean and variance are wanted */
     uint64_t
         chunk_rows; /* most trajectories that a thread takes at a time; 0: chosen. Without statistics no
                             * result depends on it */

@@ -159,6 +159,7 @@ typedef struct GradRunner {
     u32 binding_count;
     double *means;    /* [functionals]: their expectations, of the last evaluation */
     u64 most_threads; /* that its tapes were given their size for; 0: any number */
+    u64 most_on_gpu;  /* bytes of all tapes of a GPU; 0: any number */
     bool has_pilot;
     PilotRequest pilot_request;
     PilotProgram pilot_program;

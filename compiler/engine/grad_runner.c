@@ -135,6 +135,7 @@ rxn__grad_runner_evaluate(GradRunner *runner, GradEvaluation *evaluation)
         .sample_count = 1,
         .columns = runner->spec.layout.columns,
         .threads = threads_of(runner),
+        .workspace_limit = runner->most_on_gpu,
         .rows = take_rows,
         .rows_context = &intake,
         .cancel = watched.cancel,
@@ -167,16 +168,24 @@ is_on_gpus(const Grad *grad)
     return strcmp(grad->stages.device, "cuda") == 0;
 }
 
-/* A GPU's own memory, of which a quarter is for tapes as it is of the machine's; a trajectory in flight has one. */
+/* What all tapes of one GPU may take: a quarter of its own memory, as it is of the machine's. */
+static u64
+tape_memory_of_gpu(const Grad *grad, u64 *ret_workers)
+{
+    u64 memory = rxn__gpu_memory(grad->engine, ret_workers) / 4;
+    return grad->options.tape_memory
+               ? grad->tape_memory / rxn__cuda_device_count(grad->engine->cuda)
+               : memory;
+}
+
+/* A trajectory in flight has one. */
 static u64
 tape_bytes_on_gpus(const Grad *grad)
 {
     enum {
         FEWEST_WORKERS = 1024
     }; /* whole blocks are in flight, however few trajectories there are */
-    u64 workers, memory = rxn__gpu_memory(grad->engine, &workers) / 4;
-    if (grad->options.tape_memory)
-        memory = grad->tape_memory / rxn__cuda_device_count(grad->engine->cuda);
+    u64 workers, memory = tape_memory_of_gpu(grad, &workers);
     if (workers > grad->options.ensemble.trajectories)
         workers = grad->options.ensemble.trajectories;
     return memory / (workers > FEWEST_WORKERS ? workers : FEWEST_WORKERS);
@@ -322,6 +331,20 @@ has_hoisted_leaves(const GradientKernel *kernel)
     return false;
 }
 
+/* Tapes whose size was a share of the memory there is: later evaluations, of more trajectories or threads, keep to it. */
+static void
+limit_tapes(GradRunner *runner)
+{
+    const Grad *grad = runner->grad;
+    u64 workers;
+    if (!has_tape(grad->pipeline.kernel.kernel))
+        return;
+    if (!is_on_gpus(grad))
+        runner->most_threads = grad->engine->tape_bytes ? 0 : threads_with_tapes(grad);
+    else if (!grad->engine->cuda_tape_bytes)
+        runner->most_on_gpu = tape_memory_of_gpu(grad, &workers);
+}
+
 RxnStatus
 rxn__grad_runner_open(Grad *grad, const Estimator *estimator, u64 seed, GradRunner *ret_runner)
 {
@@ -341,9 +364,7 @@ rxn__grad_runner_open(Grad *grad, const Estimator *estimator, u64 seed, GradRunn
     runner->seconds_compile += rxn__seconds() - start;
     const GradientKernel *kernel = &grad->pipeline.gradient;
     runner->kept = rxn__kernel_keep(&grad->pipeline);
-    const bool shared =
-        has_tape(grad->pipeline.kernel.kernel) && !is_on_gpus(grad) && !grad->engine->tape_bytes;
-    runner->most_threads = shared ? threads_with_tapes(grad) : 0;
+    limit_tapes(runner);
     runner->weights_move = has_hoisted_leaves(kernel);
     runner->means = NEW_ARRAY(&grad->pipeline.arena, double, (size_t)kernel->row.functionals + 1);
     runner->spec = (RxnGradientSpec){

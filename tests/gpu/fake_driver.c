@@ -284,6 +284,8 @@ cuMemAlloc_v2(uint64_t *ret_address, size_t size)
 {
     ENTER(true);
     Device *d = current;
+    if (gpu.options.trace)
+        fprintf(stderr, "fake GPU: … of %zu bytes\n", size);
     if (size == 0)
         LEAVE(INVALID_VALUE);
     if (++gpu.allocations == gpu.options.fail_alloc)

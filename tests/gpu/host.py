@@ -10,7 +10,9 @@ be wrong with a machine has to be said.
 """
 
 import concurrent.futures
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -252,6 +254,21 @@ def test_tapes_in_little_memory(program):
         assert same_gradient(machine, path, "P", "10", 12, "path-adjoint", "--set", "k2=0.1", on_gpu=["--tape-memory", memory])
 
 
+def test_memory_of_tapes(program):
+    """All tapes together keep to what they are allowed, whatever room the device has besides."""
+    need_compiler()
+    machine = Machine(program)
+    command = ["grad", model_path("dimerisation"), "--of", "P", "--at", 0.5, "-n", 20000, "--estimator", "path-adjoint", "--json", "-", "--quiet"]
+    results = set()
+    for allowed in (24, 48):
+        run = machine.cuda(*command, "--tape-memory", "%dM" % allowed, options="trace,memory=512M")
+        assert run.status == 0, str(run)
+        taken = sum(int(size) for size in re.findall(r"… of (\d+) bytes", run.err)) / 2**20
+        assert allowed / 3 < taken < allowed + 2, "%g MiB for tapes of %d MiB and all else" % (taken, allowed)
+        results.add(json.dumps(without(exact(run.out))))
+    assert len(results) == 1, "results depend on the memory of tapes"
+
+
 # ---- the device
 
 
@@ -472,6 +489,7 @@ PARTS = {
         test_faults_in_the_same_words,
         test_the_lowest_trajectory_wins,
         test_little_memory,
+        test_memory_of_tapes,
         test_allocations_that_fail,
         test_a_fault_of_the_device,
         test_ctrl_c,
