@@ -189,13 +189,13 @@ typedef enum RxnForm {
     RXN_FORM_SOURCE,  /* laid out as `rxn fmt` does */
     RXN_FORM_SUMMARY, /* as `rxn check` prints it: sizes, conservation laws, method and why */
     RXN_FORM_NETWORK,
-    RXN_FORM_RATES,  /* a reaction and its propensity per line */
-    RXN_FORM_LAWS,   /* what is conserved, a law per line */
-    RXN_FORM_KERNEL, /* KIR, optimised */
+    RXN_FORM_RATES,   /* a reaction and its propensity per line */
+    RXN_FORM_LAWS,    /* what is conserved, a law per line */
+    RXN_FORM_PROGRAM, /* as `info` prints it: what a program that rxn built has in it */
+    RXN_FORM_KERNEL,  /* KIR, optimised */
     RXN_FORM_LLVM,
     RXN_FORM_ASSEMBLY,
     RXN_FORM_CUDA,
-    RXN_FORM_PROGRAM, /* as `info` prints it: what a program that rxn built has in it */
     /* Of rxn_model_emit alone: machine code, as a relocatable file; for GPUs, by NVRTC. */
     RXN_FORM_OBJECT,
     RXN_FORM_PTX,
