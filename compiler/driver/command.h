@@ -46,7 +46,6 @@ RxnStatus rxn__cmd_fmt(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_import(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_build(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_selftest(Driver *driver, int argc, char **argv);
-RxnStatus rxn__cmd_repl(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_info(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_completion(Driver *driver, int argc, char **argv);
 RxnStatus rxn__cmd_manual(Driver *driver, int argc, char **argv);
