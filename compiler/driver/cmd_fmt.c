@@ -2,7 +2,6 @@
  * sees the old text or the new one.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -50,74 +49,11 @@ cannot_write(Driver *driver, const char *path, const char *reason)
     return false;
 }
 
-static bool
-write_all(int file, const char *data, size_t length)
-{
-    while (length > 0) {
-        const ssize_t done = write(file, data, length);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return false;
-        data += done;
-        length -= (size_t)done;
-    }
-    return true;
-}
-
 /* Comments may have NUL bytes in them. */
 typedef struct LaidOut {
     char *bytes;
     size_t length;
 } LaidOut;
-
-/* A new file beside the old one, with its mode and, as far as that is allowed, its owner. */
-static bool
-write_beside(const char *beside, const struct stat *old, const LaidOut *text)
-{
-    const int file = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
-    if (file < 0)
-        return false;
-    /* (Before the mode, which a change of owner can take bits from.) */
-    const bool given = fchown(file, old->st_uid, old->st_gid) == 0;
-    const mode_t mode = old->st_mode & (given ? 07777 : 0777);
-    const bool good =
-        write_all(file, text->bytes, text->length) && fchmod(file, mode) == 0 && fsync(file) == 0;
-    const int error = errno;
-    if (close(file) == 0 && good)
-        return true;
-    if (!good)
-        errno = error;
-    const int reason = errno;
-    unlink(beside);
-    errno = reason;
-    return false;
-}
-
-static bool
-replace(Driver *driver, const char *path, const LaidOut *text)
-{
-    struct stat old;
-    char *real = realpath(path, NULL); /* a link stays one */
-    if (!real || stat(real, &old) != 0 || access(real, W_OK) != 0) {
-        const int error = errno;
-        free(real);
-        return cannot_write(driver, path, strerror(error));
-    }
-    char beside[4096];
-    const int length = snprintf(beside, sizeof beside, "%s.part%ld", real, (long)getpid());
-    errno = ENAMETOOLONG;
-    bool good = length > 0 && (size_t)length < sizeof beside && write_beside(beside, &old, text);
-    if (good && rename(beside, real) != 0) {
-        const int error = errno;
-        unlink(beside);
-        errno = error;
-        good = false;
-    }
-    const int error = errno;
-    free(real);
-    return good || cannot_write(driver, path, strerror(error));
-}
 
 static bool
 write_elsewhere(Driver *driver, const char *path, const LaidOut *text)
@@ -154,7 +90,8 @@ put(Driver *driver, const FmtOptions *wanted, const char *path, const LaidOut *t
         return write_elsewhere(driver, wanted->output, text);
     if (wanted->to_stdout || strcmp(path, "-") == 0)
         return write_elsewhere(driver, "-", text);
-    return !changed || replace(driver, path, text);
+    const char *reason = changed ? rxn__replace_text(path, text->bytes, text->length) : NULL;
+    return !reason || cannot_write(driver, path, reason);
 }
 
 /* What the library says of a file: two kinds of it name the file. */

@@ -236,6 +236,12 @@ bool rxn__output_commit(Driver *driver, OutputFile *output);
 /* Removes what was begun; harmless on one that was never opened or is committed. */
 void rxn__output_drop(OutputFile *output);
 
+/* ---- replace.c --------------------------------------------------------------------------------- */
+
+/* Gives a file of the user's own this content: at once, on the disk, with the file's mode and owner; a link stays one. A file that
+ * is not there is made. Returns why it could not, or NULL. */
+const char *rxn__replace_text(const char *path, const char *bytes, size_t length);
+
 /* ---- interrupt.c ------------------------------------------------------------------------------- */
 
 /* From here on Ctrl-C sets the flag that is returned; a second one ends the program at once. Inside of another begin and

@@ -1,6 +1,5 @@
 /* repl_files.c: `:load`, `:save`, `:reset`: the model from and to files. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -155,53 +154,6 @@ is_known(Repl *repl, const char *path)
     return known;
 }
 
-static bool
-cannot_write(Repl *repl, const char *path, int reason)
-{
-    rxn__repl_error(repl, "'%s' cannot be written: %s", shown(repl, path), strerror(reason));
-    return false;
-}
-
-/* A new file that gets the name when it is whole; a link stays one, and so does the mode. */
-static bool
-write_file(Repl *repl, const char *path, const Text *text)
-{
-    struct stat old;
-    char *real = realpath(path, NULL);
-    const char *target = real ? rxn__arena_copy_text(&repl->scratch, real, strlen(real)) : path;
-    free(real);
-    const bool exists = stat(target, &old) == 0;
-    if (exists && (S_ISDIR(old.st_mode) || access(target, W_OK) != 0))
-        return cannot_write(repl, path, S_ISDIR(old.st_mode) ? EISDIR : errno);
-    Text beside;
-    rxn__text_init(&beside, &repl->scratch);
-    rxn__text_printf(&beside, "%s.part%ld", target, (long)getpid());
-    const int handle = open(beside.data, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-                            exists ? old.st_mode & 0777 : 0666);
-    FILE *file = handle >= 0 ? fdopen(handle, "w") : NULL;
-    if (!file) {
-        const int reason = errno;
-        if (handle >= 0)
-            close(handle);
-        return cannot_write(repl, path, reason);
-    }
-    bool good = fwrite(text->data, 1, text->length, file) == text->length && fflush(file) == 0 &&
-                fsync(handle) == 0;
-    int reason = errno;
-    if (fclose(file) != 0 && good) {
-        good = false;
-        reason = errno;
-    }
-    if (good && rename(beside.data, target) != 0) {
-        good = false;
-        reason = errno;
-    }
-    if (good)
-        return true;
-    unlink(beside.data);
-    return cannot_write(repl, path, reason);
-}
-
 /* The folder of a path, with its slash. */
 static size_t
 folder_length(const char *path)
@@ -246,8 +198,12 @@ save(Repl *repl, u32 count, const char *const *words, bool over)
         rxn__repl_note(repl, "':save! %s%s%s' overwrites it", quote, shown(repl, path), quote);
         return false;
     }
-    if (!write_file(repl, path, &repl->current->text))
+    const Text *text = &repl->current->text;
+    const char *reason = rxn__replace_text(path, text->data, text->length);
+    if (reason) {
+        rxn__repl_error(repl, "'%s' cannot be written: %s", shown(repl, path), reason);
         return false;
+    }
     repl->path = rxn__arena_copy_text(&repl->kept, path, strlen(path));
     add_known(repl, path);
     printf("saved %s: %u %s\n", shown(repl, path), repl->current->statements.count,
