@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "compiler/driver/command.h"
 #include "compiler/driver/repl.h"
 
 static const char *

@@ -114,8 +114,9 @@ static const char *const models[] = {
     "B => A @ k * B^h / (3 + B)\n0 -> B @ if t < 0.4 then 2 else 3\n2 B -> A @ %3$s\n"
     "at 0.5: A = A + 2\nevery 0.25: B = B + 1\n",
     /* Families. */
-    "const N = 30\nspecies A = %4$d, X[N] = 2\nparam k = 0.4\n"
-    "for s in 0 .. N-2 { hop: X[s] <-> X[s+1] @ %1$s, k }\nA -> X[0] @ %2$s\nX[N-1] -> A @ %3$s\n",
+    ("const N = 30\nspecies A = %4$d, X[N] = 2\nparam k = 0.4\n"
+     "for s in 0 .. N-2 { hop: X[s] <-> X[s+1] @ %1$s, k }\nA -> X[0] @ %2$s\nX[N-1] -> A @ "
+     "%3$s\n"),
 };
 
 static const char *const estimators[] = {"auto",    "score,martingale,path", "gk", "path-adjoint",
