@@ -235,20 +235,34 @@ show_derivatives(Repl *repl, const RxnDerivatives *found)
                    (int)(widest - width_of(info.parameters[p])), "", gradient.data);
         }
     }
+    /* The first that did not fail, which need not be the first that was asked for. */
+    const RxnEstimate *shown = &found->estimates[0];
     rxn__format_duration(seconds, sizeof seconds, found->seconds);
     if (found->trajectories > 0) {
         rxn__format_grouped(trajectories, sizeof trajectories, found->trajectories);
-        printf("%s, %s, %s trajectories in %s\n", info.estimator,
-               info.exact      ? "exact"
-               : info.unbiased ? "unbiased"
-                               : "biased",
+        printf("%s, %s, %s trajectories in %s\n", shown->estimator,
+               shown->exact      ? "exact"
+               : shown->unbiased ? "unbiased"
+                                 : "biased",
                trajectories, seconds);
     } else {
-        printf("%s%s in %s\n", info.estimator,
-               info.exact && strcmp(info.estimator, "exact") != 0 ? ", exact," : ",", seconds);
+        printf("%s%s in %s\n", shown->estimator,
+               shown->exact && strcmp(shown->estimator, "exact") != 0 ? ", exact," : ",", seconds);
     }
-    if (info.remarks)
-        rxn__repl_wrap(info.remarks);
+    if (shown->remarks && found->trajectories > 0)
+        rxn__repl_wrap(shown->remarks);
+}
+
+/* Several estimators are compiled while they run. */
+static void
+take_late_compilation(ReplTimes *times, const RxnDerivatives *found)
+{
+    if (!times->compiled || found->estimate_count + found->failure_count < 2)
+        return;
+    for (size_t e = 0; e < found->estimate_count; e++) {
+        times->compile += found->estimates[e].seconds_compile;
+        times->run -= found->estimates[e].seconds_compile;
+    }
 }
 
 bool
@@ -287,6 +301,7 @@ rxn__repl_grad(Repl *repl, u32 count, const char *const *words, const char *rest
     }
     if (status != RXN_OK)
         return fail(repl, error);
+    take_late_compilation(&repl->times, &found);
     show_derivatives(repl, &found);
     return true;
 }

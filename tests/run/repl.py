@@ -187,6 +187,15 @@ def test_derivatives_are_not_compiled(program):
     check_equal(last_figures(out, 4), last_figures(fresh, 4), "figures")
 
 
+def test_estimators_that_fail(program):
+    """Of several, what is shown is what the first that did not fail found, under its name."""
+    model = "param k = 0.5\nspecies A = 9, Z, U\nA -> 0 @ k\nZ -> U @ 1.7e308\n"
+    ask = ":grad mean(A) at 1 by %s trajectories 50\n"
+    out, _ = converse(program, model + ask % "score,gk" + ask % "gk")
+    check_equal(re.findall(r"^(\w+), unbiased", out, re.M), ["gk", "gk"], out)
+    check_equal(last_figures(out, 4)[:2], last_figures(out, 2), "figures")
+
+
 def test_fits_are_not_compiled(program):
     if program.device:
         raise Skipped("of compiled kernels")
