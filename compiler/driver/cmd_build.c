@@ -147,14 +147,7 @@ take_gradient(BuildCommand *command)
 {
     const BuildFlags *flags = &command->flags;
     RxnDifferentiatorOptions *gradient = &command->gradient;
-    *gradient = rxn_differentiator_options();
-    gradient->of = flags->of.items;
-    gradient->of_count = flags->of.count;
-    gradient->at = flags->at.items;
-    gradient->at_count = flags->at.count;
-    gradient->wrt = flags->wrt.items;
-    gradient->wrt_count = flags->wrt.count;
-    gradient->estimator = flags->estimators;
+    *gradient = rxn__driver_gradient(&flags->of, &flags->at, &flags->wrt, flags->estimators);
     gradient->form = flags->form;
     gradient->draws = flags->draws;
     gradient->bins = flags->bins;

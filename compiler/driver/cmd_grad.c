@@ -95,15 +95,8 @@ check_options(void *context)
     const OutputName outputs[] = {{"-o", flags->ensemble.csv}, {"--json", flags->ensemble.json}};
     RxnStatus checked = rxn__driver_check_ensemble(driver, &flags->ensemble);
     bool good = rxn__outputs_are_apart(driver, outputs, sizeof outputs / sizeof outputs[0]);
-    command->wanted = rxn_differentiator_options();
+    command->wanted = rxn__driver_gradient(&flags->of, &flags->at, &flags->wrt, flags->estimators);
     RxnDifferentiatorOptions *wanted = &command->wanted;
-    wanted->of = flags->of.items;
-    wanted->of_count = flags->of.count;
-    wanted->at = flags->at.items;
-    wanted->at_count = flags->at.count;
-    wanted->wrt = flags->wrt.items;
-    wanted->wrt_count = flags->wrt.count;
-    wanted->estimator = flags->estimators;
     wanted->draws = flags->draws;
     wanted->bins = flags->bins;
     wanted->degree = flags->degree;

@@ -104,17 +104,11 @@ trace_model(Trace *trace, const char *path)
 {
     const TraceOptions *o = &trace->options;
     const RxnModelOptions model_options = rxn__driver_model_options(trace->driver);
-    RxnDifferentiatorOptions gradient = rxn_differentiator_options();
+    const RxnDifferentiatorOptions gradient =
+        rxn__driver_gradient(&o->of, &o->at, &o->wrt, o->estimator);
     RxnTraceOptions wanted = rxn_trace_options();
     RxnError *error;
     char *name;
-    gradient.of = o->of.items;
-    gradient.of_count = o->of.count;
-    gradient.at = o->at.items;
-    gradient.at_count = o->at.count;
-    gradient.wrt = o->wrt.items;
-    gradient.wrt_count = o->wrt.count;
-    gradient.estimator = o->estimator;
     wanted.kernel.method = o->method;
     wanted.kernel.precision = o->precision;
     wanted.kernel.lanes = (uint32_t)o->lanes;

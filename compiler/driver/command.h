@@ -130,6 +130,10 @@ RxnSimulatorOptions rxn__driver_kernel(const EnsembleFlags *flags, const char *m
 /* Once they are read: puts numbers in the place of what was left open; reports what is out of range. */
 RxnStatus rxn__driver_check_ensemble(Driver *driver, EnsembleFlags *flags);
 
+/* What is differentiated, when, by which params and how; the rest as it is without flags. The lists stay the caller's. */
+RxnDifferentiatorOptions rxn__driver_gradient(const TextList *of, const NumberList *at,
+                                              const TextList *wrt, const char *estimator);
+
 /* How an ensemble is run. */
 RxnRunOptions rxn__driver_run(const EnsembleFlags *flags);
 

@@ -173,6 +173,21 @@ rxn__driver_kernel(const EnsembleFlags *flags, const char *method)
     return options;
 }
 
+RxnDifferentiatorOptions
+rxn__driver_gradient(const TextList *of, const NumberList *at, const TextList *wrt,
+                     const char *estimator)
+{
+    RxnDifferentiatorOptions options = rxn_differentiator_options();
+    options.of = of->items;
+    options.of_count = of->count;
+    options.at = at->items;
+    options.at_count = at->count;
+    options.wrt = wrt->items;
+    options.wrt_count = wrt->count;
+    options.estimator = estimator;
+    return options;
+}
+
 RxnRunOptions
 rxn__driver_run(const EnsembleFlags *flags)
 {

@@ -2,15 +2,14 @@
 #include <math.h>
 #include <string.h>
 
+#include "compiler/driver/command.h"
 #include "compiler/driver/repl.h"
 
 /* ---- :grad ------------------------------------------------------------------------------------------ */
 
-typedef VEC(const char *) Names;
-
 typedef struct Gradient {
-    Names of, wrt;
-    VEC(double) at;
+    TextList of, wrt;
+    NumberList at;
     const char *estimator;
     u64 trajectories, seed;
 } Gradient;
@@ -38,7 +37,7 @@ trim(const char **text, size_t *length)
 
 /* Parts at commas outside of brackets. */
 static void
-split_commas(Repl *repl, const char *text, size_t length, Names *names)
+split_commas(Repl *repl, const char *text, size_t length, TextList *names)
 {
     size_t start = 0;
     u32 depth = 0;
@@ -80,7 +79,7 @@ read_clause(Repl *repl, const char *word, const char *text, size_t length, Gradi
 {
     trim(&text, &length);
     const char *value = rxn__arena_copy_text(&repl->scratch, text, length);
-    Names names = {0};
+    TextList names = {0};
     if (length == 0) {
         rxn__repl_error(repl, "':grad': nothing stands behind '%s'", word);
         return false;
@@ -161,14 +160,8 @@ need_differentiator(Repl *repl, const Gradient *gradient)
     if (repl->differentiator && repl->differentiator_key &&
         strcmp(repl->differentiator_key, key) == 0)
         return true;
-    RxnDifferentiatorOptions options = rxn_differentiator_options();
-    options.of = gradient->of.items;
-    options.of_count = gradient->of.count;
-    options.at = gradient->at.items;
-    options.at_count = gradient->at.count;
-    options.wrt = gradient->wrt.items;
-    options.wrt_count = gradient->wrt.count;
-    options.estimator = gradient->estimator;
+    RxnDifferentiatorOptions options =
+        rxn__driver_gradient(&gradient->of, &gradient->at, &gradient->wrt, gradient->estimator);
     options.kernel.device = repl->device;
     options.kernel.trajectories = gradient->trajectories;
     options.kernel.editable = true;
