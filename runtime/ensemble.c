@@ -73,6 +73,8 @@ divide(const RxnEnsemble *ensemble, DeviceJob *job)
     uint64_t row_bytes = (uint64_t)ensemble->sample_count * ensemble->columns * sizeof(double);
     bool chosen = ensemble->chunk_rows == 0 || ensemble->statistics;
     job->head_rows = chosen ? rows_of_chunk(row_bytes, n) : ensemble->chunk_rows;
+    uint64_t most = INT32_MAX * sizeof(double) / row_bytes; /* see RxnLaunch.strides */
+    job->head_rows = job->head_rows < most ? job->head_rows : most;
     job->tail_rows = chosen ? job->head_rows / 2 + (job->head_rows == 1) : job->head_rows;
     job->head_chunks = n / job->head_rows * 3 / 4;
     uint64_t tail = n - job->head_chunks * job->head_rows;

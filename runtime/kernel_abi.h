@@ -40,8 +40,9 @@ typedef struct RxnLaunch {
     uint64_t first;       /* number in the ensemble of row 0 */
     uint64_t count;       /* trajectories (rows) in this call */
     void *const *buffers; /* one per kernel buffer, in order of declaration */
-    const int64_t
-        *strides; /* per buffer: elements from one row to the next; unused when per launch */
+    const int64_t *
+        strides; /* per buffer: elements from one row to the next; unused when per launch. Of a buffer that the kernel
+                   * writes, all rows of a call together are fewer than 2^31 elements: places are kept in 32 bits */
     void
         *workspace; /* scratch of the size the compiled kernel asks for, 64-byte aligned; or NULL */
     RxnFault *fault;            /* keeps the faulting trajectory with the lowest number */

@@ -92,7 +92,8 @@ LLVMValueRef
 rxn__llvm_place(Emit *e, u32 object, const KirValue *index)
 {
     bool vector = false;
-    return buffer_place(e, object, index, &vector);
+    LLVMValueRef place = buffer_place(e, object, index, &vector);
+    return LLVMBuildTrunc(e->builder, place, e->vector[KIR_U32], "");
 }
 
 /* The address of an element; *ret_vector: it is a vector of addresses. */

@@ -10,17 +10,20 @@
  *     store sample[%1, 1], %3    becomes  first[n …] = packed(%2); second[n …] = packed(%3)
  *                                         n += popcount(mask)
  *
- *     the log is full, or leave:          for i in 0 … n - 1
- *                                             sample[places[i] + 0] = first[i]; … + 1] = second[i]
+ *     the log is full, or leave:          for i in 0, 4 … below n
+ *                                             sample[places[i] + 0, 1] = first[i], second[i]; … i + 3 …
  *
- * Entries are written in the order in which they came, so that the last store to an element wins as it should. There is
- * one log, of one buffer: one that the kernel does not read, and to which all its stores, of whole rows always in the
- * same way, stand in step.
+ * Places have 32 bits: the rows of a launch are fewer elements than that counts (kernel_abi.h). Four entries are written
+ * together, of each two neighbouring columns by one store; behind the last stand copies of it up to a multiple of four,
+ * which write what is there. They are written in the order in which they came, so that the last store to an element wins
+ * as it should. There is one log, of one buffer: one that the kernel does not read, and to which all its stores, of whole
+ * rows always in the same way, stand in step.
  */
 #include "compiler/target/llvm/llvm.h"
 
 enum {
     LOG_ENTRIES = 256, /* a few kilobytes, which stay in the first cache */
+    TOGETHER = 4,      /* entries written in one turn */
     MOST_COLUMNS = 8,
     MOST_PACKED = 16, /* registers: with more, packing takes longer than a loop over the lanes */
 };
@@ -36,6 +39,7 @@ typedef struct LogColumn {
 struct StoreLog {
     u32 object; /* the buffer */
     u32 count;
+    u32 group; /* lanes whose entries are packed together: as many as fill a register with the widest column */
     LogColumn columns[MOST_COLUMNS];
     LLVMValueRef places, used; /* in the stack frame: arrays; and the number of entries */
 };
@@ -151,10 +155,21 @@ search_block(const Emit *e, const KirBlock *block, LogSearch *search)
 static u32
 packed_registers(const Emit *e, const StoreLog *log)
 {
-    u32 bytes = rxn__kir_type_bytes[KIR_I64];
+    u32 bytes = rxn__kir_type_bytes[KIR_U32];
     for (u32 i = 0; i < log->count; i++)
         bytes += log->columns[i].constant ? 0 : rxn__kir_type_bytes[log->columns[i].type];
     return e->lanes * bytes / 64;
+}
+
+static u32
+widest_bytes(const StoreLog *log)
+{
+    u32 widest = rxn__kir_type_bytes[KIR_U32]; /* of places */
+    for (u32 i = 0; i < log->count; i++) {
+        u32 bytes = log->columns[i].constant ? 0 : rxn__kir_type_bytes[log->columns[i].type];
+        widest = bytes > widest ? bytes : widest;
+    }
+    return widest;
 }
 
 static LLVMValueRef
@@ -181,10 +196,11 @@ rxn__llvm_plan_log(Emit *e)
         return;
     StoreLog *log = e->log = NEW(e->arena, StoreLog);
     *log = search.log;
-    log->places = log_array(e, e->i64);
+    log->places = log_array(e, e->i32);
     for (u32 i = 0; i < log->count; i++)
         if (!log->columns[i].constant)
             log->columns[i].array = log_array(e, e->scalar[log->columns[i].type]);
+    log->group = 64 / widest_bytes(log);
     log->used = rxn__llvm_stack_slot(e, e->i64, "logged");
     rxn__llvm_store(e, LLVMConstInt(e->i64, 0, false), log->used);
 }
@@ -202,7 +218,7 @@ part_of(Emit *e, LLVMValueRef vector, u32 first, u32 width)
                                   LLVMConstVector(places, width), "");
 }
 
-/* Where the entries of each eight lanes go, and, last, where those of the next time will. */
+/* Where the entries of each group of lanes go, and, last, where those of the next time will. */
 typedef struct Packing {
     LLVMValueRef first[64 / 8 + 1];
 } Packing;
@@ -211,9 +227,12 @@ static Packing
 plan_packing(Emit *e, LLVMValueRef used)
 {
     LLVMBuilderRef b = e->builder;
+    u32 group = e->log->group;
+    LLVMTypeRef bits_type = LLVMIntTypeInContext(e->context, group);
     Packing packing = {{used}};
-    for (u32 i = 0; i < e->lanes / 8; i++) {
-        LLVMValueRef bits = LLVMBuildBitCast(b, part_of(e, e->mask, 8 * i, 8), e->i8, "");
+    for (u32 i = 0; i < e->lanes / group; i++) {
+        LLVMValueRef bits =
+            LLVMBuildBitCast(b, part_of(e, e->mask, group * i, group), bits_type, "");
         bits = LLVMBuildZExt(b, bits, e->i64, "");
         LLVMValueRef lanes = rxn__llvm_intrinsic(e, "llvm.ctpop", &e->i64, 1, &bits, 1);
         packing.first[i + 1] = LLVMBuildAdd(b, packing.first[i], lanes, "");
@@ -232,7 +251,8 @@ put_down(Emit *e, const Packing *packing, KirType type, LLVMValueRef vector, LLV
                                      part_of(e, e->mask, first, width)};
         LLVMValueRef packed =
             rxn__llvm_intrinsic(e, "llvm.x86.avx512.mask.compress", &overload, 1, arguments, 3);
-        LLVMValueRef address = rxn__llvm_element(e, type, array, packing->first[first / 8]);
+        LLVMValueRef address =
+            rxn__llvm_element(e, type, array, packing->first[first / e->log->group]);
         LLVMSetAlignment(LLVMBuildStore(e->builder, packed, address), bytes);
     }
 }
@@ -257,18 +277,111 @@ rxn__llvm_log_stores(Emit *e)
     KirValue index[KIR_MAX_RANK] = {0}; /* of the row's column 0 */
     for (u32 k = 0; k + 1 < stores[0]->index_count; k++)
         index[k] = stores[0]->index[k];
-    put_down(e, &packing, KIR_I64, rxn__llvm_place(e, log->object, index), log->places);
+    put_down(e, &packing, KIR_U32, rxn__llvm_place(e, log->object, index), log->places);
     for (u32 i = 0; i < log->count; i++) {
         const LogColumn *column = &log->columns[i];
         if (!column->constant)
             put_down(e, &packing, column->type, e->values[kept_value(e->kernel, stores[i]->value)],
                      column->array);
     }
-    rxn__llvm_store(e, packing.first[e->lanes / 8], log->used);
+    rxn__llvm_store(e, packing.first[e->lanes / log->group], log->used);
     return true;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------- */
+
+static LLVMValueRef
+four(Emit *e, LLVMTypeRef scalar, KirType type, LLVMValueRef array, LLVMValueRef i)
+{
+    LLVMValueRef values =
+        rxn__llvm_load(e, LLVMVectorType(scalar, TOGETHER), rxn__llvm_element(e, type, array, i));
+    LLVMSetAlignment(values, rxn__kir_type_bytes[type]);
+    return values;
+}
+
+/* Copies of the last entry behind it. */
+static void
+pad(Emit *e, LLVMTypeRef scalar, KirType type, LLVMValueRef array, LLVMValueRef used)
+{
+    LLVMBuilderRef b = e->builder;
+    LLVMValueRef zero = LLVMConstInt(e->i32, 0, false);
+    LLVMValueRef last = LLVMBuildSub(b, used, LLVMConstInt(e->i64, 1, false), "");
+    LLVMValueRef value = rxn__llvm_load(e, scalar, rxn__llvm_element(e, type, array, last));
+    LLVMTypeRef vector = LLVMVectorType(scalar, TOGETHER);
+    value = LLVMBuildInsertElement(b, LLVMGetPoison(vector), value, zero, "");
+    value = LLVMBuildShuffleVector(b, value, LLVMGetPoison(vector),
+                                   LLVMConstNull(LLVMVectorType(e->i32, TOGETHER)), "");
+    LLVMSetAlignment(LLVMBuildStore(b, value, rxn__llvm_element(e, type, array, used)),
+                     rxn__kir_type_bytes[type]);
+}
+
+/* Four entries' values of a column, as they are stored. */
+static LLVMValueRef
+column_values(Emit *e, const LogColumn *column, LLVMValueRef i)
+{
+    LLVMTypeRef wide = LLVMVectorType(e->f64, TOGETHER);
+    if (column->constant) {
+        LLVMValueRef same[TOGETHER];
+        for (u32 k = 0; k < TOGETHER; k++)
+            same[k] = rxn__llvm_constant(e, KIR_F64, column->bits);
+        return LLVMConstVector(same, TOGETHER);
+    }
+    LLVMValueRef values = four(e, e->scalar[column->type], column->type, column->array, i);
+    return column->type == KIR_F32 ? LLVMBuildFPExt(e->builder, values, wide, "") : values;
+}
+
+static LLVMValueRef
+shuffled(Emit *e, LLVMValueRef a, LLVMValueRef b, const u32 *from, u32 count)
+{
+    LLVMValueRef places[TOGETHER];
+    for (u32 k = 0; k < count; k++)
+        places[k] = LLVMConstInt(e->i32, from[k], false);
+    return LLVMBuildShuffleVector(e->builder, a, b, LLVMConstVector(places, count), "");
+}
+
+static void
+store_at(Emit *e, LLVMValueRef value, LLVMValueRef place, u64 column)
+{
+    const StoreLog *log = e->log;
+    LLVMValueRef at = LLVMBuildAdd(e->builder, place, LLVMConstInt(e->i64, column, false), "");
+    LLVMValueRef store = LLVMBuildStore(e->builder, value,
+                                        rxn__llvm_element(e, KIR_F64, e->buffers[log->object], at));
+    LLVMSetAlignment(store, rxn__kir_type_bytes[KIR_F64]);
+}
+
+/* Four entries from i on. */
+static void
+write_entries(Emit *e, LLVMValueRef i)
+{
+    static const u32 low[TOGETHER] = {0, 4, 2, 6}, high[TOGETHER] = {1, 5, 3, 7};
+    LLVMBuilderRef b = e->builder;
+    const StoreLog *log = e->log;
+    LLVMValueRef places = four(e, e->i32, KIR_U32, log->places, i), place[TOGETHER];
+    for (u32 k = 0; k < TOGETHER; k++) {
+        place[k] = LLVMBuildExtractElement(b, places, LLVMConstInt(e->i32, k, false), "");
+        place[k] = LLVMBuildZExt(b, place[k], e->i64, "");
+    }
+    for (u32 c = 0; c < log->count; c++) {
+        const LogColumn *column = &log->columns[c];
+        LLVMValueRef first = column_values(e, column, i);
+        if (c + 1 == log->count || column[1].column != column->column + 1) {
+            for (u32 k = 0; k < TOGETHER; k++)
+                store_at(e, LLVMBuildExtractElement(b, first, LLVMConstInt(e->i32, k, false), ""),
+                         place[k], column->column);
+            continue;
+        }
+        /* In two steps, as the processor does it: pairs of entries 0 and 2, and of 1 and 3. */
+        LLVMValueRef second = column_values(e, &column[1], i);
+        LLVMValueRef pairs[2] = {shuffled(e, first, second, low, TOGETHER),
+                                 shuffled(e, first, second, high, TOGETHER)};
+        for (u32 k = 0; k < TOGETHER; k++) {
+            const u32 half[2] = {k / 2 * 2, k / 2 * 2 + 1};
+            store_at(e, shuffled(e, pairs[k % 2], LLVMGetPoison(LLVMTypeOf(first)), half, 2),
+                     place[k], column->column);
+        }
+        c++;
+    }
+}
 
 void
 rxn__llvm_write_log(Emit *e)
@@ -277,33 +390,26 @@ rxn__llvm_write_log(Emit *e)
     const StoreLog *log = e->log;
     if (log == NULL)
         return;
-    LLVMValueRef zero = LLVMConstInt(e->i64, 0, false), one = LLVMConstInt(e->i64, 1, false);
-    LLVMBasicBlockRef before = LLVMGetInsertBlock(b), next = rxn__llvm_block(e, "log_next");
-    LLVMBasicBlockRef entry = rxn__llvm_block(e, "log_entry"),
-                      written = rxn__llvm_block(e, "log_written");
+    LLVMValueRef zero = LLVMConstInt(e->i64, 0, false);
+    LLVMBasicBlockRef some = rxn__llvm_block(e, "log_some"), next = rxn__llvm_block(e, "log_next");
+    LLVMBasicBlockRef written = rxn__llvm_block(e, "log_written");
     LLVMValueRef used = rxn__llvm_load(e, e->i64, log->used);
+    LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntEQ, used, zero, ""), written, some);
+    LLVMPositionBuilderAtEnd(b, some);
+    pad(e, e->i32, KIR_U32, log->places, used);
+    for (u32 c = 0; c < log->count; c++)
+        if (!log->columns[c].constant)
+            pad(e, e->scalar[log->columns[c].type], log->columns[c].type, log->columns[c].array,
+                used);
     LLVMBuildBr(b, next);
+
     LLVMPositionBuilderAtEnd(b, next);
     LLVMValueRef i = LLVMBuildPhi(b, e->i64, "");
-    LLVMAddIncoming(i, &zero, &before, 1);
-    LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntULT, i, used, ""), entry, written);
-
-    LLVMPositionBuilderAtEnd(b, entry);
-    LLVMValueRef place = rxn__llvm_load(e, e->i64, rxn__llvm_element(e, KIR_I64, log->places, i));
-    for (u32 k = 0; k < log->count; k++) {
-        const LogColumn *column = &log->columns[k];
-        LLVMValueRef value = column->constant ? rxn__llvm_constant(e, KIR_F64, column->bits) : NULL;
-        if (value == NULL)
-            value = rxn__llvm_load(e, e->scalar[column->type],
-                                   rxn__llvm_element(e, column->type, column->array, i));
-        if (!column->constant && column->type == KIR_F32)
-            value = LLVMBuildFPExt(b, value, e->f64, "");
-        LLVMValueRef at = LLVMBuildAdd(b, place, LLVMConstInt(e->i64, column->column, false), "");
-        rxn__llvm_store(e, value, rxn__llvm_element(e, KIR_F64, e->buffers[log->object], at));
-    }
-    LLVMValueRef more = LLVMBuildAdd(b, i, one, "");
-    LLVMAddIncoming(i, &more, &entry, 1);
-    LLVMBuildBr(b, next);
+    LLVMAddIncoming(i, &zero, &some, 1);
+    write_entries(e, i);
+    LLVMValueRef more = LLVMBuildAdd(b, i, LLVMConstInt(e->i64, TOGETHER, false), "");
+    LLVMAddIncoming(i, &more, &next, 1);
+    LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntULT, more, used, ""), next, written);
 
     LLVMPositionBuilderAtEnd(b, written);
     rxn__llvm_store(e, zero, log->used);
