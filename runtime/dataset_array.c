@@ -6,13 +6,12 @@
 #include "runtime/dataset_private.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "runtime/whole_file.h"
 
 static const struct {
     const char *name;
@@ -336,35 +335,7 @@ write_npy(FILE *file, const double *values, uint32_t rank, const uint64_t *exten
     text[LENGTH_BYTE] = (char)((used - BEFORE) & 0xFF);
     text[LENGTH_BYTE + 1] = (char)((used - BEFORE) >> 8);
     return fwrite(text, 1, used, file) == used &&
-           fwrite(values, sizeof *values, (size_t)elements, file) == elements &&
-           fflush(file) == 0 && fsync(fileno(file)) == 0;
-}
-
-static bool
-write_beside(const char *path, const char *beside, const double *values, uint32_t rank,
-             const uint64_t *extent, uint64_t elements, const DataError *error)
-{
-    const int descriptor = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    FILE *file = descriptor >= 0 ? fdopen(descriptor, "wb") : NULL;
-    if (!file) {
-        const char *reason = strerror(errno);
-        if (descriptor >= 0)
-            close(descriptor);
-        return rxn__data_fail(error, 0, 0, "cannot be written: %s", reason);
-    }
-    bool done = write_npy(file, values, rank, extent, elements);
-    int reason = errno;
-    if (fclose(file) != 0 && done) {
-        done = false;
-        reason = errno;
-    }
-    if (done && rename(beside, path) != 0) {
-        done = false;
-        reason = errno;
-    }
-    if (!done)
-        unlink(beside);
-    return done || rxn__data_fail(error, 0, 0, "cannot be written: %s", strerror(reason));
+           fwrite(values, sizeof *values, (size_t)elements, file) == elements;
 }
 
 bool
@@ -376,12 +347,15 @@ rxn__array_write(const char *path, const double *values, uint32_t rank, const ui
     if (rank > RXN_ARRAY_MAX_RANK || !multiply(rank, extent, &elements) ||
         elements > SIZE_MAX / sizeof *values)
         return rxn__data_fail(&where, 0, 0, "cannot be written: the array is too large");
-    const size_t size = strlen(path) + 32;
-    char *beside = malloc(size);
-    if (!beside)
-        return rxn__data_out_of_memory(&where);
-    snprintf(beside, size, "%s.%ld.part", path, (long)getpid());
-    const bool done = write_beside(path, beside, values, rank, extent, elements, &where);
-    free(beside);
-    return done;
+    RxnWholeFile file;
+    const char *reason;
+    bool good = rxn__whole_file_open(&file, path, &reason);
+    if (good && !write_npy(file.file, values, rank, extent, elements)) {
+        reason = strerror(errno);
+        good = false;
+    } else if (good) {
+        good = rxn__whole_file_commit(&file, &reason);
+    }
+    rxn__whole_file_drop(&file);
+    return good || rxn__data_fail(&where, 0, 0, "cannot be written: %s", reason);
 }

@@ -16,6 +16,7 @@
 #include <histedit.h>
 #endif
 
+#include "compiler/driver/command.h"
 #include "compiler/driver/repl.h"
 
 enum { MOST_HISTORY = 1000, USUAL_WIDTH = 80 };
@@ -92,14 +93,7 @@ cut_history(const ReplInput *input, const char *text, size_t length, u32 count)
         length -= (size_t)(end + 1 - text);
         text = end + 1;
     }
-    char *beside;
-    if (asprintf(&beside, "%s.part%ld", input->history, (long)getpid()) < 0)
-        return;
-    const int file = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    const bool good = file >= 0 && write(file, text, length) == (ssize_t)length;
-    if (file >= 0 && (close(file) != 0 || !good || rename(beside, input->history) != 0))
-        unlink(beside);
-    free(beside);
+    (void)rxn__replace_text(input->history, text, length); /* if not, then next time */
 }
 
 static void
