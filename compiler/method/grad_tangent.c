@@ -7,6 +7,10 @@
  * no backward pass, all functionals at once, at the price of one vector per parameter.
  *
  * Between jumps J is constant: y_p(t + h) by the Taylor series of the exponential (see pathwise.h).
+ *
+ * Few tangents are locals, one by one, and their code is written out. Many would find no registers, and their code
+ * would take seconds to compile: they are arrays over the parameters, and one loop body serves all of these. Its
+ * iterations share nothing, so that a GPU gives each to a thread.
  */
 #include "compiler/method/grad_record.h"
 #include "compiler/method/gradient.h"
@@ -14,11 +18,7 @@
 
 #include <stdio.h>
 
-/* Tangents and the tangents of the integrals: one set for the path, one for looking ahead at a sample. */
-typedef struct TangentSet {
-    u32 *state;    /* [leaves * species], f64 locals */
-    u32 *integral; /* [leaves * integrals] */
-} TangentSet;
+enum { WRITTEN_OUT = 64 }; /* tangents of the state, all parameters together */
 
 typedef struct TangentKernel {
     const GradientRequest *request;
@@ -27,10 +27,54 @@ typedef struct TangentKernel {
     Expr *partial; /* see rxn__gradient_explicit */
     Recorder recorder;
     Pathwise pathwise;
-    TangentSet path, ahead;
-    u32 left; /* f64: what of the step's span the tangents have not gone yet */
-    u32 kept; /* f64[times * width * leaves]: tangents of what the recorder keeps */
+    bool loops;    /* over the parameters */
+    u32 *state;    /* f64 locals: [leaves * species]; in loops [species], each an array [leaves] */
+    u32 *integral; /* likewise, of the integrals */
+    u32 *source;   /* in loops [species], arrays [leaves]: Σ_j ν_j da_j/dp of this step, */
+    bool *sources; /* where there is such a thing */
+    u32 *kept;     /* [width], f64[times * leaves]: tangents of what the recorder keeps */
+    u32 left;      /* f64: what of the step's span the tangents have not gone yet */
 } TangentKernel;
+
+/* A parameter: its number, or, in a loop over them, the counter. */
+typedef struct Leaf {
+    u32 number;
+    KirValue counter;
+} Leaf;
+
+typedef void LeafBody(SsaFrame *frame, TangentKernel *kernel, Leaf leaf, void *context);
+
+static void
+each_leaf(SsaFrame *frame, TangentKernel *kernel, LeafBody *body, void *context)
+{
+    KirBuilder *b = frame->builder;
+    const u32 leaves = kernel->row.leaves;
+    if (kernel->loops) {
+        KirValue counter =
+            rxn__kir_for(b, rxn__kir_const(b, KIR_I32, 0), rxn__kir_const(b, KIR_I32, leaves));
+        body(frame, kernel, (Leaf){.counter = counter}, context);
+        rxn__kir_close(b);
+    }
+    for (u32 p = 0; p < leaves && !kernel->loops; p++)
+        body(frame, kernel, (Leaf){.number = p}, context);
+}
+
+/* Of one parameter the tangent of the k-th of `count` quantities. */
+static KirValue
+get_tangent(SsaFrame *frame, const u32 *locals, u32 count, u32 k, Leaf leaf)
+{
+    return leaf.counter ? rxn__kir_get(frame->builder, locals[k], leaf.counter)
+                        : rxn__kir_get(frame->builder, locals[leaf.number * count + k], 0);
+}
+
+static void
+set_tangent(SsaFrame *frame, const u32 *locals, u32 count, u32 k, Leaf leaf, KirValue value)
+{
+    if (leaf.counter)
+        rxn__kir_set(frame->builder, locals[k], leaf.counter, value);
+    else
+        rxn__kir_set(frame->builder, locals[leaf.number * count + k], 0, value);
+}
 
 static KirValue
 f64(SsaFrame *frame, double value)
@@ -38,21 +82,41 @@ f64(SsaFrame *frame, double value)
     return rxn__kir_const(frame->builder, KIR_F64, value);
 }
 
-static void
-declare_set(SsaFrame *frame, TangentKernel *kernel, TangentSet *set, const char *prefix)
+/* Of `count` quantities. */
+static u32 *
+declare_tangents(SsaFrame *frame, const TangentKernel *kernel, u32 count, const char *letter)
 {
-    u32 leaves = kernel->row.leaves, species = frame->network->species_count;
-    u32 integrals = kernel->recorder.integrals.count;
+    const u32 leaves = kernel->row.leaves, length = kernel->loops ? leaves : 0;
+    const u32 locals = kernel->loops ? count : leaves * count;
+    u32 *declared = NEW_ARRAY(frame->arena, u32, locals + 1);
     char name[64];
-    set->state = NEW_ARRAY(frame->arena, u32, leaves * species + 1);
-    set->integral = NEW_ARRAY(frame->arena, u32, leaves * integrals + 1);
-    for (u32 k = 0; k < leaves * species; k++) {
-        snprintf(name, sizeof name, "%sy%u_%u", prefix, k / species, k % species);
-        set->state[k] = rxn__kir_local(frame->builder, name, KIR_F64, 0);
+    for (u32 k = 0; k < locals; k++) {
+        if (kernel->loops)
+            snprintf(name, sizeof name, "%s%u", letter, k);
+        else
+            snprintf(name, sizeof name, "%s%u_%u", letter, k / count, k % count);
+        declared[k] = rxn__kir_local(frame->builder, name, KIR_F64, length);
     }
-    for (u32 k = 0; k < leaves * integrals; k++) {
-        snprintf(name, sizeof name, "%sq%u_%u", prefix, k / integrals, k % integrals);
-        set->integral[k] = rxn__kir_local(frame->builder, name, KIR_F64, 0);
+    return declared;
+}
+
+static void
+declare_sources(SsaFrame *frame, TangentKernel *kernel)
+{
+    const Pathwise *pathwise = &kernel->pathwise;
+    const u32 species = frame->network->species_count, leaves = kernel->row.leaves;
+    kernel->source = NEW_ARRAY(frame->arena, u32, species + 1);
+    kernel->sources = NEW_ARRAY(frame->arena, bool, species + 1);
+    for (u32 j = 0; j < frame->network->reaction_count; j++)
+        for (u32 p = 0; p < leaves; p++)
+            for (u32 k = 0; k < pathwise->change_counts[j]; k++)
+                if (!rxn__expr_is_zero(frame->network, pathwise->source[(size_t)j * leaves + p]))
+                    kernel->sources[pathwise->changes[j][k].species] = true;
+    char name[64];
+    for (u32 s = 0; s < species; s++) {
+        snprintf(name, sizeof name, "source%u", s);
+        if (kernel->sources[s])
+            kernel->source[s] = rxn__kir_local(frame->builder, name, KIR_F64, leaves);
     }
 }
 
@@ -60,14 +124,22 @@ static void
 declare(SsaFrame *frame, void *context)
 {
     TangentKernel *kernel = context;
+    const u32 species = frame->network->species_count, leaves = kernel->row.leaves;
     rxn__recorder_declare(&kernel->recorder, frame, kernel->objective, "");
-    declare_set(frame, kernel, &kernel->path, "");
-    declare_set(frame, kernel, &kernel->ahead, "ahead_");
-    kernel->left = rxn__kir_local(frame->builder, "left", KIR_F64, 0);
-    u32 length = kernel->objective->times.count * kernel->recorder.width * kernel->row.leaves;
-    if (length)
-        kernel->kept = rxn__kir_local(frame->builder, "kept_tangent", KIR_F64, length);
     rxn__pathwise_declare(&kernel->pathwise, frame, kernel->request);
+    kernel->loops = leaves * species > WRITTEN_OUT;
+    kernel->state = declare_tangents(frame, kernel, species, "y");
+    kernel->integral = declare_tangents(frame, kernel, kernel->recorder.integrals.count, "q");
+    if (kernel->loops)
+        declare_sources(frame, kernel);
+    kernel->left = rxn__kir_local(frame->builder, "left", KIR_F64, 0);
+    const u32 length = kernel->objective->times.count * leaves;
+    kernel->kept = NEW_ARRAY(frame->arena, u32, kernel->recorder.width + 1);
+    char name[64];
+    for (u32 c = 0; c < kernel->recorder.width && length; c++) {
+        snprintf(name, sizeof name, "kept_tangent%u", c);
+        kernel->kept[c] = rxn__kir_local(frame->builder, name, KIR_F64, length);
+    }
 }
 
 static void
@@ -80,67 +152,116 @@ start(SsaFrame *frame, void *context)
 
 /* ---- between jumps ----------------------------------------------------------------------------- */
 
-/* Σ_s d expr/dx_s v_s; 0 where it is zero whatever v. */
-static KirValue
-along(SsaFrame *frame, Expr expr, const KirValue *vector)
+/* d expr/dx_s, [species]; 0 where it is zero. */
+static KirValue *
+slopes_of(SsaFrame *frame, Expr expr)
 {
-    KirBuilder *b = frame->builder;
     Network *network = frame->network;
-    KirValue total = 0;
+    KirValue *slopes = NEW_ARRAY(frame->arena, KirValue, network->species_count + 1);
     for (u32 s = 0; s < network->species_count; s++) {
         Expr slope = rxn__expr_derivative(network, expr, EXPR_SPECIES, s);
-        if (rxn__expr_is_zero(network, slope))
-            continue;
-        KirValue value = rxn__lower_as(&frame->lower, slope, KIR_F64);
-        total = total ? kir_fma(b, value, vector[s], total) : kir_mul(b, value, vector[s]);
+        if (!rxn__expr_is_zero(network, slope))
+            slopes[s] = rxn__lower_as(&frame->lower, slope, KIR_F64);
     }
-    return total;
+    return slopes;
 }
 
-/* Moves the tangent of one leaf by h along the present state; h is within the reach of the series. */
-static void
-advance_leaf(SsaFrame *frame, TangentKernel *kernel, const TangentSet *set, u32 p, KirValue h)
+/* Σ_s slopes_s v_s; the number 0 where it is zero whatever v. */
+static KirValue
+along(SsaFrame *frame, const KirValue *slopes, const KirValue *vector)
 {
     KirBuilder *b = frame->builder;
-    u32 species = frame->network->species_count, integrals = kernel->recorder.integrals.count;
-    KirValue *y = NEW_ARRAY(frame->arena, KirValue, species);
-    KirValue *term = NEW_ARRAY(frame->arena, KirValue, species);
-    KirValue *next = NEW_ARRAY(frame->arena, KirValue, species);
-    KirValue *area = NEW_ARRAY(frame->arena, KirValue, species); /* the integral of y */
+    KirValue total = 0;
+    for (u32 s = 0; s < frame->network->species_count; s++)
+        if (slopes[s])
+            total =
+                total ? kir_fma(b, slopes[s], vector[s], total) : kir_mul(b, slopes[s], vector[s]);
+    return total ? total : f64(frame, 0);
+}
+
+/* How far along the present state, within the reach of the series; and, for all parameters, the slopes of the integrals. */
+typedef struct Move {
+    KirValue span;
+    KirValue **slopes; /* [integrals] */
+} Move;
+
+static Move
+begin_move(SsaFrame *frame, TangentKernel *kernel, KirValue span)
+{
+    const u32 integrals = kernel->recorder.integrals.count;
+    Move move = {span, NEW_ARRAY(frame->arena, KirValue *, integrals + 1)};
+    for (u32 k = 0; k < integrals; k++)
+        move.slopes[k] = slopes_of(frame, kernel->recorder.integrals.items[k].slope);
+    return move;
+}
+
+static void
+add_source(SsaFrame *frame, TangentKernel *kernel, Leaf leaf, KirValue *v)
+{
+    KirBuilder *b = frame->builder;
+    if (!leaf.counter) {
+        rxn__pathwise_add_source(&kernel->pathwise, leaf.number, v);
+        return;
+    }
+    for (u32 s = 0; s < frame->network->species_count; s++)
+        if (kernel->sources[s]) {
+            KirValue source = rxn__kir_get(b, kernel->source[s], leaf.counter);
+            v[s] = v[s] ? kir_add(b, v[s], source) : source;
+        }
+}
+
+/* The tangents of one parameter at the end of the move: state[species], integral[integrals]. */
+static void
+move_leaf(SsaFrame *frame, TangentKernel *kernel, const Move *move, Leaf leaf, KirValue *state,
+          KirValue *integral)
+{
+    KirBuilder *b = frame->builder;
+    const u32 species = frame->network->species_count, integrals = kernel->recorder.integrals.count;
+    KirValue *term = NEW_ARRAY(frame->arena, KirValue, species + 1);
+    KirValue *next = NEW_ARRAY(frame->arena, KirValue, species + 1);
+    KirValue *area = NEW_ARRAY(frame->arena, KirValue, species + 1); /* the integral of y */
     for (u32 s = 0; s < species; s++) {
-        y[s] = rxn__kir_get(b, set->state[p * species + s], 0);
-        area[s] = kir_mul(b, h, y[s]);
-        term[s] = y[s];
+        term[s] = state[s] = get_tangent(frame, kernel->state, species, s, leaf);
+        area[s] = kir_mul(b, move->span, state[s]);
     }
     for (u32 k = 1; k <= PATHWISE_TERMS; k++) {
         rxn__pathwise_apply(&kernel->pathwise, term, next);
         if (k == 1)
-            rxn__pathwise_add_source(&kernel->pathwise, p, next);
-        KirValue factor = kir_mul(b, h, f64(frame, 1.0 / k));
-        KirValue later = kir_mul(b, h, f64(frame, 1.0 / (k + 1)));
+            add_source(frame, kernel, leaf, next);
+        KirValue factor = kir_mul(b, move->span, f64(frame, 1.0 / k));
+        KirValue later = kir_mul(b, move->span, f64(frame, 1.0 / (k + 1)));
         for (u32 s = 0; s < species; s++) {
             term[s] = next[s] ? kir_mul(b, next[s], factor) : 0;
             if (!term[s])
                 continue;
-            y[s] = kir_add(b, y[s], term[s]);
+            state[s] = kir_add(b, state[s], term[s]);
             area[s] = kir_fma(b, term[s], later, area[s]);
         }
     }
-    for (u32 k = 0; k < integrals; k++) {
-        KirValue growth = along(frame, kernel->recorder.integrals.items[k].slope, area);
-        u32 local = set->integral[p * integrals + k];
-        if (growth)
-            rxn__kir_set(b, local, 0, kir_add(b, rxn__kir_get(b, local, 0), growth));
-    }
-    for (u32 s = 0; s < species; s++)
-        rxn__kir_set(b, set->state[p * species + s], 0, y[s]);
+    for (u32 k = 0; k < integrals; k++)
+        integral[k] = kir_add(b, get_tangent(frame, kernel->integral, integrals, k, leaf),
+                              along(frame, move->slopes[k], area));
 }
 
 static void
-advance(SsaFrame *frame, TangentKernel *kernel, const TangentSet *set, KirValue span)
+advance_leaf(SsaFrame *frame, TangentKernel *kernel, Leaf leaf, void *context)
 {
-    for (u32 p = 0; p < kernel->row.leaves; p++)
-        advance_leaf(frame, kernel, set, p, span);
+    const u32 species = frame->network->species_count, integrals = kernel->recorder.integrals.count;
+    KirValue *state = NEW_ARRAY(frame->arena, KirValue, species + 1);
+    KirValue *integral = NEW_ARRAY(frame->arena, KirValue, integrals + 1);
+    move_leaf(frame, kernel, context, leaf, state, integral);
+    for (u32 k = 0; k < integrals; k++)
+        set_tangent(frame, kernel->integral, integrals, k, leaf, integral[k]);
+    for (u32 s = 0; s < species; s++)
+        set_tangent(frame, kernel->state, species, s, leaf, state[s]);
+}
+
+/* Moves all tangents by what is left of the step. */
+static void
+advance(SsaFrame *frame, TangentKernel *kernel)
+{
+    Move move = begin_move(frame, kernel, rxn__kir_get(frame->builder, kernel->left, 0));
+    each_leaf(frame, kernel, advance_leaf, &move);
 }
 
 static KirValue
@@ -158,64 +279,68 @@ static void
 rates(SsaFrame *frame, void *context, const KirValue *propensities, KirValue span)
 {
     TangentKernel *kernel = context;
+    KirBuilder *b = frame->builder;
+    const u32 species = frame->network->species_count, leaves = kernel->row.leaves;
     (void)propensities;
     rxn__recorder_rates(&kernel->recorder, span);
-    rxn__kir_set(frame->builder, kernel->left, 0, span);
+    rxn__kir_set(b, kernel->left, 0, span);
+    for (u32 p = 0; p < leaves && kernel->loops; p++)
+        for (u32 s = 0; s < species; s++)
+            if (kernel->pathwise.drift[p * species + s])
+                rxn__kir_set(b, kernel->source[s], rxn__kir_const(b, KIR_I32, p),
+                             kernel->pathwise.drift[p * species + s]);
 }
 
 /* ---- samples ----------------------------------------------------------------------------------- */
 
-static void
-copy_set(SsaFrame *frame, TangentKernel *kernel)
-{
-    KirBuilder *b = frame->builder;
-    u32 states = kernel->row.leaves * frame->network->species_count;
-    u32 integrals = kernel->row.leaves * kernel->recorder.integrals.count;
-    for (u32 k = 0; k < states; k++)
-        rxn__kir_set(b, kernel->ahead.state[k], 0, rxn__kir_get(b, kernel->path.state[k], 0));
-    for (u32 k = 0; k < integrals; k++)
-        rxn__kir_set(b, kernel->ahead.integral[k], 0, rxn__kir_get(b, kernel->path.integral[k], 0));
-}
-
 static KirValue
-place_of(SsaFrame *frame, TangentKernel *kernel, KirValue row, u32 column, u32 leaf)
+place_of(SsaFrame *frame, const TangentKernel *kernel, KirValue row, Leaf leaf)
 {
     KirBuilder *b = frame->builder;
-    u32 width = kernel->recorder.width, leaves = kernel->row.leaves;
-    return kir_add(b, kir_mul(b, row, rxn__kir_const(b, KIR_I32, width * leaves)),
-                   rxn__kir_const(b, KIR_I32, column * leaves + leaf));
+    KirValue first = kir_mul(b, row, rxn__kir_const(b, KIR_I32, kernel->row.leaves));
+    return kir_add(b, first, leaf.counter ? leaf.counter : rxn__kir_const(b, KIR_I32, leaf.number));
 }
 
+typedef struct Sample {
+    Move move;
+    KirValue row;
+    KirValue **slopes; /* [columns] */
+} Sample;
+
+static void
+record_leaf(SsaFrame *frame, TangentKernel *kernel, Leaf leaf, void *context)
+{
+    const Sample *sample = context;
+    KirBuilder *b = frame->builder;
+    const u32 columns = kernel->recorder.columns.count;
+    const u32 integrals = kernel->recorder.integrals.count;
+    KirValue *state = NEW_ARRAY(frame->arena, KirValue, frame->network->species_count + 1);
+    KirValue *integral = NEW_ARRAY(frame->arena, KirValue, integrals + 1);
+    move_leaf(frame, kernel, &sample->move, leaf, state, integral);
+    KirValue place = place_of(frame, kernel, sample->row, leaf);
+    for (u32 c = 0; c < columns; c++)
+        rxn__kir_set(b, kernel->kept[c], place, along(frame, sample->slopes[c], state));
+    for (u32 k = 0; k < integrals; k++)
+        rxn__kir_set(b, kernel->kept[columns + k], place, integral[k]);
+}
+
+/* Looks ahead: the tangents stay where they are. */
 static void
 record(SsaFrame *frame, void *context, KirValue row, KirValue time)
 {
     TangentKernel *kernel = context;
-    KirBuilder *b = frame->builder;
-    u32 species = frame->network->species_count;
     Recorder *recorder = &kernel->recorder;
     rxn__recorder_record(recorder, row, time);
     if (!recorder->width)
         return;
-    copy_set(frame, kernel);
-    advance(frame, kernel, &kernel->ahead, kir_sub(b, time, rxn__kir_get(b, frame->t, 0)));
+    KirValue span = kir_sub(frame->builder, time, rxn__kir_get(frame->builder, frame->t, 0));
+    Sample sample = {begin_move(frame, kernel, span), row,
+                     NEW_ARRAY(frame->arena, KirValue *, recorder->columns.count + 1)};
     rxn__lower_forget(&frame->lower);
     frame->lower.time = time;
-    KirValue *y = NEW_ARRAY(frame->arena, KirValue, species);
-    for (u32 p = 0; p < kernel->row.leaves; p++) {
-        for (u32 s = 0; s < species; s++)
-            y[s] = rxn__kir_get(b, kernel->ahead.state[p * species + s], 0);
-        for (u32 c = 0; c < recorder->columns.count; c++) {
-            KirValue value = along(frame, recorder->columns.items[c], y);
-            rxn__kir_set(b, kernel->kept, place_of(frame, kernel, row, c, p),
-                         value ? value : f64(frame, 0));
-        }
-        for (u32 k = 0; k < recorder->integrals.count; k++) {
-            u32 local = kernel->ahead.integral[p * recorder->integrals.count + k];
-            rxn__kir_set(b, kernel->kept,
-                         place_of(frame, kernel, row, recorder->columns.count + k, p),
-                         rxn__kir_get(b, local, 0));
-        }
-    }
+    for (u32 c = 0; c < recorder->columns.count; c++)
+        sample.slopes[c] = slopes_of(frame, recorder->columns.items[c]);
+    each_leaf(frame, kernel, record_leaf, &sample);
 }
 
 static void
@@ -224,7 +349,29 @@ elapse(SsaFrame *frame, void *context, const KirValue *below)
     TangentKernel *kernel = context;
     (void)below;
     rxn__recorder_elapse(&kernel->recorder);
-    advance(frame, kernel, &kernel->path, rxn__kir_get(frame->builder, kernel->left, 0));
+    advance(frame, kernel);
+}
+
+typedef struct Assigning {
+    const Event *event;
+    KirValue **slopes; /* [assignments] */
+} Assigning;
+
+static void
+assign_leaf(SsaFrame *frame, TangentKernel *kernel, Leaf leaf, void *context)
+{
+    const Assigning *assigning = context;
+    const u32 species = frame->network->species_count;
+    const u32 count = assigning->event->assignments.count;
+    KirValue *state = NEW_ARRAY(frame->arena, KirValue, species + 1);
+    KirValue *assigned = NEW_ARRAY(frame->arena, KirValue, count + 1);
+    for (u32 s = 0; s < species; s++)
+        state[s] = get_tangent(frame, kernel->state, species, s, leaf);
+    for (u32 k = 0; k < count; k++)
+        assigned[k] = along(frame, assigning->slopes[k], state);
+    for (u32 k = 0; k < count; k++)
+        set_tangent(frame, kernel->state, species, assigning->event->assignments.items[k].member,
+                    leaf, assigned[k]);
 }
 
 /* An `at` or `every` assigns: the tangents of what it assigns follow; the others stay. Parameters in it are held:
@@ -233,28 +380,14 @@ static void
 assign(SsaFrame *frame, void *context, u32 event)
 {
     TangentKernel *kernel = context;
-    KirBuilder *b = frame->builder;
-    Network *network = frame->network;
-    u32 species = network->species_count;
-    const Event *assigning = &network->events.items[event];
-    u32 count = assigning->assignments.count;
-    advance(frame, kernel, &kernel->path, rxn__kir_get(b, kernel->left, 0));
-    rxn__kir_set(b, kernel->left, 0, f64(frame, 0));
-    KirValue *y = NEW_ARRAY(frame->arena, KirValue, species);
-    KirValue *assigned = NEW_ARRAY(frame->arena, KirValue, count + 1);
-    for (u32 p = 0; p < kernel->row.leaves; p++) {
-        for (u32 s = 0; s < species; s++)
-            y[s] = rxn__kir_get(b, kernel->path.state[p * species + s], 0);
-        for (u32 k = 0; k < count; k++) {
-            Expr value = assigning->assignments.items[k].value;
-            KirValue flow = along(frame, value, y);
-            assigned[k] = flow ? flow : f64(frame, 0);
-        }
-        for (u32 k = 0; k < count; k++)
-            rxn__kir_set(b,
-                         kernel->path.state[p * species + assigning->assignments.items[k].member],
-                         0, assigned[k]);
-    }
+    const Event *assigned = &frame->network->events.items[event];
+    const u32 count = assigned->assignments.count;
+    advance(frame, kernel);
+    rxn__kir_set(frame->builder, kernel->left, 0, f64(frame, 0));
+    Assigning assigning = {assigned, NEW_ARRAY(frame->arena, KirValue *, count + 1)};
+    for (u32 k = 0; k < count; k++)
+        assigning.slopes[k] = slopes_of(frame, assigned->assignments.items[k].value);
+    each_leaf(frame, kernel, assign_leaf, &assigning);
 }
 
 /* ---- the row ----------------------------------------------------------------------------------- */
@@ -263,15 +396,15 @@ static KirValue
 tangent_of_atom(SsaFrame *frame, TangentKernel *kernel, const Atom *atom, u32 leaf)
 {
     KirBuilder *b = frame->builder;
-    u32 column = rxn__recorder_column(&kernel->recorder, atom);
+    const Leaf of = {.number = leaf};
+    u32 kept = kernel->kept[rxn__recorder_column(&kernel->recorder, atom)];
     u32 row = rxn__objective_row(kernel->objective, atom->to);
     KirValue last = rxn__kir_const(b, KIR_I32, row);
-    KirValue value = rxn__kir_get(b, kernel->kept, place_of(frame, kernel, last, column, leaf));
+    KirValue value = rxn__kir_get(b, kept, place_of(frame, kernel, last, of));
     if (atom->kind != ATOM_INTEGRAL || !(atom->from > 0))
         return value;
     KirValue first = rxn__kir_const(b, KIR_I32, rxn__objective_row(kernel->objective, atom->from));
-    return kir_sub(b, value,
-                   rxn__kir_get(b, kernel->kept, place_of(frame, kernel, first, column, leaf)));
+    return kir_sub(b, value, rxn__kir_get(b, kept, place_of(frame, kernel, first, of)));
 }
 
 static void

@@ -13,7 +13,7 @@ import math
 import subprocess
 import sys
 
-from harness import main
+from harness import check_equal, main
 
 # ---- the random numbers --------------------------------------------------------------------------
 
@@ -291,6 +291,36 @@ def test_forward_mode_agrees(program):
         params = list(MODELS[name].params)
         for a, b, p in zip(backward[0][1:], forward[0][1:], params):
             assert abs(a - b) <= 1e-7 * max(abs(b), 1e-3 * abs(forward[0][0])), (name, of, p, a, b)
+
+
+# More tangents than are written out one by one: the forward mode has loops then.
+MANY = """model many
+param k[6] = 1.3, d[6] = 0.4, b = 0.02
+species A[6] = 12
+for s in 0 .. 4 { hop: A[s] -> A[s+1] @ k[s] * (1 + 0.1 * s) }
+for s in 0 .. 5 { lose: A[s] -> 0 @ d[s] }
+0 -> A[0] @ 5 * k[5]
+A[0] + A[1] -> A[2] @ b
+at 0.4: A[2] = A[2] + 2 * A[0], A[4] = A[3]
+every 0.3: A[5] = 3
+simulate until 1 every 0.5
+"""
+
+
+def test_forward_mode_of_many_parameters(program):
+    """Against the adjoint, which shares nothing with it but the slopes; and the interpreter, against compiled code."""
+    model = program.file("many.rxn", MANY)
+    for of in ("A[5]", "average(A[2] * A[3])", "A[1]^2 * at(A[4], 0.5)", "integral(A[2], 0.2, 0.9)", "k[1] * A[3]"):
+        backward = numbers(grad(program, model, of, 1, "-n", 40))[0]
+        forward = numbers(grad(program, model, of, 1, "-n", 40, estimator="path-forward"))[0]
+        assert len(forward) == 14, forward
+        largest = max(abs(g) for g in forward[1:])
+        assert largest > 0, of
+        for a, b in zip(backward, forward):
+            assert abs(a - b) <= 1e-7 * max(abs(b), 1e-2 * largest), (of, backward, forward)
+        if not program.device:
+            again = grad(program, model, of, 1, "-n", 40, "--device", "interpreter", estimator="path-forward")
+            check_equal(numbers(again)[0], forward, "in the interpreter")
 
 
 def test_blocks_and_checkpoints(program):
