@@ -144,6 +144,7 @@ trace_targets(Stages *stages)
     TargetOptions options = stages->request->target;
     options.locate = locate;
     options.locate_context = stages->session;
+    options.differentiates = stages->request->objective != NULL;
     static const struct {
         const char *target, *stage, *suffix;
         TargetForm form;
@@ -268,7 +269,8 @@ target_options(const Stages *stages)
     bool few = trajectories > 0 && trajectories <= 4;
     if (few && options.lanes == 0 && stages->pipeline->kernel.kernel->lanes == 0)
         options.lanes = trajectories == 3 ? 4 : (u32)trajectories;
-    options.many = trajectories >= MANY_TRAJECTORIES && !stages->request->objective;
+    options.differentiates = stages->request->objective != NULL;
+    options.many = trajectories >= MANY_TRAJECTORIES && !options.differentiates;
     return options;
 }
 

@@ -90,6 +90,7 @@ emit_code(Emitting *emitting, const Form *form)
         return rxn__api_refuse(engine, "this build has no target '%s'", form->target);
     const TargetOptions options = {.lanes = o->kernel.lanes,
                                    .many = !o->gradient, /* as in the program */
+                                   .differentiates = o->gradient != NULL,
                                    .cpu = march->cpu,
                                    .features = march->features};
     RxnStatus status = form->by_nvrtc

@@ -11,8 +11,10 @@
 
 typedef struct TargetOptions {
     u32 lanes; /* trajectories side by side: 1, 2, 4, 8, 16, 32; 0: what suits the kernel and the CPU */
-    bool many;       /* many trajectories will run: code that takes longer to compile may pay */
-    const char *cpu; /* LLVM's name of the processor; NULL: the host's */
+    bool many; /* many trajectories will run: code that takes longer to compile may pay */
+    bool
+        differentiates; /* the kernel is an estimator's, which has more numbers alive than one that simulates */
+    const char *cpu;      /* LLVM's name of the processor; NULL: the host's */
     const char *features; /* LLVM's feature string; NULL: the host's */
     bool fast_math;       /* hardware approximations; results then differ between targets */
     bool debug_checks;    /* verify the target's own IR after rendering (tests, debug builds) */

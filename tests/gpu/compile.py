@@ -1,17 +1,18 @@
 #!/usr/bin/env python3
 """Kernels in CUDA C, compiled by NVIDIA's own compiler; no GPU is needed.
 
-    compile.py --rxn PATH [--all] [--json FILE] [--jobs N] [--limit SECONDS]
+    compile.py --rxn PATH [--all] [--only MODEL] [--json FILE] [--jobs N]
 
-Every model of the library: the kernel that simulates it, in f64 and f32, and those of all estimators that apply. By
-default all of them for one architecture, and those that simulate for all; --all: all for all. A table says for each what
-the compiler made of it: registers, bytes of stack and of spills, machine code, and how long it took. Required is
+Every model of the library: the kernel that simulates it, in f64 and f32, for all architectures, and those of all
+estimators that apply, each for one of them by turns; --all: for all. A table says for each what the compiler made of it: registers, bytes of stack, of spills and of shared
+memory, machine code, and how long it took. Required is
 
     that every text compiles without a warning, for every architecture
-    that in networks of up to 20 reactions nothing spills which simulates, nor the score or the pathwise adjoint
+    that in networks of up to 20 reactions nothing spills to local memory
 
-The other estimators may: those that run two coupled copies, or carry a vector for each parameter, have more numbers than
-a thread has registers. What they spill is in the table.
+Estimators that run two coupled copies, or carry a vector for each parameter, have more numbers than a thread has registers.
+NVRTC 13 puts these into shared memory; older ones cannot, and of theirs only what simulates, the score and the pathwise
+adjoint are held to it.
 
 NVRTC is what RXN_NVRTC names (a file or a folder), or what `./dev nvrtc` fetched, or CUDA's own. Without it this skips.
 """
@@ -30,11 +31,9 @@ from gpu import ESTIMATORS, ROOT, functional, kernel_text, model_path, models
 from harness import Run
 
 ARCHITECTURES = [75, 80, 90, 100, 120]
-USUAL = 90
-# For this one also the kernels that differentiate are made for all architectures.
-EVERYWHERE = "dimerisation"
 SMALL = 20  # reactions
-NEVER_SPILL = ["run", "score", "path-adjoint"]
+SPILL_IN_ROOM = (13, 0)  # the first NVRTC that spills to shared memory
+NEVER_SPILL = ["run", "score", "path-adjoint"]  # with any
 SKIPPED = 77  # exit status, as Meson reads it
 
 compiler = None  # of a worker process
@@ -62,10 +61,8 @@ class Kernel:
         return "%s, %s, %s" % (self.model, self.what, self.precision)
 
 
-def compile_one(rxn, kernel, until):
-    """("late", …), ("refused", why), or ("done", a row for each architecture)."""
-    if time.time() > until:
-        return "late", None
+def compile_one(rxn, kernel):
+    """("refused", why), or ("done", a row for each architecture)."""
     with tempfile.TemporaryDirectory(prefix="rxn-compile-") as folder:
         estimator = kernel.what if kernel.problem else None
         text, why = kernel_text(rxn, model_path(kernel.model), folder, kernel.precision, kernel.problem, estimator)
@@ -83,14 +80,15 @@ def compile_one(rxn, kernel, until):
     return "done", rows
 
 
-def kernels(known, usual, everything):
-    """Those that simulate come first: a limit of time leaves out the others."""
+def kernels(known, only, everywhere):
     out = []
-    for name in models() + ["bench/cascade", "bench/chain", "bench/gene_network"]:
+    for m, name in enumerate(models() + ["bench/cascade", "bench/chain", "bench/gene_network"]):
+        if only and name not in only:
+            continue
         out += [Kernel(name, "run", precision, known) for precision in ("f64", "f32")]
-    for name in models():
-        where = known if everything or name == EVERYWHERE else [usual]
-        out += [Kernel(name, estimator, "f64", where, functional(name)) for estimator in ESTIMATORS]
+        for e, estimator in enumerate(ESTIMATORS if not name.startswith("bench/") else []):
+            where = known if everywhere else [known[(m + e) % len(known)]]
+            out.append(Kernel(name, estimator, "f64", where, functional(name)))
     return out
 
 
@@ -105,7 +103,8 @@ def judge(row, bad):
         bad.append("%s: there is no rxn_kernel in it" % where)
         return
     spills = {f: e["spill"] for f, e in row["functions"].items() if e["spill"]}
-    if spills and row["kernel"] in NEVER_SPILL and row["reactions"] <= SMALL:
+    never = compiler.version >= SPILL_IN_ROOM or row["kernel"] in NEVER_SPILL
+    if spills and never and row["reactions"] <= SMALL:
         bad.append("%s: spills, of %s bytes" % (where, spills))
 
 
@@ -113,9 +112,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rxn", required=True)
     parser.add_argument("--all", action="store_true", help="all kernels for all architectures")
+    parser.add_argument("--only", action="append", metavar="MODEL", help="this model (several: again)")
     parser.add_argument("--json", help="write the figures to this file")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--limit", type=float, help="begin nothing after so many seconds, and say what was left out")
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="where `./dev nvrtc` put it")
     options = parser.parse_args()
     began = time.monotonic()
@@ -130,21 +129,17 @@ def main():
     known = [a for a in ARCHITECTURES if a in compiler.architectures]
     print("NVRTC %d.%d, %s" % (compiler.version + (path,)))
     left_out = ["sm_%d: this NVRTC does not know it" % a for a in ARCHITECTURES if a not in known]
-    usual = USUAL if USUAL in known else known[-1]
+    if not options.all:
+        left_out.append("each estimator of a model for others than one architecture; --all does them")
 
     rxn = os.path.abspath(options.rxn)
-    until = time.time() + (options.limit or 1e9)
-    refused, bad, rows, late, reactions = [], [], [], [], {}
-    wanted = kernels(known, usual, options.all)
-    if not options.all:
-        left_out.append("estimators for others than sm_%d, save those of %s; --all does them" % (usual, EVERYWHERE))
+    refused, bad, rows, reactions = [], [], [], {}
+    wanted = kernels(known, options.only, options.all)
     with concurrent.futures.ProcessPoolExecutor(options.jobs, initializer=start, initargs=(path,)) as pool:
-        jobs = [(kernel, pool.submit(compile_one, rxn, kernel, until)) for kernel in wanted]
+        jobs = [(kernel, pool.submit(compile_one, rxn, kernel)) for kernel in wanted]
         for kernel, job in jobs:
             state, found = job.result()
-            if state == "late":
-                late.append(kernel)
-            elif state == "refused":
+            if state == "refused":
                 refused.append((kernel.model, kernel.what, found))
             else:
                 if kernel.model not in reactions:
@@ -153,20 +148,18 @@ def main():
                     row["reactions"] = reactions[kernel.model]
                     judge(row, bad)
                     rows += [row] if "rxn_kernel" in row["functions"] else []
-    if late:
-        left_out.append("%d kernels, out of time: %s" % (len(late), "; ".join(map(str, late))))
 
-    print("\n%-20s %9s %-13s %-4s %5s  %9s %6s %6s %7s %8s" % ("model", "reactions", "kernel", "", "arch", "registers", "stack", "spill", "code, B", "compile"))
+    print("\n%-20s %9s %-13s %-4s %5s  %9s %6s %6s %6s %7s %8s" % ("model", "reactions", "kernel", "", "arch", "registers", "stack", "spill", "shared", "code, B", "compile"))
     for row in rows:
         e = row["functions"]["rxn_kernel"]
-        print("%-20s %9d %-13s %-4s %5d  %9d %6d %6d %7d %6.2f s" % (row["model"], row["reactions"], row["kernel"], row["precision"], row["architecture"],
-                                                                 e["registers"], e["stack"], e["spill"], e["code"], row["seconds"]))
+        print("%-20s %9d %-13s %-4s %5d  %9d %6d %6d %6d %7d %6.2f s" % (row["model"], row["reactions"], row["kernel"], row["precision"], row["architecture"],
+                                                                 e["registers"], e["stack"], e["spill"], e["shared"], e["code"], row["seconds"]))
     if options.json:
         with open(options.json, "w") as f:
             json.dump({"nvrtc": "%d.%d" % compiler.version, "date": time.strftime("%Y-%m-%d"), "kernels": rows, "left_out": left_out,
                        "not_applicable": refused, "failures": bad}, f, indent=1)
             f.write("\n")
-    print("\n%d texts, %d compilations, %.0f s; slowest %.2f s" % (len(wanted) - len(late) - len(refused), len(rows), time.monotonic() - began, max([r["seconds"] for r in rows] or [0])))
+    print("\n%d texts, %d compilations, %.0f s; slowest %.2f s" % (len(wanted) - len(refused), len(rows), time.monotonic() - began, max([r["seconds"] for r in rows] or [0])))
     spilling = [r for r in rows if r["kernel"] != "run" and r["functions"]["rxn_kernel"]["spill"] and r["reactions"] <= SMALL]
     print("%d of %d kernels that differentiate networks of up to %d reactions spill" %
           (len(spilling), len([r for r in rows if r["kernel"] != "run" and r["reactions"] <= SMALL]), SMALL))

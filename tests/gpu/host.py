@@ -33,6 +33,9 @@ from harness import Skipped, check_equal, check_in, main
 # As many at a time as there are processors: most of the time goes into compilers.
 WORKERS = os.cpu_count() or 1
 
+# Trajectories of kernels with a warp or a block for each, whose threads all are fibers here: enough that each block has several.
+COSTLY = 20
+
 
 class Machine:
     """The program on the pretended GPU, and its reference: the CPU, or the interpreter in a build without LLVM."""
@@ -93,9 +96,9 @@ def short(name):
     return determinism.SHORT.get(name, []) + NEEDS.get(name, [])
 
 
-def trajectories(program, names, path_of, *flags):
+def trajectories(program, names, path_of, *flags, n=67):
     machine = Machine(program)
-    n = 9 if machine.slow else 67
+    n = min(n, 9) if machine.slow else n
     work = {}
     for k, name in enumerate(names):
         command = ["run", path_of(name), "-n", n, "--each", "--quiet", "-o", "-", "--seed", 12] + short(name)
@@ -125,7 +128,7 @@ def test_all_forms(program):
     """Tables, families with weights, events of all kinds, rates that depend on time."""
     paths = own_models(program)
     for precision in ("f64", "f32"):
-        trajectories(program, sorted(paths), paths.get, "--precision", precision)
+        trajectories(program, sorted(paths), paths.get, "--precision", precision, n=COSTLY)
 
 
 def test_the_table_form(program):
@@ -138,7 +141,7 @@ def test_kept_sums(program):
     """Weighted sums of the laws, kept from event to event."""
     paths = {name: sums.model_of(program, name) for name in sums.LAWS}
     for precision in ("f64", "f32"):
-        trajectories(program, sorted(paths), paths.get, "--precision", precision, "--set", "x=0.3", "--until", "2", "--at", "1,2")
+        trajectories(program, sorted(paths), paths.get, "--precision", precision, "--set", "x=0.3", "--until", "2", "--at", "1,2", n=COSTLY)
 
 
 def test_models_of_the_benchmarks(program):
@@ -236,6 +239,13 @@ def test_single_precision(program):
     names = ["dimerisation", "telegraph", "hopping_line"]
     problems = {name: (model_path(name),) + functional(name) + ([],) for name in names}
     gradients_of(program, problems, ["score", "path-adjoint", "gumbel"], 40, "--precision", "f32")
+
+
+def test_more_numbers_than_registers(program):
+    """Scalars that live in shared memory, of a thread, and of a warp; parameters that a warp's threads share out."""
+    for name, estimators in {"vilar_oscillator": ["path-forward", "coupled"], "gene_readout": ["martingale", "coupled"]}.items():
+        problem = (model_path(name),) + functional(name) + (NEEDS.get(name, []),)
+        gradients_of(program, {name: problem}, estimators, 10)
 
 
 def test_families(program):
@@ -482,7 +492,7 @@ def test_auto_falls_back(program):
 
 PARTS = {
     "forward": [test_trajectories_f64, test_trajectories_f32, test_all_forms, test_the_table_form, test_kept_sums, test_models_of_the_benchmarks, test_statistics_of_any_number],
-    "gradients": [test_estimators, test_functionals, test_whole_library, test_single_precision, test_families, test_tapes_in_little_memory],
+    "gradients": [test_estimators, test_functionals, test_whole_library, test_single_precision, test_more_numbers_than_registers, test_families, test_tapes_in_little_memory],
     "device": [
         test_two_devices_are_one,
         test_any_schedule,

@@ -68,7 +68,7 @@ class Nvrtc:
 
 
 def figures(log):
-    """Per function of the text, what ptxas says of it."""
+    """Per function of the text, what ptxas says of it. (It counts spills to shared memory too, and below zero.)"""
     out, entry = {}, None
     for line in log.splitlines():
         found = re.search(r"Compiling entry function '(\w+)'", line)
@@ -76,10 +76,10 @@ def figures(log):
             entry = out.setdefault(found.group(1), {"registers": 0, "stack": 0, "spill": 0, "shared": 0})
         if entry is None:
             continue
-        found = re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line)
+        found = re.search(r"(\d+) bytes stack frame, (-?\d+) bytes spill stores, (-?\d+) bytes spill loads", line)
         if found:
             entry["stack"] = int(found.group(1))
-            entry["spill"] = int(found.group(2)) + int(found.group(3))
+            entry["spill"] = max(0, int(found.group(2))) + max(0, int(found.group(3)))
         for what, pattern in (("registers", r"Used (\d+) registers"), ("shared", r"(\d+) bytes smem"), ("stack", r"(\d+) bytes cumulative stack")):
             found = re.search(pattern, line)
             if found:

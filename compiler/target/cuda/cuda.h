@@ -64,8 +64,19 @@ typedef struct CudaPlan {
     bool *buffer_read; /* per buffer: the kernel loads from it */
 } CudaPlan;
 
+/* Elements, where it is an array; a scalar is one. */
+static inline u32
+rxn__cuda_length(const KirLocal *local)
+{
+    return local->length ? local->length : 1;
+}
+
 /* force: a shape + 1, or 0 for what suits the kernel. */
 CudaPlan *rxn__cuda_plan(const KirKernel *kernel, u32 force, Arena *arena);
+
+/* Whether the shared memory is a variable of the module and not what a launch asks for: only then may registers be spilled to what is
+ * left of it (kernel.c). */
+bool rxn__cuda_shares_statically(const CudaPlan *plan, const TargetOptions *options);
 
 /* ---- loops.c ---------------------------------------------------------------------------------- */
 
@@ -129,6 +140,8 @@ typedef struct CudaText {
 
     KirRegion region;
     bool team;             /* several threads execute this together (not so in shape thread) */
+    bool differentiates;   /* as TargetOptions has it */
+    bool shared_static;    /* rxn__cuda_shares_statically */
     u32 loops;             /* how many are around */
     u32 label;             /* of the loop that is shared out */
     const char *order;     /* in a loop that is shared out: which iteration it is; else NULL */

@@ -45,7 +45,7 @@ define_array(CudaText *c, Text *out, u32 i)
                      narrow ? "#define %s(i) work_%s[(u64)((u32)(i) + %" PRIu64 "u) * workers]"
                             : "#define %s(i) work_%s[((u64)(u32)(i) + %" PRIu64 "ull) * workers]",
                      c->local[i], word, first);
-    rxn__text_printf(out, " /* [%u] */\n", local->length);
+    rxn__text_printf(out, " /* [%u] */\n", rxn__cuda_length(local));
 }
 
 static void
@@ -95,7 +95,7 @@ declare_array(CudaText *c, Text *out, u32 i)
         rxn__text_printf(out, "(launch.workspace + %" PRIu64 "ull * worker + %" PRIu64 "ull);",
                          plan->workspace_bytes, offset);
     }
-    rxn__text_printf(out, " /* [%u] */\n", local->length);
+    rxn__text_printf(out, " /* [%u] */\n", rxn__cuda_length(local));
 }
 
 /* The locals of one kind: uniform or not. */
@@ -128,9 +128,10 @@ zero_array(CudaText *c, u32 i, u32 threads)
     const KirLocal *local = &c->kernel->locals.items[i];
     const char *element = rxn__cuda_element(c, i, "k");
     if (threads == 1)
-        rxn__cuda_line(c, "for (i32 k = 0; k < %u; k++)", local->length);
+        rxn__cuda_line(c, "for (i32 k = 0; k < %u; k++)", rxn__cuda_length(local));
     else
-        rxn__cuda_line(c, "for (i32 k = (i32)rank; k < %u; k += %u)", local->length, threads);
+        rxn__cuda_line(c, "for (i32 k = (i32)rank; k < %u; k += %u)", rxn__cuda_length(local),
+                       threads);
     rxn__cuda_line(c, "    %s = 0;", element);
 }
 
@@ -246,7 +247,8 @@ write_witness(CudaText *c)
     const KirKernel *kernel = c->kernel;
     u32 number = 0;
     for (u32 i = 0; i < kernel->witness.count; i++) {
-        u32 local = kernel->witness.items[i], length = kernel->locals.items[local].length;
+        u32 local = kernel->witness.items[i],
+            length = rxn__cuda_length(&kernel->locals.items[local]);
         u8 place = c->plan->locals[local].place;
         if (place == CUDA_SCALAR) {
             rxn__cuda_line(c, "witness[%u] = (f64)%s;", number++, c->local[local]);
@@ -382,6 +384,16 @@ declare_workers(CudaText *c, Text *out)
         rxn__text_printf(out, "    RxnTeam *const team = (RxnTeam *)rxn_shared;\n");
 }
 
+/* What finds no register goes to shared memory before it goes to the device's. (PTX ISA 9.0, "enable_smem_spilling", which allows
+ * no dynamic shared memory beside it; NVRTC 13 is the first that has it.) */
+static void
+spill_to_shared_memory(Text *out)
+{
+    rxn__text_printf(out, "#if defined(__CUDACC_VER_MAJOR__) && __CUDACC_VER_MAJOR__ >= 13\n"
+                          "    asm volatile(\".pragma \\\"enable_smem_spilling\\\";\");\n"
+                          "#endif\n");
+}
+
 void
 rxn__cuda_write_kernel(CudaText *c, Text *out)
 {
@@ -396,13 +408,18 @@ rxn__cuda_write_kernel(CudaText *c, Text *out)
         traps = traps || rxn__cuda_has_trap(&c->kernel->regions[region]);
     write_turns(c, traps);
 
-    /* Left to itself ptxas may spill to have more threads resident. It does so well with a step; a long finish,
-     * which waits for its tapes, is better off with all the registers that it can use: at least 1 block. */
+    /* Left to itself ptxas may spill to have more threads resident. It does so well with a step that simulates. One that
+     * differentiates, or a long finish, which waits for its tapes, is better off with all the registers that it can
+     * use: at least 1 block. */
+    const bool all_registers = c->differentiates || c->kernel->regions[KIR_STEP].count == 0;
+    const bool to_shared = c->differentiates && (c->shared_static || plan->shared_bytes == 0);
     rxn__text_printf(out,
                      "/* The trajectories. */\n"
                      "RXN_C __global__ void __launch_bounds__(%u%s)\n"
                      "rxn_kernel(const RxnLaunch launch)\n{\n",
-                     plan->block_threads, c->kernel->regions[KIR_STEP].count ? "" : ", 1");
+                     plan->block_threads, all_registers && !to_shared ? ", 1" : "");
+    if (to_shared)
+        spill_to_shared_memory(out);
     declare_workers(c, out);
     declare_buffers(c, out, c->body.data);
     if (plan->constants_size && !plan->constant_bytes)

@@ -93,7 +93,9 @@ write_head(CudaText *c, Text *out)
                               "    u32 first, code, detail, stop;\n"
                               "    u64 unused;\n"
                               "} RxnTeam;\n\n");
-    if (c->plan->shared_bytes)
+    if (c->plan->shared_bytes && c->shared_static)
+        rxn__text_printf(out, "__shared__ u64 rxn_shared[%u];\n", c->plan->shared_bytes / 8);
+    else if (c->plan->shared_bytes)
         rxn__text_printf(out, "#ifndef rxn_shared\n"
                               "extern __shared__ u64 rxn_shared[];\n"
                               "#endif\n\n");
@@ -204,6 +206,8 @@ rxn__cuda_render(const KirKernel *kernel, const CudaPlan *plan, const TargetOpti
                  Arena *arena, Text *out)
 {
     CudaText c = {.arena = arena, .kernel = kernel, .plan = plan};
+    c.differentiates = options->differentiates;
+    c.shared_static = rxn__cuda_shares_statically(plan, options);
     c.uses = rxn__cuda_uses(kernel, arena);
     c.expression = NEW_ARRAY(arena, const char *, kernel->values.count + 1);
     c.compound = NEW_ARRAY(arena, bool, kernel->values.count + 1);

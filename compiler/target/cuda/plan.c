@@ -1,7 +1,9 @@
 /* plan.c: the shape of a kernel on the GPU, and where each local lives.
  *
- * Scalars are variables, which become registers; so are arrays that only constants index, up to a number. What
- * decides the shape is the size of the other arrays (`state`, in bytes, tapes apart):
+ * Scalars are variables, which become registers; so are arrays that only constants index, up to a number. A kernel
+ * with more scalars than that (two copies of a state, a running sum for each parameter) would have them in local
+ * memory; so those that it mentions least are arrays of one element. What decides the shape is the size of the
+ * arrays that are none of the former (`state`, in bytes, tapes apart):
  *
  *   thread   state <= 3 KiB. One thread a trajectory costs no instruction twice, so it is best as long as the
  *            arrays of a whole warp fit in a block's shared memory: 32 x 3 KiB = 96 KiB, of the 99 KiB that all
@@ -24,6 +26,8 @@
 enum {
     SPLIT_MOST = 64,     /* elements of an array that becomes variables, */
     VARIABLE_MOST = 128, /* and 32-bit words of all variables: more would not stay in registers */
+    SCALAR_MOST = 100,   /* of them, of scalars; where there are more, */
+    SCALAR_LEFT = 64,    /* so many are left */
     THREAD_STATE = 3 * 1024,
     SHARED_FREE = 48 * 1024,
     SHARED_MOST = 96 * 1024,
@@ -39,7 +43,10 @@ typedef struct Planner {
     Arena *arena;
     bool *dynamic_index; /* per local */
     bool *of_launch;     /* per value: defined in launch */
+    u32 *mentions;       /* per local: statements and values that read or set it */
+    bool *in_loop;       /* per local: one of them is in a loop that may be shared out */
     KirRegion region;
+    u32 loops; /* such ones around */
 } Planner;
 
 static void
@@ -52,8 +59,10 @@ note_value(Planner *p, KirValue value)
 }
 
 static void
-note_index(Planner *p, u32 local, u32 index_count, KirValue index)
+note_local(Planner *p, u32 local, u32 index_count, KirValue index)
 {
+    p->mentions[local]++;
+    p->in_loop[local] |= p->loops > 0;
     if (index_count > 0 && p->kernel->values.items[index].op != KIR_CONST)
         p->dynamic_index[local] = true;
 }
@@ -71,7 +80,7 @@ note_block(Planner *p, const KirBlock *block)
             for (u32 k = 0; k < node->index_count; k++)
                 note_value(p, node->index[k]);
             if (node->op == KIR_GET)
-                note_index(p, node->object, node->index_count, node->index[0]);
+                note_local(p, node->object, node->index_count, node->index[0]);
             if (node->op == KIR_LOAD)
                 p->plan->buffer_read[node->object] = true;
             continue;
@@ -84,9 +93,11 @@ note_block(Planner *p, const KirBlock *block)
             note_value(p, s->index[0]);
             note_value(p, s->index[1]);
         }
+        p->loops += s->kind == KIR_FOR;
         if (s->kind == KIR_SET)
-            note_index(p, s->object, s->index_count, s->index[0]);
+            note_local(p, s->object, s->index_count, s->index[0]);
         note_block(p, &s->body);
+        p->loops -= s->kind == KIR_FOR;
         note_block(p, &s->otherwise);
     }
 }
@@ -101,7 +112,7 @@ static u64
 array_bytes(const KirLocal *local)
 {
     u64 element = local->storage ? local->storage : rxn__kir_type_bytes[local->type];
-    return round_up(element * local->length, 8);
+    return round_up(element * rxn__cuda_length(local), 8);
 }
 
 /* ---- launch ---- */
@@ -159,7 +170,37 @@ state_bytes(const Planner *p)
 static u32
 words_of(const KirLocal *local)
 {
-    return (local->length ? local->length : 1) * (rxn__kir_type_bytes[local->type] > 4 ? 2 : 1);
+    return rxn__cuda_length(local) * (rxn__kir_type_bytes[local->type] > 4 ? 2 : 1);
+}
+
+static bool
+is_scalar_of_trajectory(const Planner *p, u32 i)
+{
+    return !p->kernel->locals.items[i].uniform && p->plan->locals[i].place == CUDA_SCALAR;
+}
+
+/* Where there are too many, those that are mentioned least become arrays. A loop over the threads of a trajectory could not
+ * be shared out with such a one in it. */
+static void
+limit_scalars(Planner *p)
+{
+    bool is_limited = false;
+    u32 words = 0;
+    for (u32 i = 0; i < p->kernel->locals.count; i++)
+        if (is_scalar_of_trajectory(p, i))
+            words += words_of(&p->kernel->locals.items[i]);
+    while (words > (is_limited ? SCALAR_LEFT : SCALAR_MOST)) {
+        is_limited = true;
+        u32 least = UINT32_MAX;
+        for (u32 i = 0; i < p->kernel->locals.count; i++)
+            if (is_scalar_of_trajectory(p, i) && words_of(&p->kernel->locals.items[i]) > 1 &&
+                !p->in_loop[i] && (least == UINT32_MAX || p->mentions[i] < p->mentions[least]))
+                least = i;
+        if (least == UINT32_MAX)
+            return;
+        p->plan->locals[least].place = CUDA_WORKSPACE;
+        words -= words_of(&p->kernel->locals.items[least]);
+    }
 }
 
 /* Arrays that only constants index become variables: those of launch, as far as they are short; those of a
@@ -177,8 +218,8 @@ split_arrays(Planner *p)
         for (u32 i = 0; i < kernel->locals.count; i++) {
             const KirLocal *local = &kernel->locals.items[i];
             u8 place = p->plan->locals[i].place;
-            if ((place != CUDA_WORKSPACE && place != CUDA_UNIFORM) || local->length > SPLIT_MOST ||
-                (p->dynamic_index[i] && local->length > 1))
+            if ((place != CUDA_WORKSPACE && place != CUDA_UNIFORM) || local->length == 0 ||
+                local->length > SPLIT_MOST || (p->dynamic_index[i] && local->length > 1))
                 continue;
             if (local->uniform || local->length == 1)
                 p->plan->locals[i].place = CUDA_SPLIT;
@@ -269,6 +310,8 @@ rxn__cuda_plan(const KirKernel *kernel, u32 force, Arena *arena)
     Planner p = {.plan = plan, .kernel = kernel, .arena = arena};
     p.dynamic_index = NEW_ARRAY(arena, bool, kernel->locals.count + 1);
     p.of_launch = NEW_ARRAY(arena, bool, kernel->values.count + 1);
+    p.mentions = NEW_ARRAY(arena, u32, kernel->locals.count + 1);
+    p.in_loop = NEW_ARRAY(arena, bool, kernel->locals.count + 1);
     for (u32 region = 0; region < KIR_REGION_COUNT; region++) {
         p.region = (KirRegion)region;
         note_block(&p, &kernel->regions[region]);
@@ -280,6 +323,7 @@ rxn__cuda_plan(const KirKernel *kernel, u32 force, Arena *arena)
                                 : local->uniform     ? CUDA_UNIFORM
                                                      : CUDA_WORKSPACE;
     }
+    limit_scalars(&p);
     split_arrays(&p);
     place_uniform(&p);
     place_trajectory(&p, force);
@@ -289,4 +333,11 @@ rxn__cuda_plan(const KirKernel *kernel, u32 force, Arena *arena)
     if (plan->constant_bytes > CONSTANT_MOST)
         plan->constant_bytes = 0; /* they are read from launch.uniform then */
     return plan;
+}
+
+bool
+rxn__cuda_shares_statically(const CudaPlan *plan, const TargetOptions *options)
+{
+    return options->differentiates && plan->shape == RXN_CUDA_THREAD &&
+           plan->shared_bytes <= SHARED_FREE;
 }

@@ -146,7 +146,7 @@ write_set(CudaText *c, const KirStatement *s)
     if (bytes != rxn__kir_type_bytes[local->type] || local->type == KIR_BOOL)
         value = rxn__cuda_format(c, "(%s)%s", rxn__cuda_memory_type((KirType)local->type, bytes),
                                  value);
-    const char *index = rxn__cuda_operand(c, s->index[0]);
+    const char *index = s->index_count ? rxn__cuda_operand(c, s->index[0]) : "0";
     write_memory(c, &c->touched_local[s->object], true, rxn__cuda_element(c, s->object, index),
                  value);
 }

@@ -259,7 +259,8 @@ read_local(CudaText *c, const KirNode *node)
         return rxn__cuda_format(c, "%s%s", before,
                                 c->element[node->object][index < local->length ? index : 0]);
     }
-    const char *element = rxn__cuda_element(c, node->object, expression_of(c, node->index[0]));
+    const char *index = node->index_count ? expression_of(c, node->index[0]) : "0";
+    const char *element = rxn__cuda_element(c, node->object, index);
     if (place == CUDA_UNIFORM && c->region != KIR_LAUNCH)
         element = rxn__cuda_format(c, "__ldg(&%s)", element);
     if (local->storage && local->storage < rxn__kir_type_bytes[local->type])
