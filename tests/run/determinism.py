@@ -62,8 +62,8 @@ def model_of(program, name):
 
 
 def each(program, name, n, *flags):
-    """The whole --each output, without its header."""
-    command = ["run", model_of(program, name), "-n", n, "--each", "--quiet", "-o", "-"]
+    """The whole --each output, without its header. A kernel is compiled once."""
+    command = ["run", model_of(program, name), "-n", n, "--each", "--quiet", "-o", "-", "--cache", program.file("kernels")]
     command += SHORT.get(name, []) + NEEDS.get(name, []) + list(flags)
     return program.good(*command).out.split("\n", 1)[1]
 
