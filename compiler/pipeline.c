@@ -1,4 +1,4 @@
-/* pipeline.c: the whole way of a model, in one function: run_stages.
+/* pipeline.c: the whole way of a model, in two functions: make_network and run_stages.
  *
  *     text ─ parse, elaborate ─▶ network ─ passes ─▶ network ─ method ─▶ KIR ─ passes ─▶ KIR ─ target ─▶ code
  *
@@ -16,7 +16,7 @@
 RxnStatus
 rxn__session_guard(Session *session, RxnStatus (*body)(void *context), void *context)
 {
-    return rxn__memory_guard(&session->memory, body, context);
+    return rxn__memory_guard(session->memory, body, context);
 }
 
 static RxnStatus
@@ -24,7 +24,8 @@ open_session(void *context)
 {
     Session *session = context;
     rxn__names_init(&session->names, &session->arena);
-    rxn__sources_init(&session->sources, &session->arena);
+    if (!session->sources.arena) /* they are not another's */
+        rxn__sources_init(&session->sources, &session->arena);
     rxn__diagnostics_init(&session->diagnostics, &session->arena, &session->sources);
     return RXN_OK;
 }
@@ -32,8 +33,16 @@ open_session(void *context)
 RxnStatus
 rxn__session_open(Session *session, size_t limit)
 {
-    *session = (Session){.memory = {.limit = limit}};
-    rxn__arena_init(&session->arena, &session->memory);
+    *session = (Session){.memory = &session->own_memory, .own_memory = {.limit = limit}};
+    rxn__arena_init(&session->arena, session->memory);
+    return rxn__session_guard(session, open_session, session);
+}
+
+RxnStatus
+rxn__session_open_within(Session *session, Session *outer)
+{
+    *session = (Session){.memory = outer->memory, .sources = outer->sources};
+    rxn__arena_init(&session->arena, session->memory);
     return rxn__session_guard(session, open_session, session);
 }
 
@@ -326,9 +335,8 @@ finish_kernel(Stages *stages, const Target *target)
 }
 
 static RxnStatus
-run_stages(void *context)
+make_network(Stages *stages)
 {
-    Stages *stages = context;
     Session *session = stages->session;
     const PipelineRequest *request = stages->request;
     Pipeline *pipeline = stages->pipeline;
@@ -361,11 +369,27 @@ run_stages(void *context)
     if (!rxn__network_passes(pipeline->network, &session->diagnostics, &stages->scratch,
                              is_traced(stages) ? trace_network : NULL, stages, &broken))
         return broken ? internal_error(stages, "network passes", broken) : RXN_ERROR_INPUT;
-    if (request->goal == PIPELINE_NETWORK)
-        return RXN_OK;
+    return RXN_OK;
+}
+
+static RxnStatus
+run_stages(void *context)
+{
+    Stages *stages = context;
+    const PipelineRequest *request = stages->request;
+    Pipeline *pipeline = stages->pipeline;
+    RxnStatus status = RXN_OK;
+    if (request->front) {
+        pipeline->ast = request->front->ast;
+        pipeline->network = request->front->network;
+    } else {
+        status = make_network(stages);
+    }
+    if (status != RXN_OK || request->goal == PIPELINE_NETWORK)
+        return status;
 
     /* Network to KIR: the method writes the program of one trajectory. */
-    RxnStatus status = choose_method(stages);
+    status = choose_method(stages);
     if (status != RXN_OK)
         return status;
     const Target *target = NULL;
@@ -373,8 +397,8 @@ run_stages(void *context)
     if (status != RXN_OK)
         return status;
     MethodOptions options = {.precision = request->precision};
-    broken = pipeline->method->write(pipeline->network, &options, &pipeline->arena, &session->names,
-                                     &pipeline->kernel);
+    const char *broken = pipeline->method->write(pipeline->network, &options, &pipeline->arena,
+                                                 &stages->session->names, &pipeline->kernel);
     if (broken)
         return internal_error(stages, pipeline->method->name, broken);
     return finish_kernel(stages, target);
@@ -384,9 +408,9 @@ RxnStatus
 rxn__pipeline_run(Session *session, const PipelineRequest *request, Pipeline *ret_pipeline)
 {
     *ret_pipeline = (Pipeline){0};
-    rxn__arena_init(&ret_pipeline->arena, &session->memory);
+    rxn__arena_init(&ret_pipeline->arena, session->memory);
     Stages stages = {.session = session, .request = request, .pipeline = ret_pipeline};
-    rxn__arena_init(&stages.scratch, &session->memory);
+    rxn__arena_init(&stages.scratch, session->memory);
     RxnStatus status = rxn__session_guard(session, run_stages, &stages);
     rxn__arena_release(&stages.scratch);
     return status;
@@ -430,7 +454,7 @@ rxn__pipeline_gradient(Session *session, const PipelineRequest *request, const E
     GradientStages stages = {.stages = {session, request, pipeline, {0}, {0}},
                              .estimator = estimator,
                              .gradient = gradient};
-    rxn__arena_init(&stages.stages.scratch, &session->memory);
+    rxn__arena_init(&stages.stages.scratch, session->memory);
     RxnStatus status = rxn__session_guard(session, run_gradient_stages, &stages);
     rxn__arena_release(&stages.stages.scratch);
     return status;

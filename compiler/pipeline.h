@@ -15,7 +15,8 @@
 #include "compiler/target/target.h"
 
 typedef struct Session {
-    Memory memory;
+    Memory *memory; /* its own, or that of the session which it is within */
+    Memory own_memory;
     Arena arena;
     NameTable names;
     SourceMap sources;
@@ -30,6 +31,10 @@ typedef struct Session {
 
 /* limit: most bytes of memory; 0: no limit. RXN_ERROR_MEMORY if not even this can be had. */
 RxnStatus rxn__session_open(Session *session, size_t limit);
+
+/* One with the memory of another, which is closed after it, and the sources that that has now, to which neither adds: places
+ * of the other's models are places here. Names and diagnostics are its own. */
+RxnStatus rxn__session_open_within(Session *session, Session *outer);
 
 void rxn__session_close(Session *session);
 
@@ -57,6 +62,10 @@ typedef RxnStatus (*PipelineCompile)(void *context, const Target *target, const 
                                      CompiledKernel *ret_kernel, const char **ret_error);
 
 typedef struct PipelineRequest {
+    /* Of a pipeline that was taken to its network by a request with the same objective, fit and open_numbers; nothing has
+     * been added to the network since, and it outlives this pipeline, which goes on from there: file and loader are not
+     * looked at, and a trace begins behind it. NULL: from the text. */
+    const struct Pipeline *front;
     u32 file;                   /* the model's file, in the session's sources */
     const SourceLoader *loader; /* for `use` */
     PipelineGoal goal;
@@ -82,7 +91,7 @@ typedef struct PipelineRequest {
 } PipelineRequest;
 
 typedef struct Pipeline {
-    Arena arena; /* everything below lives in it */
+    Arena arena; /* all below lives in it, but tree and network where they are the front's */
     AstNode *ast;
     Network *network;
     const Method *method;

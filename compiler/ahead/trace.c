@@ -158,7 +158,7 @@ rxn_trace(const char *path, const RxnModelOptions *model_options, const RxnTrace
     Tracing tracing = {.path = path, .options = options ? options : &usual};
     Engine *engine = &tracing.model.engine;
     RxnStatus status = rxn__model_begin(&tracing.model, model_options);
-    rxn__arena_init(&tracing.again, &engine->session.memory);
+    rxn__arena_init(&tracing.again, engine->session.memory);
     if (status == RXN_OK)
         status = rxn__api_guard(engine, trace, &tracing);
     status = rxn__api_finish(engine, &tracing.model.options, status, ret_error);

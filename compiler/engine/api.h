@@ -93,7 +93,8 @@ RxnStatus rxn__api_refuse(Engine *engine, const char *format, ...) RXN_PRINTF(2,
 
 struct RxnValues {
     RxnModel *model;
-    Session session; /* its memory alone */
+    Memory memory;
+    Arena arena;
     u64 seed;
     GivenValues given;
 };

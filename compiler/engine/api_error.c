@@ -245,7 +245,7 @@ void
 rxn__api_tell(Engine *engine, const RxnModelOptions *options)
 {
     Arena arena;
-    rxn__arena_init(&arena, &engine->session.memory);
+    rxn__arena_init(&arena, engine->session.memory);
     Making making = {.engine = engine, .options = options, .arena = &arena};
     if (options->tell) /* a warning that memory is too short for is lost; the work is not */
         rxn__session_guard(&engine->session, tell_each, &making);
@@ -271,7 +271,7 @@ rxn__api_finish(Engine *engine, const RxnModelOptions *options, RxnStatus status
     if (status == RXN_ERROR_INPUT && engine->is_out_of_memory)
         status = RXN_ERROR_MEMORY; /* with more to say than that alone */
     Arena arena;
-    rxn__arena_init(&arena, &engine->session.memory);
+    rxn__arena_init(&arena, engine->session.memory);
     Making making = {.engine = engine, .options = options, .status = status, .arena = &arena};
     if (rxn__session_guard(&engine->session, make_error, &making) == RXN_OK)
         *ret_error = making.error;

@@ -204,7 +204,7 @@ begin(Making *making, RxnModel *model, const RxnDifferentiator *decided)
     if (!d)
         return RXN_ERROR_MEMORY;
     RxnStatus status = rxn__part_open(&d->part, model);
-    rxn__arena_init(&d->scratch.arena, &d->part.engine.session.memory);
+    rxn__arena_init(&d->scratch.arena, d->part.engine.session.memory);
     d->grad.engine = &d->part.engine;
     d->grad.decided = decided ? &decided->grad : NULL;
     if (decided)

@@ -279,7 +279,7 @@ open_model(const Opening *wanted, const struct RxnProgram *built, const RxnModel
     if (!model)
         return rxn__api_no_memory(ret_error);
     RxnStatus status = rxn__model_begin(model, options);
-    rxn__arena_init(&model->label, &model->engine.session.memory);
+    rxn__arena_init(&model->label, model->engine.session.memory);
     if (built)
         rxn__embedded_init(&model->engine, built);
     Opening opening = {model, wanted->text, wanted->path};

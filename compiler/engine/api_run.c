@@ -627,7 +627,7 @@ rxn_run(RxnSimulator *simulator, const RxnValues *values, const RxnRunOptions *o
         own.engine.cuda_cache = simulator->part.engine.cuda_cache;
     }
     Engine *engine = &running.part->engine;
-    rxn__arena_init(&running.scratch.arena, &engine->session.memory);
+    rxn__arena_init(&running.scratch.arena, engine->session.memory);
     rxn__part_watch(running.part, running.options);
     if (status == RXN_OK)
         status = rxn__api_guard(engine, run_ensemble, &running);

@@ -18,7 +18,7 @@ static RxnStatus
 allocate(void *context)
 {
     RxnValues *values = context;
-    values->given = rxn__given_new(values->model->pipeline.network, &values->session.arena);
+    values->given = rxn__given_new(values->model->pipeline.network, &values->arena);
     return RXN_OK;
 }
 
@@ -38,7 +38,7 @@ apply(Edit *edit, RxnStatus (*body)(void *context), RxnError **ret_error)
 {
     RxnModel *model = edit->values->model;
     Arena scratch;
-    rxn__arena_init(&scratch, &model->engine.session.memory);
+    rxn__arena_init(&scratch, model->engine.session.memory);
     edit->scratch = &scratch;
     RxnStatus status = rxn__api_guard(&model->engine, body, edit);
     if (status == RXN_OK)
@@ -57,8 +57,8 @@ make(RxnModel *model, uint64_t seed, RxnValues **ret_values)
         return RXN_ERROR_MEMORY;
     values->model = model;
     values->seed = seed;
-    rxn__arena_init(&values->session.arena, &values->session.memory);
-    if (rxn__session_guard(&values->session, allocate, values) != RXN_OK) {
+    rxn__arena_init(&values->arena, &values->memory);
+    if (rxn__memory_guard(&values->memory, allocate, values) != RXN_OK) {
         rxn_values_free(values);
         return RXN_ERROR_MEMORY;
     }
@@ -103,7 +103,7 @@ rxn_values_free(RxnValues *values)
 {
     if (!values)
         return;
-    rxn__arena_release(&values->session.arena);
+    rxn__arena_release(&values->arena);
     free(values);
 }
 

@@ -10,7 +10,8 @@
 
 struct Code {
     atomic_uint holders;
-    Session memory; /* its memory and arena alone */
+    Memory memory;
+    Arena arena;
     u8 key[KERNEL_KEY_BYTES];
     u32 lanes; /* that were wished for */
     const Target *target;
@@ -22,7 +23,7 @@ release(Code *code)
 {
     if (atomic_fetch_sub(&code->holders, 1) > 1)
         return;
-    rxn__arena_release(&code->memory.arena);
+    rxn__arena_release(&code->arena);
     free(code);
 }
 
@@ -91,8 +92,8 @@ static RxnStatus
 compile(void *context)
 {
     Compilation *c = context;
-    return c->code->target->compile(c->kernel, c->options, &c->code->memory.arena,
-                                    &c->code->compiled, &c->error);
+    return c->code->target->compile(c->kernel, c->options, &c->code->arena, &c->code->compiled,
+                                    &c->error);
 }
 
 static CodeEntry *
@@ -140,13 +141,13 @@ rxn__code_compile(void *context, const Target *target, const KirKernel *kernel,
     if (!code)
         return RXN_ERROR_MEMORY;
     atomic_init(&code->holders, 1);
-    code->memory.memory.limit = shelf->limit;
-    rxn__arena_init(&code->memory.arena, &code->memory.memory);
+    code->memory.limit = shelf->limit;
+    rxn__arena_init(&code->arena, &code->memory);
     memcpy(code->key, key, sizeof key);
     code->lanes = options->lanes;
     code->target = target;
     Compilation compilation = {.code = code, .kernel = kernel, .options = options};
-    RxnStatus status = rxn__session_guard(&code->memory, compile, &compilation);
+    RxnStatus status = rxn__memory_guard(&code->memory, compile, &compilation);
     if (status != RXN_OK) {
         *message = compilation.error ? strdup(compilation.error) : NULL;
         *ret_error = *message;

@@ -10,6 +10,15 @@ rxn__engine_open(Engine *engine, size_t memory_limit)
     return status;
 }
 
+RxnStatus
+rxn__engine_open_within(Engine *engine, Engine *outer)
+{
+    *engine = (Engine){0};
+    RxnStatus status = rxn__session_open_within(&engine->session, &outer->session);
+    rxn__files_init(engine);
+    return status;
+}
+
 void
 rxn__engine_close(Engine *engine)
 {

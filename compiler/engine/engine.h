@@ -50,6 +50,9 @@ typedef struct Engine {
 /* A session, and the files of this machine to load models from. memory_limit: bytes; 0: none. To be closed whatever the
  * status. */
 RxnStatus rxn__engine_open(Engine *engine, size_t memory_limit);
+
+/* As rxn__session_open_within. */
+RxnStatus rxn__engine_open_within(Engine *engine, Engine *outer);
 void rxn__engine_close(Engine *engine);
 
 /* An error or a note about no place in a file. */

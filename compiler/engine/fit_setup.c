@@ -64,7 +64,7 @@ new_part(FitRun *fit, u32 number, bool measures)
                                  .data = o->data,
                                  .tables = &fit->tables,
                                  .ret_fit = &part->spec};
-    rxn__arena_init(&part->scratch, &fit->engine->session.memory);
+    rxn__arena_init(&part->scratch, fit->engine->session.memory);
     Grad *grad = &part->grad;
     grad->engine = fit->engine;
     grad->file = fit->file;

@@ -350,7 +350,7 @@ rxn__grad_runner_open(Grad *grad, const Estimator *estimator, u64 seed, GradRunn
 {
     GradRunner *runner = ret_runner;
     *runner = (GradRunner){.grad = grad, .estimator = estimator};
-    rxn__arena_init(&runner->map, &grad->engine->session.memory);
+    rxn__arena_init(&runner->map, grad->engine->session.memory);
     RxnStatus status = estimator->pilot ? open_pilot(runner, seed) : RXN_OK;
     if (status != RXN_OK)
         return status;

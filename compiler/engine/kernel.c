@@ -23,11 +23,11 @@ interpret(void *context)
 static RxnOutcome
 call_interpreter(void *context, const RxnLaunch *launch, char *error, size_t size)
 {
-    Session memory = {0};
+    Memory memory = {0};
     Arena arena;
-    rxn__arena_init(&arena, &memory.memory);
+    rxn__arena_init(&arena, &memory);
     Interpretation run = {.kernel = context, .launch = launch, .arena = &arena};
-    RxnStatus status = rxn__session_guard(&memory, interpret, &run);
+    RxnStatus status = rxn__memory_guard(&memory, interpret, &run);
     if (status == RXN_ERROR_MEMORY)
         snprintf(error, size, "the interpreter ran out of memory");
     else if (status != RXN_OK && status != RXN_CANCELLED)

@@ -283,7 +283,7 @@ rxn__library_run(struct RxnLibrary *library, const RxnLibraryRequest *request, d
                  double *sd, double *samples)
 {
     Call call = {library, request, mean, sd, samples, .scratch = library->pipeline};
-    rxn__arena_init(&call.scratch.arena, &library->engine.session.memory);
+    rxn__arena_init(&call.scratch.arena, library->engine.session.memory);
     RxnStatus status = rxn__session_guard(&library->engine.session, run, &call);
     int code = finish(library, status);
     rxn__arena_release(&call.scratch.arena);

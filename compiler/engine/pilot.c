@@ -455,7 +455,7 @@ rxn__pilot_fit(Engine *engine, const PilotRequest *wanted, PilotProgram *program
         return RXN_OK;
     }
     rxn__kernel_put(wanted->pipeline, &program->kept);
-    rxn__arena_init(&fit.arena, &engine->session.memory);
+    rxn__arena_init(&fit.arena, engine->session.memory);
     Work work = {engine, &fit, ret_pilot};
     RxnStatus status = rxn__session_guard(&engine->session, run_and_fit, &work);
     if (status == RXN_OK) {

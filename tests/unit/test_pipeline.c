@@ -82,12 +82,12 @@ try(PipelineGoal goal, const char *device, u64 fail_at, u64 *ret_allocations, u3
                                    .trace_context = &attempt}};
     RxnStatus status = rxn__session_open(&attempt.session, 0);
     assert_int_equal(status, RXN_OK);
-    rxn__arena_init(&attempt.pipeline.arena, &attempt.session.memory);
-    attempt.session.memory.fail_at = fail_at ? attempt.session.memory.allocations + fail_at : 0;
-    u64 before = attempt.session.memory.allocations;
+    rxn__arena_init(&attempt.pipeline.arena, attempt.session.memory);
+    attempt.session.memory->fail_at = fail_at ? attempt.session.memory->allocations + fail_at : 0;
+    u64 before = attempt.session.memory->allocations;
     status = rxn__session_guard(&attempt.session, run, &attempt);
     if (ret_allocations)
-        *ret_allocations = attempt.session.memory.allocations - before;
+        *ret_allocations = attempt.session.memory->allocations - before;
     if (ret_stages)
         *ret_stages = attempt.stages;
     assert_int_equal(attempt.session.diagnostics.error_count, 0);
@@ -96,7 +96,7 @@ try(PipelineGoal goal, const char *device, u64 fail_at, u64 *ret_allocations, u3
         assert_true(attempt.pipeline.compiled.run || attempt.pipeline.interpreted);
     rxn__pipeline_close(&attempt.pipeline);
     rxn__session_close(&attempt.session);
-    assert_int_equal(attempt.session.memory.used, 0);
+    assert_int_equal(attempt.session.memory->used, 0);
     return status;
 }
 
@@ -163,7 +163,7 @@ test_memory_limit(void **state)
     Session session;
     assert_int_equal(rxn__session_open(&session, 100), RXN_ERROR_MEMORY);
     rxn__session_close(&session);
-    assert_int_equal(session.memory.used, 0);
+    assert_int_equal(session.memory->used, 0);
 }
 
 int

@@ -93,7 +93,7 @@ set_up(Fixture *fixture, const char *text, u32 of_count, const char *const *of)
     Arena *arena = &grad->pipeline.arena;
     Session *session = &engine->session;
     assert_int_equal(rxn__session_open(session, 0), RXN_OK);
-    rxn__arena_init(arena, &session->memory);
+    rxn__arena_init(arena, session->memory);
     grad->engine = engine;
     static const double times[] = {1.5};
     ObjectiveRequest objective = {of, of_count, times, 1};
@@ -114,7 +114,7 @@ set_up(Fixture *fixture, const char *text, u32 of_count, const char *const *of)
     network->objective->sampled = fixture->sampled;
     const char *broken = NULL;
     Arena scratch;
-    rxn__arena_init(&scratch, &session->memory);
+    rxn__arena_init(&scratch, session->memory);
     if (!rxn__network_passes(network, &session->diagnostics, &scratch, NULL, NULL, &broken))
         fail_msg("%s", broken ? broken : "a pass failed");
     rxn__arena_release(&scratch);
