@@ -130,7 +130,9 @@ typedef struct RxnModelOptions {
     void *load_context;
     RxnTell tell; /* or NULL */
     void *tell_context;
-    size_t memory_limit; /* bytes that the compiler may take for this model; 0: no limit */
+    /* Bytes that the compiler may take for this model, together with what goes on from it as it was read (the first simulator,
+     * texts), and again for each of what else is made of it; 0: no limit. */
+    size_t memory_limit;
     /* Warnings are not told when the model is read, but by what is made of it, which may use what is not used otherwise: the
      * expressions of a differentiator, the block of a fit. */
     bool tell_later;

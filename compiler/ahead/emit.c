@@ -148,23 +148,21 @@ make_text(Emitting *emitting, const Form *form)
     engine->session.gpu = &rxn__target_ahead_cuda;
     if (form->form == RXN_FORM_HEADER)
         return emit_header(emitting);
-    if (form->goal == PIPELINE_NETWORK && !differentiates) {
-        rxn__network_print(emitting->part.model->pipeline.network, &emitting->text);
-        return RXN_OK;
-    }
-    if (form->goal == PIPELINE_NETWORK) {
-        status = rxn__grad_network(grad);
-        if (status == RXN_OK)
-            rxn__network_print(grad->pipeline.network, &emitting->text);
-        return status;
-    }
-    if (differentiates)
+    if (differentiates && form->goal != PIPELINE_NETWORK)
         return rxn__grad_ahead(grad, form->goal,
                                &(GradAhead){.context = emitting, .each = emit_gradient});
-    grad->stages.goal = form->goal;
-    status = rxn__pipeline_run(&engine->session, &grad->stages, &grad->pipeline);
-    engine->internal_error = grad->pipeline.internal_error;
-    return status == RXN_OK ? emit_kernel(emitting) : status;
+    if (differentiates) {
+        status = rxn__grad_network(grad);
+    } else {
+        grad->stages.goal = form->goal;
+        grad->stages.front = emitting->part.front;
+        status = rxn__pipeline_run(&engine->session, &grad->stages, &grad->pipeline);
+        engine->internal_error = grad->pipeline.internal_error;
+    }
+    if (status != RXN_OK || form->goal != PIPELINE_NETWORK)
+        return status == RXN_OK ? emit_kernel(emitting) : status;
+    rxn__network_print(grad->pipeline.network, &emitting->text);
+    return RXN_OK;
 }
 
 static RxnStatus
@@ -215,7 +213,9 @@ rxn_model_emit(RxnModel *model, RxnForm form, const RxnEmitOptions *options, cha
         return rxn__api_nowhere(ret_bytes ? "ret_size" : "ret_bytes", ret_error);
     const RxnEmitOptions usual = rxn_emit_options();
     Emitting emitting = {.form = form, .options = options ? options : &usual};
-    RxnStatus status = rxn__part_open(&emitting.part, model);
+    RxnStatus status = emitting.options->gradient
+                           ? rxn__part_open(&emitting.part, model)
+                           : rxn__part_open_at_network(&emitting.part, model);
     if (status == RXN_OK)
         status = rxn__api_guard(&emitting.part.engine, emit, &emitting);
     status = rxn__part_finish(&emitting.part, status, ret_error);

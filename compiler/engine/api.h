@@ -1,8 +1,11 @@
 /* api.h: what the files behind runtime/rxn.h share.
  *
- * A model keeps its text and those of the files that it uses, and a network to look names up in. What is made of it (a
- * simulator, a differentiator, a fit) goes the way from that text again, in a session of its own: it is then the same as if it
- * were alone, to the last bit, and is freed whole.
+ * A model keeps its text and those of the files that it uses, and its network. What is made of it (a simulator, a
+ * differentiator, a fit, a text) is the same as if it were alone, to the last bit, and is freed whole. So it goes the way from
+ * that text again, in a session of its own, unless the network is what it would get there: then it goes on from the network, in
+ * a session within the model's, which has the model's memory. That is so for one part at a time, of those that take the model
+ * as it is (without an objective, an experiment of a fit or open numbers), as long as nothing has been added to the network, as
+ * some methods do. So it is at least the first simulator that saves this time and memory.
  *
  * Every public function has one way out: finish of api_error.c, which turns what the diagnostics hold into an error object, or
  * tells it where all went well.
@@ -25,11 +28,14 @@ struct RxnModel {
     u32 file;                /* its text's, in the session's sources */
     const char *path, *text; /* of that */
     size_t length;
-    ApiFile *files;    /* in the order in which they were read */
-    bool is_open;      /* all of it has been read: files are those that there are */
-    TextList told;     /* warnings that elaborating it gives */
-    Pipeline pipeline; /* to its network */
-    Arena label;       /* of the last rxn_model_label */
+    ApiFile *files;                 /* in the order in which they were read */
+    bool is_open;                   /* all of it has been read: files are those that there are */
+    TextList told;                  /* warnings that elaborating it gives */
+    Pipeline pipeline;              /* to its network */
+    u32 expr_count, variable_count; /* of the network, as it was read */
+    bool is_lent;                   /* a part goes on from the network */
+    bool has_untold; /* elaborating it gives warnings that are told by what is made of it */
+    Arena label;     /* of the last rxn_model_label */
 };
 
 /* What was made of a model, without what it is. */
@@ -37,6 +43,7 @@ typedef struct ApiPart {
     RxnModel *model;
     Engine engine;
     u32 file;
+    const Pipeline *front; /* the model's, for PipelineRequest.front; or NULL: from the text */
     /* Of the call that runs: */
     RxnProgressCall progress;
     void *progress_context;
@@ -51,6 +58,10 @@ RxnStatus rxn__model_begin(RxnModel *model, const RxnModelOptions *options);
 
 /* Opens the session with the model's text in it; to be closed whatever the status. */
 RxnStatus rxn__part_open(ApiPart *part, RxnModel *model);
+
+/* The same for what takes the model as it is: with a front where the model's network can be had. */
+RxnStatus rxn__part_open_at_network(ApiPart *part, RxnModel *model);
+
 void rxn__part_close(ApiPart *part);
 
 /* As rxn__api_finish. The warnings of the model's own elaboration are dropped: they have been told. */

@@ -150,14 +150,27 @@ tell(void *context)
     rxn__api_tell(&part->engine, &part->model->options);
 }
 
+/* At the position that it has in the model's session, where the network that it was imported from may come before it: places are
+ * the same, whichever way a part goes. */
 static RxnStatus
 add_text(void *context)
 {
     ApiPart *part = context;
     const RxnModel *model = part->model;
-    part->file =
-        rxn__sources_add(&part->engine.session.sources, model->path, model->text, model->length);
+    SourceMap *sources = &part->engine.session.sources;
+    sources->next_base = model->engine.session.sources.files.items[model->file].base;
+    part->file = rxn__sources_add(sources, model->path, model->text, model->length);
     return part->file == UINT32_MAX ? RXN_ERROR_MEMORY : RXN_OK;
+}
+
+static void
+connect(ApiPart *part)
+{
+    RxnModel *model = part->model;
+    part->engine.loader = (SourceLoader){.context = model, .load = load};
+    part->engine.watch = (Watch){begin_watch, show_progress, end_watch, tell, part};
+    if (model->engine.built)
+        rxn__embedded_init(&part->engine, model->engine.built);
 }
 
 RxnStatus
@@ -165,17 +178,41 @@ rxn__part_open(ApiPart *part, RxnModel *model)
 {
     *part = (ApiPart){.model = model};
     RxnStatus status = rxn__engine_open(&part->engine, model->options.memory_limit);
-    part->engine.loader = (SourceLoader){.context = model, .load = load};
-    part->engine.watch = (Watch){begin_watch, show_progress, end_watch, tell, part};
-    if (model->engine.built)
-        rxn__embedded_init(&part->engine, model->engine.built);
+    connect(part);
     return status == RXN_OK ? rxn__api_guard(&part->engine, add_text, part) : status;
+}
+
+/* Kernels may depend on the order in which expressions were made, so whoever has the network has it as it was read. After its
+ * passes expressions and variables are added by who needs them; nothing that there is of it is changed. */
+static bool
+is_as_read(const RxnModel *model)
+{
+    const Network *network = model->pipeline.network;
+    return network->exprs.count == model->expr_count &&
+           network->variables.count == model->variable_count;
+}
+
+RxnStatus
+rxn__part_open_at_network(ApiPart *part, RxnModel *model)
+{
+    if (model->is_lent || model->has_untold || !is_as_read(model))
+        return rxn__part_open(part, model);
+    *part = (ApiPart){.model = model, .file = model->file};
+    RxnStatus status = rxn__engine_open_within(&part->engine, &model->engine);
+    connect(part);
+    if (status == RXN_OK) {
+        part->front = &model->pipeline;
+        model->is_lent = true;
+    }
+    return status;
 }
 
 void
 rxn__part_close(ApiPart *part)
 {
     rxn__engine_close(&part->engine);
+    if (part->front)
+        part->model->is_lent = false;
 }
 
 RxnStatus
@@ -251,12 +288,17 @@ read_model(void *context)
     RxnStatus status = rxn__pipeline_run(session, &request, &model->pipeline);
     model->engine.internal_error = model->pipeline.internal_error;
     if (model->options.tell_later && status == RXN_OK) {
+        model->has_untold = session->diagnostics.list.count > 0;
         session->diagnostics.list.count = session->diagnostics.warning_count = 0;
         session->diagnostics.dropped_warnings = 0;
     }
     for (u32 k = 0; k < session->diagnostics.list.count; k++)
         if (session->diagnostics.list.items[k].kind == DIAGNOSTIC_WARNING)
             vec_push(&session->arena, &model->told, session->diagnostics.list.items[k].message);
+    if (status == RXN_OK) {
+        model->expr_count = model->pipeline.network->exprs.count;
+        model->variable_count = model->pipeline.network->variables.count;
+    }
     model->is_open = true;
     return status;
 }

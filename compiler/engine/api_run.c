@@ -273,6 +273,7 @@ compile(void *context)
                                rxn__shown(&engine->session.arena, method, strlen(method)));
     simulator->precision = strcmp(simulator->ensemble.precision, "f32") == 0 ? KIR_F32 : KIR_F64;
     PipelineRequest request = request_of(simulator, method);
+    request.front = part->front;
     status = rxn__code_shelf_open(&simulator->code, part->model->options.memory_limit,
                                   options->like ? &options->like->code : NULL);
     if (status != RXN_OK)
@@ -305,6 +306,14 @@ compile(void *context)
     return status;
 }
 
+/* With numbers left open the network is another. That of the master equation is added to by its runs, while others may look at
+ * the model's. */
+static bool
+takes_network(const RxnSimulatorOptions *options)
+{
+    return !options->editable && !(options->method && strcmp(options->method, "cme") == 0);
+}
+
 RxnStatus
 rxn_simulator_new(RxnModel *model, const RxnSimulatorOptions *options, RxnSimulator **ret_simulator,
                   RxnError **ret_error)
@@ -315,7 +324,9 @@ rxn_simulator_new(RxnModel *model, const RxnSimulatorOptions *options, RxnSimula
         return rxn__api_no_memory(ret_error);
     const RxnSimulatorOptions usual = rxn_simulator_options();
     Making making = {simulator, options ? options : &usual};
-    RxnStatus status = rxn__part_open(&simulator->part, model);
+    RxnStatus status = takes_network(making.options)
+                           ? rxn__part_open_at_network(&simulator->part, model)
+                           : rxn__part_open(&simulator->part, model);
     if (status == RXN_OK)
         status = rxn__api_guard(&simulator->part.engine, compile, &making);
     status = rxn__part_finish(&simulator->part, status, ret_error);

@@ -253,6 +253,7 @@ show(void *context)
     if (status != RXN_OK)
         return status;
     PipelineRequest request = {
+        .front = showing->part.front,
         .file = showing->part.file,
         .loader = &engine->loader,
         .goal = goal_of(showing->form),
@@ -308,7 +309,7 @@ make_text(RxnModel *model, RxnForm form, const RxnSimulatorOptions *options,
     const RxnSimulatorOptions usual = rxn_simulator_options();
     Showing showing = {.form = form, .options = options ? options : &usual, .values = values};
     *ret_text = NULL;
-    RxnStatus status = rxn__part_open(&showing.part, model);
+    RxnStatus status = rxn__part_open_at_network(&showing.part, model);
     if (status == RXN_OK)
         status = rxn__api_guard(&showing.part.engine, show, &showing);
     status = rxn__part_finish(&showing.part, status, ret_error);

@@ -41,6 +41,7 @@ enum { MOST = 1 << 16 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned long made, fails_at; /* 0: none does */
+static size_t asked_for;             /* bytes */
 static void *held[MOST];             /* a hash table of what was not freed */
 static size_t held_count;
 
@@ -81,8 +82,9 @@ let_go(const void *memory)
 }
 
 static bool
-is_the_one(void)
+is_the_one(size_t size)
 {
+    asked_for += size;
     return ++made == fails_at;
 }
 
@@ -90,7 +92,7 @@ void *
 __wrap_malloc(size_t size)
 {
     pthread_mutex_lock(&lock);
-    void *memory = is_the_one() ? NULL : __real_malloc(size);
+    void *memory = is_the_one(size) ? NULL : __real_malloc(size);
     hold(memory);
     pthread_mutex_unlock(&lock);
     return memory;
@@ -100,7 +102,7 @@ void *
 __wrap_calloc(size_t count, size_t size)
 {
     pthread_mutex_lock(&lock);
-    void *memory = is_the_one() ? NULL : __real_calloc(count, size);
+    void *memory = is_the_one(count * size) ? NULL : __real_calloc(count, size);
     hold(memory);
     pthread_mutex_unlock(&lock);
     return memory;
@@ -111,7 +113,7 @@ __wrap_realloc(void *old, size_t size)
 {
     pthread_mutex_lock(&lock);
     void *memory = NULL;
-    if (!is_the_one()) {
+    if (!is_the_one(size)) {
         let_go(old);
         memory = __real_realloc(old, size);
         hold(memory ? memory : old);
@@ -195,6 +197,56 @@ simulate(RxnModel *model, RxnValues *values)
     if (done)
         rxn_run_release(&run);
     rxn_simulator_free(simulator);
+    return done;
+}
+
+/* By the interpreter, whatever the device is: of interest is the way to the kernel. */
+static RxnStatus
+new_interpreted(RxnModel *model, const char *method, RxnSimulator **ret_simulator,
+                RxnError **ret_error)
+{
+    RxnSimulatorOptions options = rxn_simulator_options();
+    options.device = "interpreter";
+    options.method = method;
+    return rxn_simulator_new(model, &options, ret_simulator, ret_error);
+}
+
+static double
+final_mean(RxnSimulator *simulator, RxnValues *values)
+{
+    RxnRunOptions options = rxn_run_options();
+    RxnRun run;
+    options.trajectories = 8;
+    assert_int_equal(rxn_run(simulator, values, &options, &run, NULL), RXN_OK);
+    const double mean = run.mean[(run.time_count - 1) * run.columns];
+    rxn_run_release(&run);
+    return mean;
+}
+
+/* A simulator that goes on from the model's network and fails there takes nothing from the model, nor from the next one. */
+static bool
+simulate_again(RxnModel *model, RxnValues *values)
+{
+    static double usual = -1; /* of the first try, in which nothing fails */
+    RxnSimulator *first, *second;
+    RxnError *error;
+    const bool done = good(new_interpreted(model, "batch", &first, &error), error, first);
+    if (!done) {
+        fails_at = 0;
+        assert_string_equal(rxn_model_label(model, RXN_SPECIES, 2), "B[1]");
+        assert_int_equal(rxn_values_set(values, "k", 0.4, NULL), RXN_OK);
+    }
+    if (!good(new_interpreted(model, "batch", &second, &error), error, second)) {
+        rxn_simulator_free(first);
+        return false;
+    }
+    fails_at = 0;
+    const double mean = final_mean(second, values);
+    usual = usual < 0 ? mean : usual;
+    assert_true(mean == usual);
+    assert_true(!first || final_mean(first, values) == usual);
+    rxn_simulator_free(second);
+    rxn_simulator_free(first);
     return done;
 }
 
@@ -454,6 +506,48 @@ test_simulate(void **state)
 }
 
 static void
+test_simulate_again(void **state)
+{
+    (void)state;
+    fail_each(simulate_again);
+}
+
+static size_t
+bytes_of_simulator(RxnModel *model, const char *method, RxnSimulator **ret_simulator)
+{
+    asked_for = 0;
+    assert_int_equal(new_interpreted(model, method, ret_simulator, NULL), RXN_OK);
+    return asked_for;
+}
+
+/* The first simulator of a model does without what the model was read to, which the second has to make again. When the
+ * first is gone the next has it, unless expressions were left behind, as by the batch method. */
+static void
+test_read_once(void **state)
+{
+    (void)state;
+    RxnModel *model;
+    RxnSimulator *first, *second;
+    fails_at = 0;
+    asked_for = 0;
+    assert_int_equal(rxn_model_parse(model_text, NULL, &model, NULL), RXN_OK);
+    const size_t to_read = asked_for, from_network = bytes_of_simulator(model, "auto", &first),
+                 from_text = bytes_of_simulator(model, "auto", &second);
+    print_message("# %zu bytes to read it; simulators: %zu bytes, %zu bytes\n", to_read,
+                  from_network, from_text);
+    assert_true(from_network + to_read / 2 < from_text);
+    rxn_simulator_free(second);
+    rxn_simulator_free(first);
+    assert_true(bytes_of_simulator(model, "auto", &first) < from_text);
+    rxn_simulator_free(first);
+    bytes_of_simulator(model, "batch", &first);
+    rxn_simulator_free(first);
+    assert_int_equal(bytes_of_simulator(model, "auto", &first), from_text);
+    rxn_simulator_free(first);
+    rxn_model_free(model);
+}
+
+static void
 test_differentiate(void **state)
 {
     (void)state;
@@ -491,6 +585,7 @@ main(int argc, char **argv)
 {
 #define EVERYWHERE                                                                                 \
     cmocka_unit_test(test_look), cmocka_unit_test(test_mistake), cmocka_unit_test(test_simulate),  \
+        cmocka_unit_test(test_simulate_again), cmocka_unit_test(test_read_once),                   \
         cmocka_unit_test(test_differentiate), cmocka_unit_test(test_compare),                      \
         cmocka_unit_test(test_train), cmocka_unit_test(test_write_texts),                          \
         cmocka_unit_test(test_trace)
