@@ -410,14 +410,17 @@ rxn__cuda_write_kernel(CudaText *c, Text *out)
 
     /* Left to itself ptxas may spill to have more threads resident. It does so well with a step that simulates. One that
      * differentiates, or a long finish, which waits for its tapes, is better off with all the registers that it can
-     * use: at least 1 block. */
-    const bool all_registers = c->differentiates || c->kernel->regions[KIR_STEP].count == 0;
-    const bool to_shared = c->differentiates && (c->shared_static || plan->shared_bytes == 0);
+     * use: at least 1 block. Where these are too few in any case, it is left to ptxas how much of shared memory is
+     * spilled to. */
+    const bool has_step = c->kernel->regions[KIR_STEP].count > 0;
+    const bool to_shared = has_step && c->differentiates && plan->is_crowded &&
+                           (c->shared_static || plan->shared_bytes == 0);
+    const bool all_registers = !has_step || (c->differentiates && !to_shared);
     rxn__text_printf(out,
                      "/* The trajectories. */\n"
                      "RXN_C __global__ void __launch_bounds__(%u%s)\n"
                      "rxn_kernel(const RxnLaunch launch)\n{\n",
-                     plan->block_threads, all_registers && !to_shared ? ", 1" : "");
+                     plan->block_threads, all_registers ? ", 1" : "");
     if (to_shared)
         spill_to_shared_memory(out);
     declare_workers(c, out);

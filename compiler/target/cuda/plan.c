@@ -24,6 +24,7 @@
 #include "compiler/target/cuda/cuda.h"
 
 enum {
+    CROWDED = 1500,      /* values: written out, so many find no registers */
     SPLIT_MOST = 64,     /* elements of an array that becomes variables, */
     VARIABLE_MOST = 128, /* and 32-bit words of all variables: more would not stay in registers */
     SCALAR_MOST = 100,   /* of them, of scalars; where there are more, */
@@ -184,13 +185,12 @@ is_scalar_of_trajectory(const Planner *p, u32 i)
 static void
 limit_scalars(Planner *p)
 {
-    bool is_limited = false;
     u32 words = 0;
     for (u32 i = 0; i < p->kernel->locals.count; i++)
         if (is_scalar_of_trajectory(p, i))
             words += words_of(&p->kernel->locals.items[i]);
-    while (words > (is_limited ? SCALAR_LEFT : SCALAR_MOST)) {
-        is_limited = true;
+    while (words > (p->plan->is_crowded ? SCALAR_LEFT : SCALAR_MOST)) {
+        p->plan->is_crowded = true;
         u32 least = UINT32_MAX;
         for (u32 i = 0; i < p->kernel->locals.count; i++)
             if (is_scalar_of_trajectory(p, i) && words_of(&p->kernel->locals.items[i]) > 1 &&
@@ -324,6 +324,7 @@ rxn__cuda_plan(const KirKernel *kernel, u32 force, Arena *arena)
                                                      : CUDA_WORKSPACE;
     }
     limit_scalars(&p);
+    plan->is_crowded |= kernel->values.count > CROWDED;
     split_arrays(&p);
     place_uniform(&p);
     place_trajectory(&p, force);
@@ -338,6 +339,6 @@ rxn__cuda_plan(const KirKernel *kernel, u32 force, Arena *arena)
 bool
 rxn__cuda_shares_statically(const CudaPlan *plan, const TargetOptions *options)
 {
-    return options->differentiates && plan->shape == RXN_CUDA_THREAD &&
+    return options->differentiates && plan->is_crowded && plan->shape == RXN_CUDA_THREAD &&
            plan->shared_bytes <= SHARED_FREE;
 }
