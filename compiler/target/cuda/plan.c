@@ -180,15 +180,22 @@ is_scalar_of_trajectory(const Planner *p, u32 i)
     return !p->kernel->locals.items[i].uniform && p->plan->locals[i].place == CUDA_SCALAR;
 }
 
-/* Where there are too many, those that are mentioned least become arrays. A loop over the threads of a trajectory could not
- * be shared out with such a one in it. */
-static void
-limit_scalars(Planner *p)
+static u32
+scalar_words(const Planner *p)
 {
     u32 words = 0;
     for (u32 i = 0; i < p->kernel->locals.count; i++)
         if (is_scalar_of_trajectory(p, i))
             words += words_of(&p->kernel->locals.items[i]);
+    return words;
+}
+
+/* Where there are too many, those that are mentioned least become arrays. A loop over the threads of a trajectory could not
+ * be shared out with such a one in it. */
+static void
+limit_scalars(Planner *p)
+{
+    u32 words = scalar_words(p);
     while (words > (p->plan->is_crowded ? SCALAR_LEFT : SCALAR_MOST)) {
         p->plan->is_crowded = true;
         u32 least = UINT32_MAX;
@@ -209,10 +216,7 @@ static void
 split_arrays(Planner *p)
 {
     const KirKernel *kernel = p->kernel;
-    u32 words = 0;
-    for (u32 i = 0; i < kernel->locals.count; i++)
-        if (!kernel->locals.items[i].uniform && p->plan->locals[i].place == CUDA_SCALAR)
-            words += words_of(&kernel->locals.items[i]);
+    u32 words = scalar_words(p);
     for (;;) {
         u32 smallest = UINT32_MAX;
         for (u32 i = 0; i < kernel->locals.count; i++) {
