@@ -5,10 +5,8 @@ static u32
 witness_count(const KirKernel *kernel)
 {
     u32 count = 0;
-    for (u32 i = 0; i < kernel->witness.count; i++) {
-        u32 length = kernel->locals.items[kernel->witness.items[i]].length;
-        count += length ? length : 1;
-    }
+    for (u32 i = 0; i < kernel->witness.count; i++)
+        count += rxn__cuda_length(&kernel->locals.items[kernel->witness.items[i]]);
     return count;
 }
 

@@ -59,7 +59,7 @@ typedef struct CudaPlan {
     u64 constant_bytes; /* likewise, if it is in __constant__ memory; else 0 */
     CudaLocal *locals;
     bool *is_constant; /* per value: launch's, and used in other regions */
-    bool is_crowded;   /* there are more numbers alive at once than a thread has registers */
+    bool is_crowded;   /* by its size a thread's registers are taken to be too few for it */
     bool has_launch;   /* there is something for rxn_uniform to do */
     bool *shared_out;  /* per value: the counter of a `for` that is shared out */
     bool *buffer_read; /* per buffer: the kernel loads from it */

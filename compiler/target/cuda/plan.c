@@ -24,7 +24,7 @@
 #include "compiler/target/cuda/cuda.h"
 
 enum {
-    CROWDED = 1500,      /* values: written out, so many find no registers */
+    CROWDED = 1500,      /* values of a kernel: with more, registers have been too few */
     SPLIT_MOST = 64,     /* elements of an array that becomes variables, */
     VARIABLE_MOST = 128, /* and 32-bit words of all variables: more would not stay in registers */
     SCALAR_MOST = 100,   /* of them, of scalars; where there are more, */
@@ -134,7 +134,7 @@ place_uniform(Planner *p)
         const KirLocal *local = &p->kernel->locals.items[i];
         if (local->uniform && plan->locals[i].place <= CUDA_SPLIT) {
             u64 size = rxn__kir_type_bytes[local->type];
-            bytes += size * (local->length ? local->length : 1);
+            bytes += size * rxn__cuda_length(local);
             largest = size > largest ? size : largest;
         }
     }
