@@ -2,9 +2,10 @@
 """The command line: what is refused, with the whole message; what sets parameters and inputs."""
 
 import os
+import re
 import sys
 
-from harness import STDLIB, check_equal, check_in, main
+from harness import SMALL, STDLIB, Run, Skipped, check_equal, check_in, main
 
 MODEL = """model small
 species A = 50
@@ -252,6 +253,29 @@ def test_no_cache(program):
         check_equal(os.path.exists(os.path.join(folder, "none")), False, "a folder 'none'")
         if not program.device:
             check_equal(len(os.listdir(os.path.join(folder, "kept-" + command[0]))) > 0, True, "nothing is kept")
+
+
+def test_cache_of_another_build(program):
+    """What one build of rxn has compiled is not what another one runs."""
+    if program.device:
+        raise Skipped("nothing is compiled")
+    model, folder, other = program.file("small.rxn", SMALL), program.file("kept"), program.file("rxn")
+    notes = Run(["readelf", "-n", program.path]).out
+    build = re.search(r"Build ID: ([0-9a-f]+)", notes)
+    if not build:
+        raise Skipped("this linker does not say what it linked")
+    build = bytes.fromhex(build.group(1))
+    image = open(program.path, "rb").read()
+    assert image.count(build) == 1
+    with open(other, "wb") as f:
+        f.write(image.replace(build, bytes([build[0] ^ 1]) + build[1:]))
+    os.chmod(other, 0o755)
+    results = []
+    for path, entries in ((program.path, 1), (program.path, 1), (other, 2), (other, 2)):
+        results.append(Run([path, "run", model, "-n", "9", "--quiet", "-o", "-", "--cache", folder]))
+        check_equal((results[-1].status, results[-1].err), (0, ""))
+        check_equal(len(os.listdir(folder)), entries, "entries of the cache")
+    check_equal(len({run.out for run in results}), 1, "results")
 
 
 if __name__ == "__main__":
