@@ -3,8 +3,8 @@
 
     compile.py --rxn PATH [--all] [--only MODEL] [--json FILE] [--jobs N]
 
-Every model of the library: the kernel that simulates it, in f64 and f32, for all architectures, and those of all
-estimators that apply, each for one of them by turns; --all: for all. A table says for each what the compiler made of it: registers, bytes of stack, of spills and of shared
+Every model of the library: the kernel that simulates it in f64, for all architectures; the one in f32, and those of
+all estimators that apply, each for one of them by turns. --all: all for all. A table says for each what the compiler made of it: registers, bytes of stack, of spills and of shared
 memory, machine code, and how long it took. Required is
 
     that every text compiles without a warning, for every architecture
@@ -85,9 +85,9 @@ def kernels(known, only, everywhere):
     for m, name in enumerate(models() + ["bench/cascade", "bench/chain", "bench/gene_network"]):
         if only and name not in only:
             continue
-        out += [Kernel(name, "run", precision, known) for precision in ("f64", "f32")]
-        for e, estimator in enumerate(ESTIMATORS if not name.startswith("bench/") else []):
-            where = known if everywhere else [known[(m + e) % len(known)]]
+        turns = [known if everywhere else [known[(m + k) % len(known)]] for k in range(1 + len(ESTIMATORS))]
+        out += [Kernel(name, "run", "f64", known), Kernel(name, "run", "f32", turns[0])]
+        for estimator, where in zip(ESTIMATORS if not name.startswith("bench/") else [], turns[1:]):
             out.append(Kernel(name, estimator, "f64", where, functional(name)))
     return out
 
@@ -130,7 +130,7 @@ def main():
     print("NVRTC %d.%d, %s" % (compiler.version + (path,)))
     left_out = ["sm_%d: this NVRTC does not know it" % a for a in ARCHITECTURES if a not in known]
     if not options.all:
-        left_out.append("each estimator of a model for others than one architecture; --all does them")
+        left_out.append("f32 and each estimator of a model for others than one architecture; --all does them")
 
     rxn = os.path.abspath(options.rxn)
     refused, bad, rows, reactions = [], [], [], {}

@@ -27,7 +27,11 @@ rxn_shim_shared_ends(int end)
     return end ? __stop_rxn_shim_shared : __start_rxn_shim_shared;
 }
 
+#ifdef __clang__ /* whose no_sanitize leaves entry and exit in */
+#define SHIM_UNSEEN __attribute__((disable_sanitizer_instrumentation, unused))
+#else
 #define SHIM_UNSEEN __attribute__((no_sanitize("thread"), unused))
+#endif
 
 /* What is the engine's is read unseen: it is nothing that the device has. */
 static SHIM_UNSEEN ShimIndex
@@ -360,6 +364,11 @@ shim_poke(volatile void *address, size_t size, unsigned long long bits)
 
 /* ---- the accesses, as the compiler reports them ---- */
 
+#if defined(__clang__) && !defined(__SANITIZE_THREAD__)
+#if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__ 1
+#endif
+#endif
 #ifdef __SANITIZE_THREAD__
 static inline SHIM_UNSEEN void
 shim_access(const volatile void *address, size_t size, int is_write)
@@ -420,6 +429,27 @@ SHIM_UNSEEN void
 __tsan_write_range(void *a, size_t n)
 {
     shim_access(a, n, 1);
+}
+/* clang's, for what it makes of loops. */
+SHIM_UNSEEN void *
+__tsan_memset(void *a, int byte, size_t n)
+{
+    shim_access(a, n, 1);
+    return __builtin_memset(a, byte, n);
+}
+SHIM_UNSEEN void *
+__tsan_memcpy(void *a, const void *b, size_t n)
+{
+    shim_access(b, n, 0);
+    shim_access(a, n, 1);
+    return __builtin_memcpy(a, b, n);
+}
+SHIM_UNSEEN void *
+__tsan_memmove(void *a, const void *b, size_t n)
+{
+    shim_access(b, n, 0);
+    shim_access(a, n, 1);
+    return __builtin_memmove(a, b, n);
 }
 SHIM_UNSEEN void
 __tsan_init(void)

@@ -46,6 +46,13 @@ end groups
 """
 
 
+FEW = ["birth_death", "dosing", "hopping_line", "michaelis_menten", "vilar_oscillator"]
+
+
+def add_arguments(parser):
+    parser.add_argument("--models", choices=["all", "few", "others"], default="all", help="of the library; 'others': nothing but those")
+
+
 def needs_a_target(program):
     if program.device:
         raise Skipped("a build without LLVM does not compile ahead")
@@ -74,7 +81,7 @@ def same(program, path, model, command, *arguments, cwd=None):
 
 
 def test_every_model_says_the_same(program):
-    for model in models():
+    for model in [m for m in models() if program.arguments.models == "all" or (m in FEW) == (program.arguments.models == "few")]:
         path = build(program, model)
         more = NEEDS.get(model, [])
         for arguments in (["-n", 100, "--seed", 3], ["-n", 3, "--each"], ["-n", 40, "--precision", "f32"], ["-n", 1, "--until", 5]):
@@ -654,4 +661,5 @@ def test_emits(program):
 
 
 if __name__ == "__main__":
-    sys.exit(main([f for name, f in list(globals().items()) if name.startswith("test_")]))
+    tests = [f for name, f in list(globals().items()) if name.startswith("test_")]
+    sys.exit(main([test_every_model_says_the_same] if "others" in sys.argv else tests, add_arguments))

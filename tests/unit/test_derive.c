@@ -270,6 +270,7 @@ powers_of_zero_and_one(void **state)
 
 /* ---- Random laws -------------------------------------------------------------------------------- */
 
+/* One random number after the other, never two in the arguments of a call: the laws are the same with every compiler. */
 static Expr
 random_law(Fixture *f, Network *n, u32 depth, bool is_bool)
 {
@@ -280,8 +281,10 @@ random_law(Fixture *f, Network *n, u32 depth, bool is_bool)
         EXPR_TAN, EXPR_CEIL, EXPR_FLOOR, EXPR_CHOOSE, EXPR_SELECT, EXPR_SELECT,  EXPR_SUM};
     static const ExprOp bools[] = {EXPR_LT, EXPR_LE, EXPR_NOT, EXPR_AND, EXPR_OR};
     if (depth == 0 || (random_below(f, 8) == 0 && !is_bool)) {
-        if (is_bool)
-            return expr_binary(n, EXPR_LT, random_law(f, n, 0, false), random_law(f, n, 0, false));
+        if (is_bool) {
+            Expr right = random_law(f, n, 0, false), left = random_law(f, n, 0, false);
+            return expr_binary(n, EXPR_LT, left, right);
+        }
         switch (random_below(f, 6)) {
         case 0: return num(n, random_below(f, 4));
         case 1: return ref0(n, EXPR_PARAM, random_below(f, 3));
@@ -292,8 +295,10 @@ random_law(Fixture *f, Network *n, u32 depth, bool is_bool)
     ExprOp op =
         is_bool ? bools[random_below(f, COUNT_OF(bools))] : reals[random_below(f, COUNT_OF(reals))];
     Expr args[3];
-    if (op == EXPR_CHOOSE)
-        return rxn__expr_choose(n, random_law(f, n, depth - 1, false), 2 + random_below(f, 4));
+    if (op == EXPR_CHOOSE) {
+        u32 count = 2 + random_below(f, 4);
+        return rxn__expr_choose(n, random_law(f, n, depth - 1, false), count);
+    }
     if (op == EXPR_SUM) {
         u32 p = rxn__network_add_variable(n, name_of(f, "p"), 0, 3);
         Expr own = ref1(n, EXPR_SPECIES, 3, var(n, p));
