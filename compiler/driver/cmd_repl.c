@@ -272,6 +272,7 @@ rxn__cmd_repl(Driver *driver, int argc, char **argv)
     if (!repl)
         return RXN_ERROR_MEMORY;
     repl->device = wanted.device;
+    repl->cache = rxn__driver_cache(NULL);
     talk(repl, wanted.models.count ? wanted.models.items[0] : NULL);
     /* Someone who types has seen what went wrong. */
     const RxnStatus status = repl->failed && !repl->terminal ? RXN_ERROR_INPUT : RXN_OK;

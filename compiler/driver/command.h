@@ -124,6 +124,9 @@ RxnStatus rxn__driver_values(Driver *driver, RxnModel *model, const EnsembleFlag
 /* "500M" and the like into *ret_bytes, which a text of NULL leaves as it is. False after an error. */
 bool rxn__driver_bytes(Driver *driver, const char *option, const char *text, uint64_t *ret_bytes);
 
+/* The folder of compiled kernels: as given, or what RXN_CACHE names for every run; NULL where neither says one. */
+const char *rxn__driver_cache(const char *given);
+
 /* How kernels are to be made. */
 RxnSimulatorOptions rxn__driver_kernel(const EnsembleFlags *flags, const char *method);
 

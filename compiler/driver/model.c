@@ -1,5 +1,6 @@
 /* model.c: the library for commands: what it says is printed, and where the model is the program's own it comes from there. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -160,6 +161,13 @@ narrow(u64 number)
     return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
 }
 
+const char *
+rxn__driver_cache(const char *given)
+{
+    const char *always = getenv("RXN_CACHE");
+    return given == NULL && always != NULL && always[0] != 0 ? always : given;
+}
+
 RxnSimulatorOptions
 rxn__driver_kernel(const EnsembleFlags *flags, const char *method)
 {
@@ -169,7 +177,7 @@ rxn__driver_kernel(const EnsembleFlags *flags, const char *method)
     options.precision = flags->precision;
     options.lanes = narrow(flags->lanes);
     options.trajectories = flags->trajectories;
-    options.cache = flags->cache;
+    options.cache = rxn__driver_cache(flags->cache);
     return options;
 }
 

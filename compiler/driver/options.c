@@ -273,7 +273,7 @@ const Option rxn__ensemble_options[ENSEMBLE_OPTION_COUNT] = {
     {"--step-limit", "N", OPTION_COUNT, AT(step_limit),
      "most steps of a trajectory (default 2^47)"},
     {"--cache", "DIR", OPTION_TEXT, AT(cache),
-     "keep compiled kernels there, to start at once next time; 'none': not those of GPUs either"},
+     "keep compiled kernels there for the next time (default $RXN_CACHE); 'none': no GPU's either"},
     {"--quiet", NULL, OPTION_FLAG, AT(quiet), "no table, no progress bar"},
     {"--lanes", "W", OPTION_COUNT, AT(lanes), NULL},
 };

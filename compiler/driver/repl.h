@@ -283,6 +283,7 @@ struct Repl {
     ReplInput *input;
     const volatile int *interrupted; /* by Ctrl-C, since the command began */
     const char *device;              /* where kernels run */
+    const char *cache;               /* and are kept; NULL: those of GPUs alone, in the user's */
     bool terminal;                   /* someone types, and looks */
     bool leaving;
     bool failed;            /* a statement or command, ever */

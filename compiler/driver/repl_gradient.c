@@ -163,6 +163,7 @@ need_differentiator(Repl *repl, const Gradient *gradient)
     RxnDifferentiatorOptions options =
         rxn__driver_gradient(&gradient->of, &gradient->at, &gradient->wrt, gradient->estimator);
     options.kernel.device = repl->device;
+    options.kernel.cache = repl->cache;
     options.kernel.trajectories = gradient->trajectories;
     options.kernel.editable = true;
     options.like =
@@ -321,6 +322,7 @@ read_fit(Repl *repl, u32 count, const char *const *words, RxnFitOptions *options
 {
     *options = rxn_fit_options();
     options->kernel.device = repl->device;
+    options->kernel.cache = repl->cache;
     for (u32 k = 0; k < count; k += 2) {
         const char *value = k + 1 < count ? words[k + 1] : NULL;
         bool good;

@@ -118,7 +118,7 @@ run(Repl *repl, const ReplRequest *request)
     RxnError *error = NULL;
     kernel.method = request->method;
     kernel.device = repl->device;
-    kernel.cache = NULL;
+    kernel.cache = repl->cache;
     if (!rxn__repl_need_values(repl, request->seed) || !rxn__repl_need_simulator(repl, &kernel))
         return false;
     options.trajectories = request->trajectories;

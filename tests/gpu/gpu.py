@@ -50,21 +50,22 @@ def functional(name):
 
 
 class Fakes:
-    """The pretended GPU and its compiler, as built; `cache` keeps what was compiled."""
+    """The pretended GPU and its compiler, as built; `cache` keeps what was compiled, with -O`optimize`."""
 
-    def __init__(self, cuda, nvrtc, cache):
-        self.cuda, self.nvrtc, self.cache = os.path.abspath(cuda), os.path.abspath(nvrtc), cache
+    def __init__(self, cuda, nvrtc, cache, optimize=1):
+        self.cuda, self.nvrtc, self.cache, self.optimize = os.path.abspath(cuda), os.path.abspath(nvrtc), cache, optimize
         os.makedirs(cache, exist_ok=True)
 
     def environment(self, options="", home=None, **more):
         home = home or tempfile.gettempdir()
-        words = [w for w in [options, "cache=" + self.cache] if w]
+        words = [w for w in [options, "cache=" + self.cache, "optimize=%d" % self.optimize] if w]
         out = {
             "RXN_CUDA_DRIVER": self.cuda,
             "RXN_NVRTC": self.nvrtc,
             "RXN_FAKE_CUDA": ",".join(words),
             "XDG_CACHE_HOME": os.path.join(home, "cache"),
             "HOME": home,
+            "RXN_CACHE": "",
         }
         out.update(more)
         return out

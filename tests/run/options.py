@@ -241,8 +241,8 @@ def test_drawn_params(program):
     check_equal(changed[:3] + changed[4:], first[:3] + first[4:], "the others")
 
 
-def test_no_cache(program):
-    """'--cache none' is no folder of that name; '--cache FOLDER' is one."""
+def test_the_cache(program):
+    """'--cache none' is no folder of that name; '--cache FOLDER' is one; RXN_CACHE is where neither is given."""
     program.file("small.rxn", "model small\nspecies A = 5\nparam k = 1\nA -> 0 @ k\nsimulate until 1 every 1\n")
     folder = os.path.dirname(program.file("small.rxn"))
     for command in (["run"], ["grad", "--of", "A", "--at", "1"]):
@@ -253,6 +253,11 @@ def test_no_cache(program):
         check_equal(os.path.exists(os.path.join(folder, "none")), False, "a folder 'none'")
         if not program.device:
             check_equal(len(os.listdir(os.path.join(folder, "kept-" + command[0]))) > 0, True, "nothing is kept")
+        always = os.path.join(folder, "always-" + command[0])
+        for cache, there in ((["--cache", "none"], False), (["--cache", "kept-" + command[0]], False), ([], not program.device)):
+            run = program.call(*call, *cache, cwd=folder, env={"RXN_CACHE": always})
+            check_equal(run.status, 0, run.err)
+            check_equal(os.path.exists(always), there, " ".join(["RXN_CACHE and"] + cache))
 
 
 def test_cache_of_another_build(program):

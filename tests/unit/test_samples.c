@@ -128,6 +128,7 @@ set_up(Fixture *fixture, const char *text, u32 of_count, const char *const *of)
     grad->stages = (PipelineRequest){.goal = PIPELINE_COMPILED,
                                      .device = rxn__target_find("llvm") ? "cpu" : "interpreter",
                                      .method = "auto",
+                                     .target = {.cache = getenv("RXN_CACHE")},
                                      .precision = KIR_F64};
     grad->values.params = NEW_ARRAY(arena, double, network->param_count + 1);
     grad->values.inputs = NEW_ARRAY(arena, double, network->input_count + 1);
@@ -835,8 +836,10 @@ test_refusals(void **state)
 #undef main /* the program's own has another name here */
 
 int
-main(void)
+main(int argc, char **argv)
 {
+    if (argc > 1) /* one test */
+        cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_path),       cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_score),      cmocka_unit_test(test_unrolled),
