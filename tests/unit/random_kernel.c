@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -57,6 +58,13 @@ float_bits(KirType type, double value)
     memcpy(&word, &narrow, sizeof word);
     memcpy(&bits, &value, sizeof bits);
     return type == KIR_F32 ? word : bits;
+}
+
+u64
+number_from_environment(const char *variable, u64 otherwise)
+{
+    const char *text = getenv(variable);
+    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
 }
 
 u64

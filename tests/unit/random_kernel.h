@@ -16,6 +16,9 @@ random_u64(u64 *state)
     return z ^ z >> 31;
 }
 
+/* How many a test is to try, where the environment does not say otherwise. */
+u64 number_from_environment(const char *variable, u64 otherwise);
+
 /* Numbers at which rules have their corners: zeros, ones, limits of every type, NaN, infinities. */
 u64 random_special_bits(u64 *state, KirType type);
 

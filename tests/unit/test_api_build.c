@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "api_fixture.h"
+#include "sanitized.h"
 
 static const char decay[] = "model decay\n"
                             "param k = 0.3 in 1e-3 .. 10 fit # per second\n"
@@ -214,7 +215,7 @@ test_library(void **state)
     rxn_text_free(header);
     snprintf(path, sizeof path, "%s/libout.a", place->folder);
     assert_int_equal(access(path, R_OK), 0);
-#if !defined(__SANITIZE_ADDRESS__) /* which would find all its globals a second time */
+#if !SANITIZED /* which would find all its globals a second time */
     snprintf(path, sizeof path, "%s/libout.so", place->folder);
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library)

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "api_fixture.h"
+#include "sanitized.h"
 
 static const char *device = "interpreter";
 
@@ -148,11 +149,7 @@ static const char *const rates[][3] = {
 static size_t
 rates_tried(void)
 {
-#if defined(__SANITIZE_ADDRESS__)
-    return 1;
-#else
-    return shares() ? 1 : sizeof rates / sizeof *rates;
-#endif
+    return SANITIZED || shares() ? 1 : sizeof rates / sizeof *rates;
 }
 
 static void

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "runtime/rxn.h"
+#include "sanitized.h"
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -33,11 +34,7 @@ enum { MOST = 1 << 16 };
 
 /* Every allocation has its turn while they are few; of more, about so many: a try compiles kernels, which takes up to a fifth of a
  * second, and twice that under a sanitizer. RXN_TEST_TRIES in the environment is for more patience. */
-#if defined(__SANITIZE_ADDRESS__)
-#define MOST_TRIES 80
-#else
-#define MOST_TRIES 200
-#endif
+enum { MOST_TRIES = SANITIZED ? 80 : 200 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned long made, fails_at; /* 0: none does */

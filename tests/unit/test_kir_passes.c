@@ -604,8 +604,7 @@ passes_change_no_result(void **state)
                   {"cse", rxn__kir_cse},
                   {"hoist", rxn__kir_hoist},
                   {"dce", rxn__kir_dce}};
-    const char *wanted = getenv("RXN_RANDOM_KERNELS");
-    const u64 count = wanted ? strtoull(wanted, NULL, 10) : 150;
+    const u64 count = number_from_environment("RXN_RANDOM_KERNELS", 150);
     Fixture *outer = *state;
     for (u64 seed = 1; seed <= count; seed++) {
         Fixture one = {.memory = {.on_failure = &outer->failed}}, *f = &one;

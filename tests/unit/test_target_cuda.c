@@ -153,19 +153,13 @@ check_all_shapes(Fixture *f, const KirKernel *kernel, u64 seed, u64 first, u64 c
         check(f, kernel, shape, seed, expected);
 }
 
-static u64
-number_from(const char *variable, u64 otherwise)
-{
-    const char *text = getenv(variable);
-    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
-}
-
 /* ---- random kernels ---- */
 
 static void
 test_random_kernels(void **state)
 {
-    u64 kernels = number_from("RXN_RANDOM_KERNELS", 60), seed = number_from("RXN_RANDOM_SEED", 1);
+    u64 kernels = number_from_environment("RXN_RANDOM_KERNELS", 60),
+        seed = number_from_environment("RXN_RANDOM_SEED", 1);
     u32 faults = 0, shared_out = 0;
     for (u64 k = 0; k < kernels; k++) {
         assert_int_equal(set_up(state), 0);

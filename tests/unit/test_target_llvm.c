@@ -116,19 +116,12 @@ interpret(Fixture *f, const KirKernel *kernel, u64 seed, u64 first, u64 count)
     return l;
 }
 
-static u64
-number_from(const char *variable, u64 otherwise)
-{
-    const char *text = getenv(variable);
-    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
-}
-
 static void
 test_random_kernels(void **state)
 {
     (void)state;
-    u64 kernels = number_from("RXN_RANDOM_KERNELS", 300);
-    u64 seed = number_from("RXN_RANDOM_SEED", 1);
+    u64 kernels = number_from_environment("RXN_RANDOM_KERNELS", 300);
+    u64 seed = number_from_environment("RXN_RANDOM_SEED", 1);
     u32 faults = 0;
     for (u64 k = 0; k < kernels; k++) {
         Fixture f;
