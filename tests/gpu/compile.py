@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Kernels in CUDA C, compiled by NVIDIA's own compiler; no GPU is needed.
 
-    compile.py --rxn PATH [--all] [--only MODEL] [--json FILE] [--jobs N]
+    compile.py --rxn PATH [--only MODEL] [--json FILE] [--jobs N]
 
-Every model of the library: the kernel that simulates it in f64, for all architectures; the one in f32, and those of
-all estimators that apply, each for one of them by turns. --all: all for all. A table says for each what the compiler made of it: registers, bytes of stack, of spills and of shared
-memory, machine code, and how long it took. Required is
+Every model of the library, for every architecture: the kernels that simulate it in f64 and in f32, and those of all estimators
+that apply. A table says for each what the compiler made of it: registers, bytes of stack, of spills and of shared memory,
+machine code, and how long it took. Required is
 
     that every text compiles without a warning, for every architecture
     that in networks of up to 20 reactions nothing spills to local memory
@@ -80,15 +80,12 @@ def compile_one(rxn, kernel):
     return "done", rows
 
 
-def kernels(known, only, everywhere):
+def kernels(names, known):
     out = []
-    for m, name in enumerate(models() + ["bench/cascade", "bench/chain", "bench/gene_network"]):
-        if only and name not in only:
-            continue
-        turns = [known if everywhere else [known[(m + k) % len(known)]] for k in range(1 + len(ESTIMATORS))]
-        out += [Kernel(name, "run", "f64", known), Kernel(name, "run", "f32", turns[0])]
-        for estimator, where in zip(ESTIMATORS if not name.startswith("bench/") else [], turns[1:]):
-            out.append(Kernel(name, estimator, "f64", where, functional(name)))
+    for name in names:
+        out += [Kernel(name, "run", "f64", known), Kernel(name, "run", "f32", known)]
+        for estimator in ESTIMATORS if not name.startswith("bench/") else []:
+            out.append(Kernel(name, estimator, "f64", known, functional(name)))
     return out
 
 
@@ -111,8 +108,7 @@ def judge(row, bad):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rxn", required=True)
-    parser.add_argument("--all", action="store_true", help="all kernels for all architectures")
-    parser.add_argument("--only", action="append", metavar="MODEL", help="this model (several: again)")
+    parser.add_argument("--only", action="append", metavar="MODEL", help="this model (several: again), or bench/NAME")
     parser.add_argument("--json", help="write the figures to this file")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--build", default=os.path.join(ROOT, "build"), help="where `./dev nvrtc` put it")
@@ -129,12 +125,10 @@ def main():
     known = [a for a in ARCHITECTURES if a in compiler.architectures]
     print("NVRTC %d.%d, %s" % (compiler.version + (path,)))
     left_out = ["sm_%d: this NVRTC does not know it" % a for a in ARCHITECTURES if a not in known]
-    if not options.all:
-        left_out.append("f32 and each estimator of a model for others than one architecture; --all does them")
 
     rxn = os.path.abspath(options.rxn)
     refused, bad, rows, reactions = [], [], [], {}
-    wanted = kernels(known, options.only, options.all)
+    wanted = kernels(options.only or models(), known)
     with concurrent.futures.ProcessPoolExecutor(options.jobs, initializer=start, initargs=(path,)) as pool:
         jobs = [(kernel, pool.submit(compile_one, rxn, kernel)) for kernel in wanted]
         for kernel, job in jobs:

@@ -70,6 +70,7 @@ read_option(FakeOptions *o, const char *word, const char *value)
         {"init", offsetof(FakeOptions, init)},
         {"fail_alloc", offsetof(FakeOptions, fail_alloc)},
         {"fail_launch", offsetof(FakeOptions, fail_launch)},
+        {"optimize", offsetof(FakeOptions, optimize)},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (strcmp(word, numbers[i].name) == 0) {
@@ -111,6 +112,7 @@ rxn_fake_options(FakeOptions *o)
                        .nvrtc_major = 12,
                        .nvrtc_minor = 4,
                        .memory = 256u << 20,
+                       .optimize = 1,
                        .seed = 1};
     snprintf(o->shim, sizeof o->shim, "%s", RXN_SHIM_FOLDER);
     read_archs(o, "50:60:70:75:80:86:89:90:100:120");
@@ -325,7 +327,6 @@ run(char *const *command, const char *log)
  * cannot tell volatile ones. */
 static const char *const flags[] = {
     "-std=gnu11",
-    "-O1",
     "-w",
     "-fPIC",
     "-ffp-contract=off",
@@ -346,17 +347,18 @@ enum { FLAGS = sizeof flags / sizeof flags[0], WAYS = sizeof ways / sizeof ways[
 static bool
 compile(const FakeOptions *options, const char *folder, int architecture, const char *log)
 {
-    char include[1100], define[64], source[256], object[256], module[256];
+    char include[1100], define[64], optimize[8], source[256], object[256], module[256];
     snprintf(include, sizeof include, "-I%s", options->shim);
     snprintf(define, sizeof define, "-DRXN_SHIM_ARCHITECTURE=%d", architecture);
+    snprintf(optimize, sizeof optimize, "-O%d", options->optimize);
     snprintf(source, sizeof source, "%s/kernel.c", folder);
     snprintf(object, sizeof object, "%s/kernel.o", folder);
     snprintf(module, sizeof module, "%s/kernel.so", folder);
     const char *cc = getenv("CC") ? getenv("CC") : "cc";
     bool good = false;
     for (int w = 0; w < WAYS && !good; w++) {
-        const char *command[FLAGS + 16] = {cc, include, define};
-        size_t n = 3;
+        const char *command[FLAGS + 16] = {cc, include, define, optimize};
+        size_t n = 4;
         for (int i = 0; i < FLAGS; i++)
             command[n++] = flags[i];
         for (int i = 0; ways[w][i]; i++)
@@ -427,6 +429,7 @@ rxn_fake_compile(const FakeOptions *options, const char *source, int architectur
             free(text);
         }
         h = hash(h, &architecture, sizeof architecture);
+        h = hash(h, &options->optimize, sizeof options->optimize);
         for (int i = 0; i < FLAGS; i++)
             h = hash(h, flags[i], strlen(flags[i]));
         snprintf(cached, sizeof cached, "%s/%016llx.so", options->cache, (unsigned long long)h);

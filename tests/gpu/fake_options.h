@@ -16,6 +16,7 @@
  *   slow=SECONDS    each compilation takes so much longer
  *   cache=DIR       keep what was compiled there, by its text
  *   keep=DIR        put every text that is compiled there, as N.cu
+ *   optimize=N      compile with -ON (1): 0 for many kernels that run briefly
  *   shim=DIR        where shim.h is, if it is not where it was at build time
  *   trace           print every call of the driver
  */
@@ -29,7 +30,7 @@
 typedef struct FakeOptions {
     int devices, architecture, processors, driver, nvrtc_major, nvrtc_minor;
     uint64_t memory, seed;
-    int init, fail_alloc, fail_launch;
+    int init, fail_alloc, fail_launch, optimize;
     bool fail_compile, trace;
     double slow;
     int archs[32], arch_count;

@@ -43,7 +43,9 @@ class Machine:
     def __init__(self, program):
         self.program = program
         cache = program.arguments.cache or os.path.join(program.folder, "modules")
-        self.fakes = Fakes(program.arguments.cuda, program.arguments.nvrtc, cache)
+        # Many kernels that run briefly, or few that run long.
+        optimize = 1 if program.arguments.part == "device" else 0
+        self.fakes = Fakes(program.arguments.cuda, program.arguments.nvrtc, cache, optimize)
         self.reference = program.device or "cpu"
         self.slow = self.reference == "interpreter"
 

@@ -41,7 +41,7 @@ class Builder:
         need_compiler()
         self.program = program
         cache = program.arguments.cache or os.path.join(program.folder, "modules")
-        self.fakes = Fakes(program.arguments.cuda, program.arguments.nvrtc, cache)
+        self.fakes = Fakes(program.arguments.cuda, program.arguments.nvrtc, cache, optimize=0)  # they run briefly
 
     def environment(self, options="", **more):
         return self.fakes.environment(options, self.program.folder, **more)

@@ -46,7 +46,7 @@ end groups
 """
 
 
-FEW = ["birth_death", "dosing", "hopping_line", "michaelis_menten", "vilar_oscillator"]
+FEW = ["dosing", "hopping_line", "vilar_oscillator"]
 
 
 def add_arguments(parser):

@@ -516,7 +516,7 @@ def stopped(program, number, *flags):
             child.wait()
 
 
-LONG = ("--set", "kon=0.02", "--set", "koff=0.01", "-n", "8000")
+LONG = ("--set", "kon=0.02", "--set", "koff=0.01", "-n", "4000")
 
 
 def dimerisation_data(program):
