@@ -4,6 +4,8 @@
 Every trajectory of every model of the library, and of models with families, events and time-dependent
 rates, has to be the same for all numbers of threads and lanes, in the interpreter, and in a larger
 ensemble; in f64 and in f32.
+
+    determinism.py --rxn PATH [--device NAME] [--part most|library_in_f32|all]
 """
 
 import hashlib
@@ -232,7 +234,9 @@ def test_a_dead_state_holds(program):
 
 
 if __name__ == "__main__":
-    names = models() + sorted(OWN)
-    tests = [same_test(name, precision) for name in names for precision in ("f64", "f32")]
-    tests += [f for name, f in list(globals().items()) if name.startswith("test_")]
-    sys.exit(main(tests))
+    most = [same_test(name, precision) for name, precision in [(m, "f64") for m in models()] + list(itertools.product(sorted(OWN), ("f64", "f32")))]
+    most += [f for name, f in list(globals().items()) if name.startswith("test_")]
+    parts = {"most": most, "library_in_f32": [same_test(name, "f32") for name in models()]}
+    parts["all"] = parts["most"] + parts["library_in_f32"]
+    chosen = sys.argv[sys.argv.index("--part") + 1] if "--part" in sys.argv else "all"
+    sys.exit(main(parts.get(chosen, []), lambda parser: parser.add_argument("--part", choices=sorted(parts), default="all")))

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from harness import HERE, STDLIB, Skipped, check_equal, check_in, main
+from harness import HERE, STDLIB, Skipped, check_equal, check_in, main, peak_of
 
 # E[X] = k/g (1 - exp(-g t)) from X = 0, and X is Poisson: var = mean.
 BIRTH = """model birth
@@ -479,26 +479,15 @@ def test_tape_in_blocks(program):
         check_in("--tape-memory", err)
 
 
-def peak_of(program, *arguments):
-    """MiB of the process at its largest."""
-    code = (
-        "import resource, subprocess, sys\n"
-        "subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)\n"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
-    )
-    command = [sys.executable, "-c", code, program.path, *[str(a) for a in arguments]]
-    return int(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=200).stdout) / 1024
-
-
 def test_tape_memory_is_used_and_kept(program):
     """The limit is that of all lanes that there are, however many. A million steps of a lane are more than one block, which
     is half of the memory (the other half is for checkpoints, of which few are needed here)."""
     if program.device:
         raise Skipped("lanes need a target")
-    flags = ["grad", birth(program), "--set", "k=1000", "--of", "X", "--estimator", "path-adjoint", "-n", 16, "--threads", 1, "--quiet"]
+    flags = [program.path, "grad", birth(program), "--set", "k=1000", "--of", "X", "--estimator", "path-adjoint", "-n", 16, "--threads", 1, "--quiet"]
     memory = 64
     for more in ([], ["--precision", "f32"], ["--lanes", 8]):
-        base, peak = (peak_of(program, *flags, *more, "--at", end, "--tape-memory", "%dM" % memory) for end in (1, 500))
+        base, peak = (peak_of(flags + more + ["--at", end, "--tape-memory", "%dM" % memory], timeout=200)[0] / 1024 for end in (1, 500))
         assert 0.38 * memory < peak - base < memory, (more, base, peak)
 
 

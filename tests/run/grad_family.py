@@ -11,10 +11,9 @@ import io
 import json
 import math
 import os
-import subprocess
 import sys
 
-from harness import STDLIB, Skipped, check_equal, check_in, main
+from harness import STDLIB, Skipped, check_equal, check_in, main, peak_of
 
 # Genes that regulate each other (weights inside a sum over species), reactions between neighbours, powers of counts,
 # a catalyst, a rate that switches, events, parameters that the output reads itself.
@@ -265,16 +264,8 @@ def test_two_hundred_thousand_weights(program):
     model = program.file("layer.rxn", LAYER.replace("~ normal(0, 0.05)", "= 0.002") % (pixels, genes))
     command = [program.path, "grad", model, "--set", "x=0.5", "--set", "x[3]=0.25", "--of", "total", "--at", str(end)]
     command += ["-n", "4", "--threads", "1", "--estimator", "path", "--wrt", "W,b,beta", "-o", "-"]
-    code = (
-        "import resource, subprocess, sys\n"
-        "out = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, check=True).stdout\n"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
-        "sys.stdout.write(out.decode())\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code] + command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          text=True, check=True, timeout=200)
-    peak, rest = done.stdout.split("\n", 1)
-    assert int(peak) < 600e3, peak
+    peak, rest = peak_of(command, timeout=200)
+    assert peak < 600e3, peak
     rows = list(csv.DictReader(io.StringIO(rest)))
     check_equal(len(rows), pixels * genes + genes + 1, "parameters")
     u = 0.1 + 0.002 * (0.5 * (pixels - 1) + 0.25)

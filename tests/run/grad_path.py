@@ -10,10 +10,9 @@ formulas of GRADIENTS: λ' = -Jᵀλ - ∇g, dF/dp = Σ ∫ da_j/dp (ν_j·λ) d
 
 import json
 import math
-import subprocess
 import sys
 
-from harness import check_equal, main
+from harness import check_equal, main, peak_of
 
 # ---- the random numbers --------------------------------------------------------------------------
 
@@ -381,20 +380,13 @@ def test_refusals(program):
 def test_memory_is_bounded(program):
     """Many steps on a small tape: the process stays small."""
     model = program.file("busy.rxn", "species X = 100\nparam k = 1000\nparam g = 10\n0 -> X @ k\nX -> 0 @ g\n")
-    code = (
-        "import resource, subprocess, sys\n"
-        "out = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, check=True).stdout\n"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
-        "sys.stdout.write(out.decode())\n"
-    )
     peak = []
     for end in (1, 1000):
         command = [program.path, "grad", model, "--of", "X", "--at", str(end), "-n", "16", "--threads", "1", "--quiet"]
         command += ["--estimator", "path-adjoint", "--tape-memory", "8M", "--json", "-"]
-        done = subprocess.run([sys.executable, "-c", code] + command, stdout=subprocess.PIPE, text=True, check=True)
-        first, rest = done.stdout.split("\n", 1)
-        peak.append(int(first))
-        events = json.loads(rest)[0]["events"]
+        size, out = peak_of(command)
+        peak.append(size)
+        events = json.loads(out)[0]["events"]
     assert events > 3e7, events  # 300 MB, were all steps kept
     assert peak[1] - peak[0] < 20e3, peak
 

@@ -96,6 +96,20 @@ class Program:
         return rows[0], rows[1:]
 
 
+def peak_of(command, **options):
+    """The largest size of a process, in KiB, with all that it compiles; and what it printed."""
+    code = (
+        "import resource, subprocess, sys\n"
+        "out = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, check=True).stdout\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+        "sys.stdout.write(out.decode())\n"
+    )
+    run = Run([sys.executable, "-c", code] + [str(word) for word in command], env={"RXN_CACHE": ""}, **options)
+    assert run.status == 0, str(run)
+    peak, out = run.out.split("\n", 1)
+    return int(peak), out
+
+
 def check_equal(got, expected, what="value"):
     assert got == expected, "%s:\n  got      %r\n  expected %r" % (what, got, expected)
 
