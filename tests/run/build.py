@@ -46,7 +46,7 @@ end groups
 """
 
 
-FEW = ["dosing", "hopping_line", "vilar_oscillator"]
+FEW = ["dosing", "vilar_oscillator"]
 
 
 def add_arguments(parser):
