@@ -322,6 +322,35 @@ def test_forward_mode_of_many_parameters(program):
             check_equal(numbers(again)[0], forward, "in the interpreter")
 
 
+# Constants and times that are none of f32's numbers.
+FAR = """model far
+species A = 5, B = 0
+param V = 1e-45, k = 1e45, d = 1, s = 2e40, q = 3
+A -> B @ k * V
+B -> A @ d
+2 A + 2 B -> 0 @ 0.1 * s * 1e-41
+0 -> A @ q
+"""
+SHORT = """model short
+species A = 5, B = 0
+param k = 1e41, d = 2e41, q = 3e41
+A -> B @ k
+B -> A @ d
+B -> 0 @ 0.3 * k
+0 -> A @ q
+"""
+
+
+def test_constants_of_any_size(program):
+    """Part of a backward step is f32: what f32 does not hold has to go another way. Against the forward mode, which is f64."""
+    for name, text, end in (("far", FAR, 2), ("short", SHORT, 2e-41)):
+        model = program.file(name + ".rxn", text)
+        backward = numbers(grad(program, model, "A*B", end, "-n", 20))[0]
+        forward = numbers(grad(program, model, "A*B", end, "-n", 20, estimator="path-forward"))[0]
+        for a, b in zip(backward, forward):
+            assert b != 0 and abs(a - b) <= 1e-6 * abs(b), (name, backward, forward)
+
+
 def test_blocks_and_checkpoints(program):
     """A tape of a few steps gives the same bits as one that takes all. The smallest that is not full has all its
     checkpoints in use."""
