@@ -20,7 +20,8 @@
  * How: all is dead until shown to be needed, so a cycle that only feeds itself (`steps` above) dies.
  * Needed are: stores, traps, and the sets of the locals that the launcher sees (done, witness). What
  * is needed needs its operands, the blocks it stands in with their conditions, and, if it reads a
- * local, all sets of that local. A `break` is needed if its `for` or `loop` is. So a loop without an effect goes,
+ * local, all sets of that local; of an array that only constants index, those of that element. A `break` is needed if its `for` or
+ * `loop` is. So a loop without an effect goes,
  * even where nobody could say that it ends. Buffers stay declared: the launcher binds them by order.
  */
 #include "compiler/kir/internal.h"
@@ -30,7 +31,7 @@ typedef struct Item {
     const KirStatement *statement;
     u32 parent;      /* the statement in whose block it stands */
     u32 loop;        /* the innermost for or loop around it */
-    u32 next;        /* SET: the next one of the same local; BREAK: of the same loop */
+    u32 next;        /* SET: the next one of the same cell; BREAK: of the same loop */
     u32 first_break; /* FOR, LOOP */
     u32 end;         /* the number of the first statement after it and its blocks */
     bool needed;
@@ -40,8 +41,9 @@ typedef struct Sweep {
     const KirKernel *kernel;
     Arena *arena;
     VEC(Item) items;
-    u32 *first_set;      /* by local */
-    bool *local_needed;  /* by local */
+    u32 *cells;          /* by local: its first cell; it has one, or one per element */
+    u32 *first_set;      /* by cell */
+    bool *cell_needed;   /* by cell */
     bool *value_needed;  /* by value */
     VEC(u32) item_work;  /* needed, not yet followed */
     VEC(u32) value_work; /* likewise */
@@ -83,13 +85,63 @@ need_item(Sweep *sweep, u32 number)
 }
 
 static void
+need_cell(Sweep *sweep, u32 cell)
+{
+    if (sweep->cell_needed[cell])
+        return;
+    sweep->cell_needed[cell] = true;
+    for (u32 set = sweep->first_set[cell]; set; set = sweep->items.items[set - 1].next)
+        need_item(sweep, set);
+}
+
+static void
 need_local(Sweep *sweep, u32 local)
 {
-    if (sweep->local_needed[local])
-        return;
-    sweep->local_needed[local] = true;
-    for (u32 set = sweep->first_set[local]; set; set = sweep->items.items[set - 1].next)
-        need_item(sweep, set);
+    for (u32 cell = sweep->cells[local]; cell < sweep->cells[local + 1]; cell++)
+        need_cell(sweep, cell);
+}
+
+/* The cell of an access with this index (0: none). */
+static u32
+cell_of(const Sweep *sweep, u32 local, KirValue index)
+{
+    const u32 first = sweep->cells[local];
+    return sweep->cells[local + 1] - first > 1
+               ? first + (u32)sweep->kernel->values.items[index].bits
+               : first;
+}
+
+static bool
+is_element(const KirKernel *kernel, u32 local, KirValue index)
+{
+    const KirNode *node = &kernel->values.items[index];
+    return node->op == KIR_CONST && node->bits < kernel->locals.items[local].length;
+}
+
+static void
+find_cells(Sweep *sweep)
+{
+    const KirKernel *kernel = sweep->kernel;
+    const u32 locals = kernel->locals.count;
+    bool *whole = NEW_ARRAY(sweep->arena, bool, locals + 1);
+    for (u32 i = 1; i < kernel->values.count; i++) {
+        const KirNode *node = &kernel->values.items[i];
+        if (node->op == KIR_GET && node->index_count)
+            whole[node->object] |= !is_element(kernel, node->object, node->index[0]);
+    }
+    for (u32 i = 0; i < sweep->items.count; i++) {
+        const KirStatement *statement = sweep->items.items[i].statement;
+        if (statement->kind == KIR_SET && statement->index_count)
+            whole[statement->object] |= !is_element(kernel, statement->object, statement->index[0]);
+    }
+    sweep->cells = NEW_ARRAY(sweep->arena, u32, locals + 1);
+    for (u32 i = 0; i < locals; i++) {
+        const KirLocal *local = &kernel->locals.items[i];
+        const bool split = local->length > 1 && !local->storage && !whole[i];
+        sweep->cells[i + 1] = sweep->cells[i] + (split ? local->length : 1);
+    }
+    sweep->first_set = NEW_ARRAY(sweep->arena, u32, sweep->cells[locals] + 1);
+    sweep->cell_needed = NEW_ARRAY(sweep->arena, bool, sweep->cells[locals] + 1);
 }
 
 /* Links the sets and the breaks that can be reached, and starts with the effects among them. */
@@ -106,8 +158,9 @@ find_effects(Sweep *sweep, const KirBlock *block, u32 *number)
             continue;
         }
         if (statement->kind == KIR_SET) {
-            item->next = sweep->first_set[statement->object];
-            sweep->first_set[statement->object] = own;
+            const u32 cell = cell_of(sweep, statement->object, statement->index[0]);
+            item->next = sweep->first_set[cell];
+            sweep->first_set[cell] = own;
         } else if (statement->kind == KIR_BREAK && item->loop) {
             Item *loop = &sweep->items.items[item->loop - 1];
             item->next = loop->first_break;
@@ -143,7 +196,7 @@ follow_value(Sweep *sweep, const KirNode *node)
     for (u32 i = 0; i < node->index_count; i++)
         need_value(sweep, node->index[i]);
     if (node->op == KIR_GET)
-        need_local(sweep, node->object);
+        need_cell(sweep, cell_of(sweep, node->object, node->index[0]));
 }
 
 static void
@@ -198,11 +251,15 @@ drop_locals(const Sweep *sweep, KirKernel *copy)
 {
     u32 *number = NEW_ARRAY(sweep->arena, u32, copy->locals.count + 1);
     u32 kept = 0;
-    for (u32 i = 0; i < copy->locals.count; i++)
-        if (sweep->local_needed[i]) {
+    for (u32 i = 0; i < copy->locals.count; i++) {
+        bool needed = false;
+        for (u32 cell = sweep->cells[i]; cell < sweep->cells[i + 1]; cell++)
+            needed |= sweep->cell_needed[cell];
+        if (needed) {
             copy->locals.items[kept] = copy->locals.items[i];
             number[i] = kept++;
         }
+    }
     copy->locals.count = kept;
     copy->done = number[copy->done];
     for (u32 i = 0; i < copy->witness.count; i++)
@@ -218,11 +275,10 @@ bool
 rxn__kir_dce(KirKernel *kernel)
 {
     Sweep sweep = {.kernel = kernel, .arena = kernel->arena};
-    sweep.first_set = NEW_ARRAY(kernel->arena, u32, kernel->locals.count + 1);
-    sweep.local_needed = NEW_ARRAY(kernel->arena, bool, kernel->locals.count + 1);
     sweep.value_needed = NEW_ARRAY(kernel->arena, bool, kernel->values.count + 1);
     for (u32 region = 0; region < KIR_REGION_COUNT; region++)
         list_block(&sweep, &kernel->regions[region], 0, 0);
+    find_cells(&sweep);
     mark(&sweep);
 
     KirRewriter rewriter;

@@ -570,6 +570,56 @@ dce_drops_what_nobody_needs(void **state)
                 "  finish {}\n");
 }
 
+static void
+dce_drops_elements(void **state)
+{
+    expect_pass(state, rxn__kir_dce,
+                "  launch {}\n"
+                "  init {}\n"
+                "  step {\n"
+                "    %1 = const.i32 0\n"
+                "    %2 = const.i32 1\n"
+                "    %3 = get.f64 a[%1]\n"
+                "    %4 = neg.f64 %3\n"
+                "    set a[%1], %4\n"
+                "    set a[%2], %4\n" /* never read */
+                "    store out[%1], %3\n"
+                "  }\n"
+                "  finish {}\n",
+                "  local t : f64\n"
+                "  local a : f64[3]\n"
+                "  local done : bool\n",
+                "  launch {}\n"
+                "  init {}\n"
+                "  step {\n"
+                "    %1 = const.i32 0\n"
+                "    %2 = get.f64 a[%1]\n"
+                "    %3 = neg.f64 %2\n"
+                "    set a[%1], %3\n"
+                "    store out[%1], %2\n"
+                "  }\n"
+                "  finish {}\n");
+    static const char any_element[] = /* the turn may read what the constant has set */
+        "  launch {}\n"
+        "  init {}\n"
+        "  step {\n"
+        "    %1 = const.i32 0\n"
+        "    %2 = const.i32 3\n"
+        "    %3 = get.f64 t\n"
+        "    set a[%1], %3\n"
+        "    %4 = for %1 .. %2 {\n"
+        "      %5 = get.f64 a[%4]\n"
+        "      store out[%4], %5\n"
+        "    }\n"
+        "  }\n"
+        "  finish {}\n";
+    expect_pass(state, rxn__kir_dce, any_element,
+                "  local t : f64\n"
+                "  local a : f64[3]\n"
+                "  local done : bool\n",
+                any_element);
+}
+
 /* ---- Random kernels ----------------------------------------------------------------------------- */
 
 static RandomLaunch *
@@ -647,6 +697,7 @@ main(void)
         TEST(hoist_moves_what_a_launch_knows),
         TEST(hoist_moves_out_of_loops),
         TEST(dce_drops_what_nobody_needs),
+        TEST(dce_drops_elements),
         TEST(passes_change_no_result),
     };
     return cmocka_run_group_tests_name("kir_passes", tests, NULL, NULL);

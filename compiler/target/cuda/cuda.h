@@ -155,6 +155,7 @@ typedef struct CudaText {
     const char **constant; /* per value of plan->is_constant: what it is called */
     const char **local, **buffer;
     const char ***element;              /* per local of CUDA_SPLIT: per element */
+    bool **is_read;                     /* likewise: whether anybody reads it */
     u8 *touched_local, *touched_buffer; /* TOUCHED_…: since the last barrier */
     bool needs_order;                   /* a trap in a loop that is shared out was written */
 } CudaText;
@@ -172,6 +173,9 @@ const char *rxn__cuda_constant(CudaText *c, KirType type, u64 bits);
 const char *rxn__cuda_operand(CudaText *c, KirValue value);
 
 void rxn__cuda_define(CudaText *c, KirValue value);
+
+/* Which element of a CUDA_SPLIT a constant index means. */
+u32 rxn__cuda_split_element(const CudaText *c, u32 local, KirValue index);
 
 /* The place of an array's element. */
 const char *rxn__cuda_element(CudaText *c, u32 local, const char *index);

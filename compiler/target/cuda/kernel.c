@@ -195,7 +195,8 @@ write_locals_zero(CudaText *c)
         if (place == CUDA_SCALAR)
             rxn__cuda_line(c, "%s = %s;", c->local[i], zero);
         for (u32 k = 0; place == CUDA_SPLIT && k < local->length; k++)
-            rxn__cuda_line(c, "%s = %s;", c->element[i][k], zero);
+            if (c->is_read[i][k])
+                rxn__cuda_line(c, "%s = %s;", c->element[i][k], zero);
         if (place == CUDA_SHARED || place == CUDA_WORKSPACE) {
             if (c->team && !arrays)
                 rxn__cuda_barrier(c);

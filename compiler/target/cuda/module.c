@@ -25,14 +25,23 @@ name_all(CudaText *c)
         if (c->plan->locals[i].place != CUDA_SPLIT)
             continue;
         c->element[i] = NEW_ARRAY(c->arena, const char *, local->length);
+        c->is_read[i] = NEW_ARRAY(c->arena, bool, local->length);
         for (u32 k = 0; k < local->length; k++)
             c->element[i][k] =
                 rxn__cuda_identifier(&c->names, rxn__cuda_format(c, "%s_%u", c->local[i], k));
     }
+    for (u32 w = 0; w < kernel->witness.count; w++) {
+        u32 local = kernel->witness.items[w];
+        for (u32 k = 0; c->is_read[local] && k < kernel->locals.items[local].length; k++)
+            c->is_read[local][k] = true;
+    }
     for (KirValue v = 1; v < kernel->values.count; v++) {
+        const KirNode *node = &kernel->values.items[v];
+        if (node->op == KIR_GET && c->is_read[node->object])
+            c->is_read[node->object][rxn__cuda_split_element(c, node->object, node->index[0])] =
+                true;
         if (!c->plan->is_constant[v])
             continue;
-        const KirNode *node = &kernel->values.items[v];
         bool load = node->op == KIR_LOAD;
         const char *base = load ? c->buffer[node->object] : "v";
         c->constant[v] =
@@ -215,6 +224,7 @@ rxn__cuda_render(const KirKernel *kernel, const CudaPlan *plan, const TargetOpti
     c.constant = NEW_ARRAY(arena, const char *, kernel->values.count + 1);
     c.local = NEW_ARRAY(arena, const char *, kernel->locals.count + 1);
     c.element = NEW_ARRAY(arena, const char **, kernel->locals.count + 1);
+    c.is_read = NEW_ARRAY(arena, bool *, kernel->locals.count + 1);
     c.buffer = NEW_ARRAY(arena, const char *, kernel->buffers.count + 1);
     c.touched_local = NEW_ARRAY(arena, u8, kernel->locals.count + 1);
     c.touched_buffer = NEW_ARRAY(arena, u8, kernel->buffers.count + 1);

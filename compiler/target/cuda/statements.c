@@ -137,9 +137,8 @@ write_set(CudaText *c, const KirStatement *s)
         return;
     }
     if (place == CUDA_SPLIT) {
-        u64 index = c->kernel->values.items[s->index[0]].bits;
-        rxn__cuda_line(c, "%s = %s;", c->element[s->object][index < local->length ? index : 0],
-                       value);
+        u32 element = rxn__cuda_split_element(c, s->object, s->index[0]);
+        rxn__cuda_line(c, "%s = %s;", c->element[s->object][element], value);
         return;
     }
     u32 bytes = local->storage ? local->storage : rxn__kir_type_bytes[local->type];

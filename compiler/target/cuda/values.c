@@ -134,6 +134,14 @@ rxn__cuda_is_fixed(const CudaText *c, u32 local)
     return c->kernel->locals.items[local].uniform && c->region != KIR_LAUNCH;
 }
 
+/* Out of range is a bug of the method, which the interpreter reports. */
+u32
+rxn__cuda_split_element(const CudaText *c, u32 local, KirValue index)
+{
+    u64 element = c->kernel->values.items[index].bits;
+    return element < c->kernel->locals.items[local].length ? (u32)element : 0;
+}
+
 const char *
 rxn__cuda_element(CudaText *c, u32 local, const char *index)
 {
@@ -255,9 +263,8 @@ read_local(CudaText *c, const KirNode *node)
     if (place == CUDA_SCALAR)
         return rxn__cuda_format(c, "%s%s", before, c->local[node->object]);
     if (place == CUDA_SPLIT) {
-        u64 index = c->kernel->values.items[node->index[0]].bits;
-        return rxn__cuda_format(c, "%s%s", before,
-                                c->element[node->object][index < local->length ? index : 0]);
+        u32 element = rxn__cuda_split_element(c, node->object, node->index[0]);
+        return rxn__cuda_format(c, "%s%s", before, c->element[node->object][element]);
     }
     const char *index = node->index_count ? expression_of(c, node->index[0]) : "0";
     const char *element = rxn__cuda_element(c, node->object, index);
