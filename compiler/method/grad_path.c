@@ -32,12 +32,6 @@ extern const Estimator rxn__estimator_path_forward;
 /* Numbers that a gradient kernel keeps per trajectory. */
 enum { MOST_SUMS = 1 << 20 };
 
-static KirValue
-f64(Path *path, double value)
-{
-    return rxn__kir_const(path->tape->frame->builder, KIR_F64, value);
-}
-
 /* ---- declarations ------------------------------------------------------------------------------ */
 
 static u32
@@ -63,27 +57,27 @@ declare(Tape *tape, void *context)
                               k < columns ? recorder->columns.items[k]
                                           : recorder->integrals.items[k - columns].slope,
                               &path->kept[(size_t)k * n]);
+    if (rxn__path_is_polynomial(path, network))
+        rxn__tape_count_in_singles(tape);
     path->adjoint = array_local(path, "adjoint", tape->sets * n);
     path->force = array_local(path, "force", tape->sets * recorder->integrals.count);
     path->gradient = array_local(path, "gradient", tape->sets * tape->row.leaves);
     path->largest = rxn__kir_local(frame->builder, "largest", KIR_F32, 0);
     path->largest_double = rxn__kir_local(frame->builder, "largest_double", KIR_F64, 0);
     path->at = rxn__kir_local(frame->builder, "at", KIR_F64, 0);
-    path->scale = rxn__kir_local(frame->builder, "scale", KIR_F32, tape->sets);
-    path->back = rxn__kir_local(frame->builder, "back", KIR_F32, tape->sets);
     rxn__path_declare_flow(path);
 }
 
 static KirValue
 lifted(Path *path, KirValue value)
 {
-    return kir_mul(path->tape->frame->builder, value, f64(path, PATH_LIFT));
+    return kir_mul(path->tape->frame->builder, value, path_f64(path, PATH_LIFT));
 }
 
 static KirValue
 lowered(Path *path, KirValue value)
 {
-    return kir_mul(path->tape->frame->builder, value, f64(path, 1 / PATH_LIFT));
+    return kir_mul(path->tape->frame->builder, value, path_f64(path, 1 / PATH_LIFT));
 }
 
 static void
@@ -96,8 +90,6 @@ seed(Tape *tape, void *context)
             if (direct)
                 path_set(path, path->gradient, k * tape->row.leaves + p, lifted(path, direct));
         }
-    for (u32 k = 0; k < tape->sets; k++)
-        rxn__path_size(path, k);
 }
 
 /* ---- a step ------------------------------------------------------------------------------------ */
@@ -129,7 +121,6 @@ observe(Path *path)
             KirValue before = path_get(path, path->force, s * integrals + k);
             path_set(path, path->force, s * integrals + k, kir_add(b, before, weight));
         }
-        rxn__path_size(path, s);
     }
     rxn__tape_observed(tape);
     frame->lower.time = 0;
@@ -143,6 +134,9 @@ cross_observations(Path *path, const TapeStep *step)
     Tape *tape = path->tape;
     KirBuilder *b = tape->frame->builder;
     rxn__kir_if(b, kir_ge(b, rxn__kir_get(b, tape->observation_time, 0), step->start));
+    rxn__tape_settle(tape);
+    for (u32 s = 0; s < tape->sets; s++)
+        rxn__path_rest(path, s);
     rxn__kir_loop(b);
     KirValue observation = rxn__kir_get(b, tape->observation_time, 0);
     rxn__kir_if(b, kir_lt(b, observation, step->start));
@@ -155,6 +149,8 @@ cross_observations(Path *path, const TapeStep *step)
     observe(path);
     rxn__kir_set(b, path->at, 0, observation);
     rxn__kir_close(b);
+    for (u32 s = 0; s < tape->sets; s++)
+        rxn__path_carry(path, s);
     rxn__kir_close(b);
 }
 
@@ -168,17 +164,9 @@ backward(Tape *tape, void *context, const TapeStep *step)
     cross_observations(path, step);
     if (!path->coordinates)
         return;
-    if (path->coordinates > 1) {
-        KirValue low = kir_cast(b, KIR_U32, step->number);
-        KirValue turn = kir_and(b, low, rxn__kir_const(b, KIR_U32, PATH_SIZING - 1));
-        rxn__kir_if(b, kir_eq(b, turn, rxn__kir_const(b, KIR_U32, 0)));
-        for (u32 s = 0; s < tape->sets; s++)
-            rxn__path_size(path, s);
-        rxn__kir_close(b);
-    }
     rxn__tape_bind(tape, step);
     PathWait wait;
-    rxn__path_wait(path, kir_sub(b, rxn__kir_get(b, path->at, 0), step->start), &wait);
+    rxn__path_wait(path, step, &wait);
     for (u32 s = 0; s < tape->sets; s++)
         rxn__path_cross(path, &wait, s);
     rxn__lower_forget(&frame->lower);
@@ -199,10 +187,12 @@ assigned(Tape *tape, void *context, u32 number, KirValue time)
     frame->lower.time = time;
     for (u32 set_number = 0; set_number < tape->sets; set_number++) {
         u32 first = set_number * n;
+        rxn__path_rest(path, set_number);
         for (u32 k = 0; k < count; k++)
             after[k] = path_get(path, path->adjoint, first + event.assignments.items[k].member);
         for (u32 k = 0; k < count; k++)
-            path_set(path, path->adjoint, first + event.assignments.items[k].member, f64(path, 0));
+            path_set(path, path->adjoint, first + event.assignments.items[k].member,
+                     path_f64(path, 0));
         for (u32 k = 0; k < count; k++) {
             Expr value = event.assignments.items[k].value;
             for (u32 s = 0; s < network->species_count; s++) {
@@ -213,7 +203,7 @@ assigned(Tape *tape, void *context, u32 number, KirValue time)
                                      path_get(path, path->adjoint, first + s)));
             }
         }
-        rxn__path_size(path, set_number);
+        rxn__path_carry(path, set_number);
     }
     frame->lower.time = 0;
 }
@@ -224,10 +214,12 @@ finish(Tape *tape, void *context)
     Path *path = context;
     SsaFrame *frame = tape->frame;
     u32 leaves = path->row.leaves;
-    for (u32 s = 0; s < tape->sets; s++)
+    for (u32 s = 0; s < tape->sets; s++) {
+        rxn__path_rest(path, s);
         for (u32 p = 0; p < leaves; p++)
             rxn__row_store(frame, rxn__row_direct(&tape->row, s, p),
                            lowered(path, path_get(path, path->gradient, s * leaves + p)));
+    }
     KirBuilder *b = frame->builder;
     KirValue largest = kir_sqrt(b, kir_cast(b, KIR_F64, rxn__kir_get(b, path->largest, 0)));
     rxn__row_store(frame, rxn__row_diagnostic(&tape->row, 0),

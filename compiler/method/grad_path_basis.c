@@ -208,6 +208,84 @@ rxn__path_along_basis(Path *path, Network *network, Expr value, Expr *ret_slopes
     }
 }
 
+/* The degree of a polynomial of counts, up to what is the same throughout the trajectory; more than the limit: it is none, or of
+ * a higher one. */
+static u32
+degree_of(const Network *network, Expr value, u32 limit)
+{
+    const ExprNode *node = expr_node(network, value);
+    if (!rxn__expr_uses(network, value).species)
+        return 0;
+    u32 degree[2] = {0, 0};
+    for (u32 k = 0; k < 2 && k < node->arg_count && node->op != EXPR_SPECIES; k++) {
+        degree[k] = degree_of(network, node->args[k], limit);
+        if (degree[k] > limit)
+            return limit + 1;
+    }
+    switch (node->op) {
+    case EXPR_SPECIES: return 1;
+    case EXPR_NEG: return degree[0];
+    case EXPR_CHOOSE: return node->number == 2 ? 2 * degree[0] : limit + 1;
+    case EXPR_DIV: return degree[1] == 0 ? degree[0] : limit + 1;
+    case EXPR_ADD:
+    case EXPR_SUB: return degree[0] > degree[1] ? degree[0] : degree[1];
+    case EXPR_MUL: return degree[0] + degree[1];
+    default: return limit + 1;
+    }
+}
+
+static bool
+are_polynomials(const Network *network, const Expr *values, size_t count, u32 limit)
+{
+    for (size_t k = 0; k < count; k++)
+        if (values[k] && degree_of(network, values[k], limit) > limit)
+            return false;
+    return true;
+}
+
+static bool
+varies_with_time(const Network *network, Expr value)
+{
+    ExprUses uses = rxn__expr_uses(network, value);
+    return uses.time || uses.window;
+}
+
+/* Sources that are polynomials that f32 holds: a product of two counts is below 2^106. Their sums leave constants out, which may
+ * be anything. */
+static void
+find_sums(Path *path, Arena *arena, const Network *network)
+{
+    enum { MOST = 2 };
+    u32 leaves = path->row.leaves, reactions = network->reaction_count;
+    size_t count = (size_t)reactions * leaves;
+    path->sum_of = NEW_ARRAY(arena, u32, count + 1);
+    path->sums = NEW_ARRAY(arena, PathSum, count + 1);
+    for (size_t k = 0; k < count; k++) {
+        Expr source = path->source[k];
+        bool suits = source && path->coordinates > 1 && !varies_with_time(network, source) &&
+                     are_polynomials(network, &source, 1, MOST);
+        path->sum_of[k] = suits ? path->sum_count : NO_SUM;
+        if (suits)
+            path->sums[path->sum_count++] = (PathSum){.leaf = (u32)(k % leaves), .source = source};
+    }
+}
+
+bool
+rxn__path_is_polynomial(const Path *path, const Network *network)
+{
+    enum { MOST = 100 };
+    const Recorder *recorder = &path->tape->recorder;
+    u32 n = path->coordinates, leaves = path->row.leaves, reactions = network->reaction_count;
+    for (size_t k = 0; k < (size_t)reactions * leaves; k++)
+        if (path->source[k] && path->sum_of[k] == NO_SUM &&
+            rxn__expr_uses(network, path->source[k]).species)
+            return false;
+    return n > 1 &&
+           are_polynomials(network, &path->kept[(size_t)recorder->columns.count * n],
+                           (size_t)recorder->integrals.count * n, MOST) &&
+           are_polynomials(network, path->along, (size_t)reactions * n, MOST);
+}
+
 void
 rxn__path_differentiate(Path *path, Arena *arena, Network *network)
 {
@@ -230,4 +308,5 @@ rxn__path_differentiate(Path *path, Arena *arena, Network *network)
                 *slope = plus(network, *slope, reaction->delta[k], along[c]);
             }
     }
+    find_sums(path, arena, network);
 }

@@ -572,19 +572,14 @@ rxn__tape_bind(Tape *tape, const TapeStep *step)
         frame->lower.time_middle = rxn__ssa_middle(frame, step->start);
 }
 
-/* Runs of neighbouring reactions with the same change of a species are one comparison. */
-static void
-undo_reaction(Tape *tape, const TapeStep *step)
+/* What each reaction changes: [species * reactions + reaction]. */
+static i32 *
+find_changes(const Tape *tape)
 {
     SsaFrame *frame = tape->frame;
-    KirBuilder *b = frame->builder;
     const Network *network = frame->network;
-    u32 reactions = network->reaction_count, species = network->species_count;
-    if (in_tables(tape)) {
-        rxn__ssa_table_undo(frame, kir_cast(b, KIR_I32, step->code));
-        return;
-    }
-    i32 *delta = NEW_ARRAY(frame->arena, i32, (size_t)reactions * species + 1);
+    u32 reactions = network->reaction_count;
+    i32 *delta = NEW_ARRAY(frame->arena, i32, (size_t)reactions * network->species_count + 1);
     for (u32 j = 0; j < reactions; j++) {
         u32 member;
         const Reaction *reaction = rxn__reaction_of_flat(network, j, &member);
@@ -594,22 +589,86 @@ undo_reaction(Tape *tape, const TapeStep *step)
         for (u32 k = 0; k < count; k++)
             delta[(size_t)changes[k].species * reactions + j] = changes[k].delta;
     }
+    return delta;
+}
+
+/* Runs of neighbouring reactions with the same change of a species are one comparison. */
+static void
+undo_reaction(Tape *tape, const TapeStep *step)
+{
+    SsaFrame *frame = tape->frame;
+    KirBuilder *b = frame->builder;
+    u32 reactions = frame->network->reaction_count, species = frame->network->species_count;
+    if (in_tables(tape)) {
+        rxn__ssa_table_undo(frame, kir_cast(b, KIR_I32, step->code));
+        return;
+    }
+    const i32 *delta = find_changes(tape);
     for (u32 s = 0; s < species; s++) {
         const i32 *changes = &delta[(size_t)s * reactions];
-        u32 local = frame->lower.species_local[s];
-        KirValue x = rxn__kir_get(b, local, 0), before = x;
+        KirValue element = tape->singles ? index_of(tape, s) : 0;
+        u32 local = tape->singles ? tape->offset : frame->lower.species_local[s];
+        KirType type = tape->singles ? KIR_F32 : frame->real;
+        KirValue x = rxn__kir_get(b, local, element), before = x;
         for (u32 j = 0; j < reactions; j++) {
             u32 first = j;
             if (!changes[j])
                 continue;
             while (j + 1 < reactions && changes[j + 1] == changes[first])
                 j++;
-            KirValue moved = kir_sub(b, before, rxn__ssa_real(frame, changes[first]));
+            KirValue moved = kir_sub(b, before, rxn__kir_const(b, type, changes[first]));
             before = kir_select(b, rxn__tape_fired(tape, step, first, j), moved, before);
         }
         if (before != x)
-            rxn__kir_set(b, local, 0, before);
+            rxn__kir_set(b, local, element, before);
     }
+}
+
+void
+rxn__tape_count_in_singles(Tape *tape)
+{
+    SsaFrame *frame = tape->frame;
+    const i32 most = 1 << 16; /* of some steps still far below 2^24 */
+    u32 species = frame->network->species_count, reactions = frame->network->reaction_count;
+    if (in_tables(tape) || frame->real != KIR_F64)
+        return;
+    const i32 *delta = find_changes(tape);
+    for (size_t k = 0; k < (size_t)species * reactions; k++)
+        if (delta[k] > most || delta[k] < -most)
+            return;
+    tape->singles = true;
+    tape->base = rxn__kir_local(frame->builder, "base", KIR_F32, species);
+    tape->offset = rxn__kir_local(frame->builder, "offset", KIR_F32, species);
+}
+
+void
+rxn__tape_settle(Tape *tape)
+{
+    SsaFrame *frame = tape->frame;
+    KirBuilder *b = frame->builder;
+    for (u32 s = 0; tape->singles && s < frame->network->species_count; s++) {
+        KirValue element = index_of(tape, s);
+        KirValue offset = kir_cast(b, KIR_F64, rxn__kir_get(b, tape->offset, element));
+        KirValue count = rxn__kir_get(b, frame->lower.species_local[s], 0);
+        count = kir_add(b, count, offset);
+        rxn__kir_set(b, frame->lower.species_local[s], 0, count);
+        rxn__kir_set(b, tape->base, element, kir_cast(b, KIR_F32, count));
+        rxn__kir_set(b, tape->offset, element, rxn__kir_const(b, KIR_F32, 0));
+    }
+    rxn__lower_forget(&frame->lower);
+}
+
+KirValue
+rxn__tape_single_count(Tape *tape, Expr species)
+{
+    SsaFrame *frame = tape->frame;
+    KirBuilder *b = frame->builder;
+    if (!tape->singles)
+        return kir_cast(b, KIR_F32, rxn__lower_as(&frame->lower, species, KIR_F64));
+    const ExprNode *node = expr_node(frame->network, species);
+    const Species *declared = &frame->network->species.items[node->object];
+    KirValue flat = rxn__lower_flat(&frame->lower, &declared->shape, declared->flat, node->args);
+    return kir_add(b, rxn__kir_get(b, tape->base, flat), rxn__kir_get(b, tape->offset, flat));
 }
 
 static void
@@ -640,6 +699,7 @@ undo_events(Tape *tape, const TapeStep *step)
     KirBuilder *b = frame->builder;
     u32 reactions = frame->network->reaction_count;
     rxn__kir_if(b, rxn__tape_fired(tape, step, reactions, reactions));
+    rxn__tape_settle(tape);
     rxn__kir_loop(b);
     KirValue count = rxn__kir_get(b, locals->event_count, 0);
     rxn__kir_if(b, kir_le(b, count, index_of(tape, 0)));
@@ -658,6 +718,7 @@ undo_events(Tape *tape, const TapeStep *step)
     }
     rxn__kir_set(b, locals->event_count, 0, at);
     rxn__kir_close(b);
+    rxn__tape_settle(tape);
     rxn__kir_close(b);
     rxn__lower_forget(&frame->lower);
 }
@@ -680,6 +741,7 @@ write_backward(Tape *tape)
     TapeLocals *locals = tape->locals;
     KirBuilder *b = frame->builder;
     rxn__lower_forget(&frame->lower);
+    rxn__tape_settle(tape);
     KirValue count = rxn__kir_get(b, locals->count, 0);
     locals->step = rxn__kir_for_down(b, index_of(tape, 0), count);
     TapeStep step = {.code = rxn__kir_get(b, locals->code, locals->step),
@@ -693,7 +755,7 @@ write_backward(Tape *tape)
     tape->method->backward(tape, tape->method->context, &step);
     rxn__kir_set(b, locals->later, 0, step.start);
     rxn__kir_close(b);
-    rxn__lower_forget(&frame->lower);
+    rxn__tape_settle(tape);
 }
 
 /* At the end of the trajectory, once. */

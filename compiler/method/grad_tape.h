@@ -95,6 +95,9 @@ struct Tape {
     u32 observation;      /* i32: the row of the latest observation not yet seen; -1: none */
     u32 observation_time; /* f64: its time; -inf: none */
 
+    bool singles;     /* see rxn__tape_count_in_singles; with it f32[species]: */
+    u32 base, offset; /* a count, as it was settled; what it has changed by since, a whole number */
+
     struct TapeLocals *locals; /* of grad_tape.c */
     const OutputTerms *terms;  /* by_output: per output */
 };
@@ -127,6 +130,15 @@ KirValue rxn__tape_explicit(Tape *tape, u32 set, u32 param);
 
 /* true where the step's reaction is `first` … `last` (flat). */
 KirValue rxn__tape_fired(Tape *tape, const TapeStep *step, u32 first, u32 last);
+
+/* In TapeMethod.declare: backward steps are to undo reactions in f32, half the work of f64, and read counts by
+ * rxn__tape_single_count; the frame's own ones are right behind rxn__tape_settle, which is to be called every few steps (an
+ * offset is to stay far below 2^24), and before whatever reads them. Without effect where counts are f32 in any case. */
+void rxn__tape_count_in_singles(Tape *tape);
+void rxn__tape_settle(Tape *tape);
+
+/* f32: a count in the present step, in singles or not. */
+KirValue rxn__tape_single_count(Tape *tape, Expr species);
 
 /* Binds the time of a piecewise-constant rate for expressions that are lowered in this step. */
 void rxn__tape_bind(Tape *tape, const TapeStep *step);

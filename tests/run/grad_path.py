@@ -322,6 +322,18 @@ def test_forward_mode_of_many_parameters(program):
             check_equal(numbers(again)[0], forward, "in the interpreter")
 
 
+def test_rounding_averages_out(program):
+    """The adjoint's steps are f32, whose rounding is 6e-8; what is left of it over many trajectories is far less, unless
+    something is rounded the same way in every step, as a constant would be."""
+    model = program.file("many.rxn", MANY)
+    for of in ("A[5]", "average(A[2] * A[3])", "integral(A[2], 0.2, 0.9)"):
+        backward = numbers(grad(program, model, of, 1, "-n", 2000))[0]
+        forward = numbers(grad(program, model, of, 1, "-n", 2000, estimator="path-forward"))[0]
+        largest = max(abs(g) for g in forward[1:])
+        for a, b in zip(backward, forward):
+            assert abs(a - b) <= 1e-8 * largest, (of, backward, forward)
+
+
 # Constants and times that are none of f32's numbers.
 FAR = """model far
 species A = 5, B = 0
