@@ -10,6 +10,7 @@ formulas of GRADIENTS: λ' = -Jᵀλ - ∇g, dF/dp = Σ ∫ da_j/dp (ν_j·λ) d
 
 import json
 import math
+import random
 import sys
 
 from harness import check_equal, main, peak_of
@@ -332,6 +333,51 @@ def test_rounding_averages_out(program):
         largest = max(abs(g) for g in forward[1:])
         for a, b in zip(backward, forward):
             assert abs(a - b) <= 1e-8 * largest, (of, backward, forward)
+
+
+# ---- random networks -----------------------------------------------------------------------------
+
+
+def random_network(r):
+    """A model, its params, an end, and what is differentiated. Of each reaction a few dozen events in a trajectory at most, whatever
+    the populations (up to 10^8) and the time's unit; events that assign in some."""
+    species = ["S%d" % k for k in range(r.randint(2, 6))]
+    end, many = 10 ** r.uniform(-6, 6), r.choice([1, 1, 1, 1000, 10**6, 3 * 10**7])
+    params, reactions = {}, []
+    while len(reactions) < 2 or r.random() < 0.8:
+        a, b, c = (r.choice(species) for _ in range(3))
+        form, slower = r.choice([
+            ("0 -> {a} @ {k}", 1 / 5), ("{a} -> 0 @ {k}", many), ("0 => {b} @ {k} * hill({a}, {half}, 2)", 1 / 5),
+            ("{a} -> {b} @ {k}", many), ("{a} -> {a} + {b} @ {k}", 3 * many),
+            ("{a} + {b} -> {c} @ {k}", 4 * many**2), ("2 {a} -> {b} @ {k}", 8 * many**2),
+        ])  # fmt: skip
+        if len({a, b, c}) < 3 and "{b}" in form and (a == b or "{c}" in form):
+            continue
+        name = "k%d" % len(params)
+        params[name] = 10 ** r.uniform(-1, 1.2) / end / slower
+        reactions.append(form.format(a=a, b=b, c=c, k=name, half=5 * many))
+    if r.random() < 0.3:
+        reactions.append("at %r: %s = %s + 3" % (end * r.random(), species[0], species[0]))
+    if r.random() < 0.2:
+        reactions.append("every %r: %s = 2" % (end * 0.37, species[-1]))
+    lines = ["model random", "species " + ", ".join("%s = %d" % (s, r.randint(0, 20) * many) for s in species)]
+    lines += ["param %s = %r" % param for param in params.items()]
+    of = r.choice(["{0}", "{0}*{1}", "average({0})", "integral({0}, %r, %r)" % (end * 0.2, end * 0.8)])
+    return "\n".join(lines + reactions) + "\n", params, end, of.format(r.choice(species), r.choice(species))
+
+
+def test_random_networks(program):
+    """Against the forward mode, by the largest of all params' effects: the adjoint's steps are f32."""
+    for seed in range(16):
+        text, params, end, of = random_network(random.Random(seed))
+        model = program.file("random%d.rxn" % seed, text)
+        flags = ["-n", [1, 20, 200][seed % 3], "--seed", seed, "--wrt", ",".join(params)]
+        backward = numbers(grad(program, model, of, repr(end), *flags))[0]
+        forward = numbers(grad(program, model, of, repr(end), *flags, estimator="path-forward"))[0]
+        largest = max(abs(k * b) for k, b in zip(params.values(), forward[1:]))
+        assert abs(backward[0] - forward[0]) <= 1e-9 * abs(forward[0]), (text, of)
+        for k, a, b in zip(params.values(), backward[1:], forward[1:]):
+            assert abs(k * (a - b)) <= 1e-6 * largest, (text, of, backward, forward)
 
 
 # Constants and times that are none of f32's numbers.
