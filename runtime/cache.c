@@ -1,6 +1,7 @@
 /* cache.c: entries of the compile cache (see cache.h): a header, the key, the content. */
 #include "runtime/cache.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char magic[8] = "rxncode";
@@ -107,6 +109,7 @@ read_entry(const char *path, size_t key_length, size_t *ret_size)
             free(bytes);
             bytes = NULL;
         }
+        futimens(file, NULL); /* used just now; a directory that may only be read keeps its order */
     }
     close(file);
     return bytes;
@@ -179,8 +182,98 @@ rxn__cache_store(const char *directory, const char *key, size_t key_length, cons
         memcpy(bytes, &header, sizeof header);
         mkdir(directory, 0700);
         write_entry(path, draft, bytes, total);
+        rxn__cache_trim(directory, CACHE_MOST_BYTES);
     }
     free(bytes);
     free(draft);
     free(path);
+}
+
+/* ---- how much is kept -------------------------------------------------------------------------- */
+
+enum { HASH_DIGITS = 32, NAME_MOST = 64 };
+
+typedef struct Entry {
+    char name[NAME_MOST];
+    uint64_t size;
+    struct timespec used;
+} Entry;
+
+/* What follows the hash in the name of an entry or of a draft; NULL: it is neither. */
+static const char *
+suffix_of(const char *name)
+{
+    if (strlen(name) >= NAME_MOST || strspn(name, "0123456789abcdef") != HASH_DIGITS)
+        return NULL;
+    return name + HASH_DIGITS;
+}
+
+/* ".1234.new" */
+static bool
+is_draft(const char *suffix)
+{
+    size_t digits = suffix[0] == '.' ? strspn(suffix + 1, "0123456789") : 0;
+    return digits > 0 && strcmp(suffix + 1 + digits, ".new") == 0;
+}
+
+/* The last used first. */
+static int
+compare_use(const void *a, const void *b)
+{
+    const struct timespec *x = &((const Entry *)a)->used, *y = &((const Entry *)b)->used;
+    if (x->tv_sec != y->tv_sec)
+        return x->tv_sec > y->tv_sec ? -1 : 1;
+    return (x->tv_nsec < y->tv_nsec) - (x->tv_nsec > y->tv_nsec);
+}
+
+/* The entries, to be freed; drafts that nobody can be writing any more are removed. */
+static Entry *
+list_entries(DIR *directory, size_t *ret_count)
+{
+    const time_t day = 24 * 60 * 60, now = time(NULL);
+    Entry *entries = NULL;
+    size_t count = 0, room = 0;
+    for (struct dirent *found; (found = readdir(directory)) != NULL;) {
+        struct stat status;
+        const char *suffix = suffix_of(found->d_name);
+        if (!suffix ||
+            fstatat(dirfd(directory), found->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !S_ISREG(status.st_mode))
+            continue;
+        if (is_draft(suffix) && now - status.st_mtime > day)
+            unlinkat(dirfd(directory), found->d_name, 0);
+        if (strcmp(suffix, ".code") != 0)
+            continue;
+        if (count == room) {
+            room = 2 * room + 64;
+            Entry *more = realloc(entries, room * sizeof *entries);
+            if (!more)
+                break;
+            entries = more;
+        }
+        entries[count] = (Entry){.size = (uint64_t)status.st_size, .used = status.st_mtim};
+        snprintf(entries[count++].name, NAME_MOST, "%s", found->d_name);
+    }
+    *ret_count = count;
+    return entries;
+}
+
+void
+rxn__cache_trim(const char *path, uint64_t most_bytes)
+{
+    DIR *directory = opendir(path);
+    if (!directory)
+        return;
+    size_t count = 0;
+    Entry *entries = list_entries(directory, &count);
+    if (entries)
+        qsort(entries, count, sizeof *entries, compare_use);
+    uint64_t total = 0;
+    for (size_t k = 0; k < count; k++) {
+        total += entries[k].size;
+        if (k > 0 && total > most_bytes)
+            unlinkat(dirfd(directory), entries[k].name, 0);
+    }
+    free(entries);
+    closedir(directory);
 }

@@ -471,24 +471,15 @@ bound_of(FamilyPath *path, KirValue length)
 static void
 cross_in_parts(FamilyPath *path, KirValue first, KirValue length)
 {
-    const double most_parts = 1e6; /* beyond that, and for what is no number, it is a fault */
-    KirBuilder *b = path->families.frame->builder;
-    KirValue bound = bound_of(path, length);
-    KirValue parts =
-        kir_max(b, f64(path, 1), kir_ceil(b, kir_mul(b, bound, f64(path, 1 / CUT_REACH))));
-    KirValue possible =
-        kir_and(b, kir_eq(b, bound, bound), kir_lt(b, parts, f64(path, most_parts)));
-    rxn__kir_if(b, kir_not(b, possible));
-    rxn__kir_set(b, path->families.frame->t, 0, rxn__kir_get(b, path->at, 0));
-    rxn__kir_trap(b, RXN_FAULT_STIFF, rxn__kir_const(b, KIR_U32, 0));
-    rxn__kir_close(b);
+    SsaFrame *frame = path->families.frame;
+    KirBuilder *b = frame->builder;
+    KirValue parts = rxn__pathwise_parts(frame, bound_of(path, length), CUT_REACH, path->at);
     KirValue share = kir_div(b, f64(path, 1), parts), part = kir_mul(b, length, share);
     copy(path, path->cut_adjoint, path->adjoint, first);
     KirValue s = each_coordinate(path);
     rxn__kir_set(b, path->cut_area, s, f64(path, 0));
     close(path);
-    rxn__kir_set(b, path->parts, 0, parts);
-    rxn__kir_loop(b);
+    rxn__pathwise_each_part(frame, parts, path->parts);
     copy(path, path->term, path->cut_adjoint, 0);
     copy(path, path->mean, path->cut_adjoint, 0);
     write_series(path, part, CUT_TERMS, false);
@@ -500,12 +491,7 @@ cross_in_parts(FamilyPath *path, KirValue first, KirValue length)
         b, path->cut_area, s,
         kir_fma(b, share, rxn__kir_get(b, path->mean, s), rxn__kir_get(b, path->cut_area, s)));
     close(path);
-    KirValue left = kir_sub(b, rxn__kir_get(b, path->parts, 0), f64(path, 1));
-    rxn__kir_set(b, path->parts, 0, left);
-    rxn__kir_if(b, kir_not(b, kir_gt(b, left, f64(path, 0.5))));
-    rxn__kir_break(b);
-    rxn__kir_close(b);
-    close(path);
+    rxn__pathwise_close_part(frame, path->parts);
     copy(path, path->mean, path->cut_area, 0);
 }
 

@@ -2,6 +2,7 @@
  * a Taylor series. Few waits need it: see grad_path_flow.c.
  */
 #include "compiler/method/grad_path.h"
+#include "compiler/method/pathwise.h"
 
 /* Parts: the reach of one; its Taylor series, 4^36/37! = 3e-22 at the end of it. Longer parts need fewer terms for the same wait;
  * what cancels in one of 4 costs e^8 of 1e-16, which is less than the tolerance. */
@@ -74,31 +75,16 @@ cross_part(Path *path, const KirValue *matrix, const KirValue *force, KirValue p
     }
 }
 
-/* In equal parts; beyond so many, and for what is no number, it is a fault. */
 static void
 cross_parts(Path *path, const KirValue *matrix, const KirValue *force)
 {
-    const double most_parts = 1e6;
-    KirBuilder *b = path->tape->frame->builder;
+    SsaFrame *frame = path->tape->frame;
     KirValue size = size_of_matrix(path, matrix);
-    KirValue parts =
-        kir_max(b, path_f64(path, 1), kir_ceil(b, kir_mul(b, size, path_f64(path, 1 / CUT_REACH))));
-    KirValue possible =
-        kir_and(b, kir_eq(b, size, size), kir_lt(b, parts, path_f64(path, most_parts)));
-    rxn__kir_if(b, kir_not(b, possible));
-    rxn__kir_set(b, path->tape->frame->t, 0, rxn__kir_get(b, path->at, 0));
-    rxn__kir_trap(b, RXN_FAULT_STIFF, rxn__kir_const(b, KIR_U32, 0));
-    rxn__kir_close(b);
-    KirValue part = kir_div(b, path_f64(path, 1), parts);
-    rxn__kir_set(b, path->cut_left, 0, parts);
-    rxn__kir_loop(b);
+    KirValue parts = rxn__pathwise_parts(frame, size, CUT_REACH, path->at);
+    KirValue part = kir_div(frame->builder, path_f64(path, 1), parts);
+    rxn__pathwise_each_part(frame, parts, path->cut_left);
     cross_part(path, matrix, force, part);
-    KirValue left = kir_sub(b, rxn__kir_get(b, path->cut_left, 0), path_f64(path, 1));
-    rxn__kir_set(b, path->cut_left, 0, left);
-    rxn__kir_if(b, kir_not(b, kir_gt(b, left, path_f64(path, 0.5))));
-    rxn__kir_break(b);
-    rxn__kir_close(b);
-    rxn__kir_close(b);
+    rxn__pathwise_close_part(frame, path->cut_left);
 }
 
 void

@@ -236,6 +236,43 @@ rxn__pathwise_limit(const Pathwise *pathwise)
     return kir_div(b, rxn__kir_const(b, KIR_F64, PATHWISE_REACH), pathwise->size);
 }
 
+/* ---- a wait in parts --------------------------------------------------------------------------- */
+
+KirValue
+rxn__pathwise_parts(SsaFrame *frame, KirValue size, double reach, u32 at)
+{
+    const double most_parts = 1e6;
+    KirBuilder *b = frame->builder;
+    KirValue wanted = kir_ceil(b, kir_mul(b, size, rxn__kir_const(b, KIR_F64, 1 / reach)));
+    KirValue parts = kir_max(b, rxn__kir_const(b, KIR_F64, 1), wanted);
+    KirValue possible =
+        kir_and(b, kir_eq(b, size, size), kir_lt(b, parts, rxn__kir_const(b, KIR_F64, most_parts)));
+    rxn__kir_if(b, kir_not(b, possible));
+    rxn__kir_set(b, frame->t, 0, rxn__kir_get(b, at, 0));
+    rxn__kir_trap(b, RXN_FAULT_STIFF, rxn__kir_const(b, KIR_U32, 0));
+    rxn__kir_close(b);
+    return parts;
+}
+
+void
+rxn__pathwise_each_part(SsaFrame *frame, KirValue parts, u32 left)
+{
+    rxn__kir_set(frame->builder, left, 0, parts);
+    rxn__kir_loop(frame->builder);
+}
+
+void
+rxn__pathwise_close_part(SsaFrame *frame, u32 left)
+{
+    KirBuilder *b = frame->builder;
+    KirValue less = kir_sub(b, rxn__kir_get(b, left, 0), rxn__kir_const(b, KIR_F64, 1));
+    rxn__kir_set(b, left, 0, less);
+    rxn__kir_if(b, kir_not(b, kir_gt(b, less, rxn__kir_const(b, KIR_F64, 0.5))));
+    rxn__kir_break(b);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+}
+
 /* ---- what it can do ---------------------------------------------------------------------------- */
 
 bool

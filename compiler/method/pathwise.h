@@ -47,6 +47,15 @@ void rxn__pathwise_add_source(const Pathwise *pathwise, u32 leaf, KirValue *v);
 /* The longest time for which the series is good at the present state: f64, +inf where J is zero. */
 KirValue rxn__pathwise_limit(const Pathwise *pathwise);
 
+/* The adjoints' slow way over a wait, which takes every length: in equal parts, whose number this gives, for a series that
+ * is good up to `reach`; size: a norm of S = the wait's length times J. More than a million of them, or a size that is no
+ * number, are a fault at the time in the local `at`. */
+KirValue rxn__pathwise_parts(SsaFrame *frame, KirValue size, double reach, u32 at);
+
+/* A loop over the parts; left: an f64 local to count with. */
+void rxn__pathwise_each_part(SsaFrame *frame, KirValue parts, u32 left);
+void rxn__pathwise_close_part(SsaFrame *frame, u32 left);
+
 /* Whether the pathwise estimators take the request; and whether they do, whatever the size of the network. */
 bool rxn__pathwise_applies(const GradientRequest *request, Text *ret_reason);
 bool rxn__pathwise_takes(const GradientRequest *request, Text *ret_reason);
