@@ -19,7 +19,8 @@
  * is exact for exponential times.
  *
  * A sample at time s is the state after everything that happens at s: samples s < min(arrival, stop)
- * are recorded before the state changes, those at the end time after its events.
+ * are recorded before the state changes, those at the end time after its events, in one more iteration. Where nothing but
+ * the end can stop a wait (`only_ends`), what is left is recorded in the iteration whose wait goes past it, and that is the last.
  */
 #ifndef RXN_METHOD_SSA_H
 #define RXN_METHOD_SSA_H
@@ -102,6 +103,7 @@ struct SsaFrame {
     u32 jumped; /* bool: an event has changed the state (table form) */
     u32 *event_next, *event_turn, *event_was; /* per event; unused ones 0 */
     bool has_when, has_breakpoints, has_windows, tracks_jumps;
+    bool only_ends; /* nothing stops a wait but the end, and nothing happens there */
     i32 *
         gains; /* [species_count]: the most that one reaction adds to it; NULL: the method looks at counts itself */
 

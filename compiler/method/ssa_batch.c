@@ -367,7 +367,8 @@ write_form(Network *network, const MethodOptions *options, Arena *arena, NameTab
     wide.full_sums = true;
     SsaFrame frame = {0};
     rxn__ssa_begin(&frame, network, &wide, arena, names, false, ret_kernel);
-    frame.gains = NULL; /* a step may add more: boxes and single events look for themselves */
+    frame.only_ends = false; /* a batch has no arrival that goes past the end */
+    frame.gains = NULL;      /* a step may add more: boxes and single events look for themselves */
     Batch batch = {.frame = &frame,
                    .builder = frame.builder,
                    .is_short = is_short,

@@ -197,6 +197,8 @@ examine_reactions(SsaFrame *frame, bool unrolled)
             frame->has_windows = true;
     }
     frame->has_breakpoints = network->breakpoints.count > 0;
+    frame->only_ends = !frame->extension && network->events.count == 0 && !frame->has_breakpoints &&
+                       !frame->has_windows;
 }
 
 void

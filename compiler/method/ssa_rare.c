@@ -320,10 +320,24 @@ retry_infinite_bound(SsaFrame *frame, KirValue total)
 
 /* ---- the block --------------------------------------------------------------------------------- */
 
+/* The wait goes past the end, and all samples are recorded. */
+static void
+end_here(SsaFrame *frame)
+{
+    KirBuilder *b = frame->builder;
+    no_reaction(frame);
+    rxn__kir_set(b, frame->done, 0, rxn__kir_const(b, KIR_BOOL, 1));
+    rxn__kir_set(b, frame->arrival, 0, rxn__kir_get(b, frame->stop, 0));
+}
+
 static void
 cross_stop(SsaFrame *frame)
 {
     KirBuilder *b = frame->builder;
+    if (frame->only_ends) {
+        end_here(frame);
+        return;
+    }
     no_reaction(frame);
     rxn__kir_if(b, rxn__kir_get(b, frame->ended, 0));
     rxn__kir_set(b, frame->done, 0, rxn__kir_const(b, KIR_BOOL, 1));
@@ -371,10 +385,12 @@ rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
     }
     KirValue arrival = rxn__kir_get(b, frame->arrival, 0);
     KirValue stop = rxn__kir_get(b, frame->stop, 0);
-    KirValue ended = rxn__kir_get(b, frame->ended, 0);
-    KirValue limit = kir_select(b, ended, f64(frame, INFINITY), kir_min(b, arrival, stop));
+    KirValue ended = rxn__kir_get(b, frame->ended, 0), reacts = kir_lt(b, arrival, stop);
+    KirValue limit = frame->only_ends
+                         ? kir_select(b, reacts, arrival, f64(frame, INFINITY))
+                         : kir_select(b, ended, f64(frame, INFINITY), kir_min(b, arrival, stop));
     record_samples(frame, limit);
-    rxn__kir_if(b, kir_not(b, kir_lt(b, arrival, stop)));
+    rxn__kir_if(b, kir_not(b, reacts));
     cross_stop(frame);
     rxn__kir_close(b);
     rxn__kir_set(

@@ -29,14 +29,11 @@ static_size(const KirBuffer *buffer)
     return size;
 }
 
-/* The element's place in its row (or in the buffer), in row-major order: a scalar i64, or a vector,
- * of i32 where the shape shows that this is enough (a 64-bit gather index costs twice as much). No value as an index
- * stands for 0. */
+/* The element's place in its row (or in the buffer), in row-major order: a scalar i64, or a vector, of i32 where
+ * that is enough. No value as an index stands for 0. */
 static LLVMValueRef
-flat_index(Emit *e, const KirBuffer *buffer, const KirValue *index, bool uniform)
+flat_index(Emit *e, const KirBuffer *buffer, const KirValue *index, bool uniform, bool narrow)
 {
-    u64 size = static_size(buffer);
-    bool narrow = !uniform && (buffer->rank <= 1 || (size > 0 && size <= INT32_MAX));
     LLVMTypeRef scalar = narrow ? e->i32 : e->i64;
     LLVMTypeRef type = uniform ? scalar : LLVMVectorType(scalar, e->lanes);
     LLVMValueRef flat = LLVMConstNull(type);
@@ -72,7 +69,10 @@ buffer_place(Emit *e, u32 object, const KirValue *index, bool *ret_vector)
 {
     const KirBuffer *buffer = &e->kernel->buffers.items[object];
     bool uniform = indices_are_uniform(e, buffer, index);
-    LLVMValueRef flat = flat_index(e, buffer, index, uniform);
+    /* The shape shows what 32 bits are enough for: a 64-bit gather index costs twice as much. */
+    u64 size = static_size(buffer);
+    bool narrow = !uniform && (buffer->rank <= 1 || (size > 0 && size <= INT32_MAX));
+    LLVMValueRef flat = flat_index(e, buffer, index, uniform, narrow);
     *ret_vector = !uniform;
     if (buffer->scope == KIR_PER_TRAJECTORY) {
         *ret_vector = e->lanes > 1;
@@ -88,12 +88,18 @@ buffer_place(Emit *e, u32 object, const KirValue *index, bool *ret_vector)
     return flat;
 }
 
+/* In 32 bits all the way: what differs from lane to lane alone is then the same from a refill of lanes to the next, and LLVM
+ * computes it there. */
 LLVMValueRef
 rxn__llvm_place(Emit *e, u32 object, const KirValue *index)
 {
-    bool vector = false;
-    LLVMValueRef place = buffer_place(e, object, index, &vector);
-    return LLVMBuildTrunc(e->builder, place, e->vector[KIR_U32], "");
+    LLVMBuilderRef b = e->builder;
+    const KirBuffer *buffer = &e->kernel->buffers.items[object];
+    LLVMTypeRef vector = e->vector[KIR_U32];
+    LLVMValueRef row = LLVMBuildTrunc(b, rxn__llvm_load(e, e->row_type, e->row_slot), vector, "");
+    LLVMValueRef stride = LLVMBuildTrunc(b, e->strides[object], e->i32, "");
+    LLVMValueRef first = LLVMBuildMul(b, row, rxn__llvm_splat(e, stride), "");
+    return LLVMBuildAdd(b, first, flat_index(e, buffer, index, false, true), "");
 }
 
 /* The address of an element; *ret_vector: it is a vector of addresses. */
