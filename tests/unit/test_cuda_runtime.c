@@ -1,8 +1,6 @@
-/* test_cuda_runtime.c: the device "cuda" and the compile cache without a GPU: with a driver and an NVRTC that
- * are fakes (fake_cuda_driver.c), whose kernel is the same C function that the pool of threads runs here. */
-#include <dirent.h>
+/* test_cuda_runtime.c: the device "cuda" without a GPU: with a driver and an NVRTC that are fakes (fake_cuda_driver.c),
+ * whose kernel is the same C function that the pool of threads runs here. */
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,14 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "cache_fixture.h"
 #include "fake_cuda_kernel.h"
-#include "runtime/cache.h"
 #include "runtime/cuda.h"
 #include "runtime/nvrtc.h"
 
@@ -631,199 +628,6 @@ load(const char *settings, const RxnCudaKernel *kernel, const char *cache)
     return loaded;
 }
 
-/* A new directory, to be removed with all in it. */
-static void
-make_directory(char *path, size_t size)
-{
-    const char *folder = getenv("TMPDIR");
-    snprintf(path, size, "%s/rxn-cache-XXXXXX", folder && folder[0] ? folder : "/tmp");
-    assert_non_null(mkdtemp(path));
-}
-
-/* The one entry's file; fails if there is any other. */
-static void
-only_entry(const char *directory, char *path, size_t size)
-{
-    int count = 0;
-    DIR *files = opendir(directory);
-    assert_non_null(files);
-    for (struct dirent *file; (file = readdir(files));)
-        if (file->d_name[0] != '.') {
-            snprintf(path, size, "%s/%s", directory, file->d_name);
-            count++;
-        }
-    closedir(files);
-    assert_int_equal(count, 1);
-}
-
-static void
-remove_directory(const char *directory)
-{
-    DIR *files = opendir(directory);
-    for (struct dirent *file; (file = readdir(files));)
-        if (file->d_name[0] != '.') {
-            char path[4096];
-            snprintf(path, sizeof path, "%s/%s", directory, file->d_name);
-            unlink(path);
-        }
-    closedir(files);
-    rmdir(directory);
-}
-
-static void
-flip_byte(const char *path, off_t at)
-{
-    int file = open(path, O_RDWR);
-    assert_true(file >= 0);
-    off_t size = lseek(file, 0, SEEK_END);
-    if (at < 0)
-        at += size;
-    char byte;
-    assert_int_equal(pread(file, &byte, 1, at), 1);
-    byte ^= 0x10;
-    assert_int_equal(pwrite(file, &byte, 1, at), 1);
-    close(file);
-}
-
-static void
-test_cache(void **state)
-{
-    (void)state;
-    char parent[200], directory[256], path[600];
-    make_directory(parent, sizeof parent);
-    snprintf(directory, sizeof directory, "%s/cache", parent);
-    void *content;
-    size_t size;
-    assert_false(rxn__cache_find(directory, "key", 3, &content, &size));
-    rxn__cache_store(directory, "key", 3, "first content", 13);
-    struct stat status;
-    assert_int_equal(stat(directory, &status), 0);
-    assert_int_equal(status.st_mode & 0777, 0700);
-    only_entry(directory, path, sizeof path);
-    assert_int_equal(stat(path, &status), 0);
-    assert_int_equal(status.st_mode & 0777, 0600);
-    assert_true(rxn__cache_find(directory, "key", 3, &content, &size));
-    assert_int_equal(size, 13);
-    assert_string_equal(content, "first content"); /* the zero byte is behind it */
-    free(content);
-    assert_false(rxn__cache_find(directory, "kez", 3, &content, &size));
-    assert_false(rxn__cache_find(directory, "key ", 4, &content, &size));
-    /* Each byte that is not as it was makes the entry none; what is stored then replaces it. */
-    off_t bytes = status.st_size;
-    for (off_t at = 0; at < bytes; at++) {
-        flip_byte(path, at);
-        assert_false(rxn__cache_find(directory, "key", 3, &content, &size));
-        flip_byte(path, at);
-    }
-    assert_true(rxn__cache_find(directory, "key", 3, &content, &size));
-    free(content);
-    for (off_t length = 0; length < bytes; length++) {
-        assert_int_equal(truncate(path, length), 0);
-        assert_false(rxn__cache_find(directory, "key", 3, &content, &size));
-    }
-    rxn__cache_store(directory, "key", 3, "second", 6);
-    only_entry(directory, path, sizeof path);
-    assert_true(rxn__cache_find(directory, "key", 3, &content, &size));
-    assert_string_equal(content, "second");
-    free(content);
-    /* Under the name of another key, an entry is that key's no more than it was. */
-    remove_directory(directory);
-    rxn__cache_store(directory, "kez", 3, "third", 5);
-    char moved[600];
-    only_entry(directory, moved, sizeof moved);
-    assert_int_equal(rename(moved, path), 0);
-    assert_false(rxn__cache_find(directory, "key", 3, &content, &size));
-    rxn__cache_store(directory, "empty", 5, "", 0);
-    assert_true(rxn__cache_find(directory, "empty", 5, &content, &size));
-    assert_int_equal(size, 0);
-    free(content);
-    remove_directory(directory);
-    /* Nowhere to write is no error. */
-    rxn__cache_store("/proc/nowhere", "key", 3, "content", 7);
-    assert_false(rxn__cache_find("/proc/nowhere", "key", 3, &content, &size));
-    remove_directory(parent);
-}
-
-/* A file of the size (with nothing in it), used so many hours ago. */
-static void
-put_file(const char *directory, const char *name, off_t size, int hours)
-{
-    char path[600];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    int file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
-    assert_true(file >= 0);
-    assert_int_equal(ftruncate(file, size), 0);
-    struct timespec used[2] = {{.tv_sec = time(NULL) - hours * 3600}};
-    used[1] = used[0];
-    assert_int_equal(futimens(file, used), 0);
-    close(file);
-}
-
-static bool
-is_there(const char *directory, const char *name)
-{
-    char path[600];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    return access(path, F_OK) == 0;
-}
-
-static void
-test_cache_is_trimmed(void **state)
-{
-    (void)state;
-    static const char *const names[] = {
-        "00000000000000000000000000000001.code",
-        "00000000000000000000000000000002.code",
-        "00000000000000000000000000000003.code",
-        "00000000000000000000000000000004.code",
-        "00000000000000000000000000000001.77.new", /* left by one that was killed */
-        "00000000000000000000000000000002.78.new", /* being written */
-        "0000000000000000000000000000000g.code",
-        "00000000000000000000000000000001.code.old",
-        "000000000000000000000000000000001.code",
-        "00000000000000000000000000000001..new",
-        "notes",
-    };
-    static const int hours[] = {40, 10, 30, 20, 25, 1, 99, 99, 99, 99, 99};
-    enum { FILES = sizeof names / sizeof *names, OWN = 6 };
-    char directory[200];
-    make_directory(directory, sizeof directory);
-    for (int k = 0; k < FILES; k++)
-        put_file(directory, names[k], 1000, hours[k]);
-    rxn__cache_trim(directory, 4000);
-    static const bool kept[2][OWN] = {{1, 1, 1, 1, 0, 1}, {0, 1, 0, 1, 0, 1}};
-    for (int k = 0; k < FILES; k++)
-        assert_int_equal(is_there(directory, names[k]), k < OWN ? kept[0][k] : 1);
-    rxn__cache_trim(directory, 2999);
-    for (int k = 0; k < FILES; k++)
-        assert_int_equal(is_there(directory, names[k]), k < OWN ? kept[1][k] : 1);
-    rxn__cache_trim(directory, 0);
-    assert_true(is_there(directory, names[1]) && !is_there(directory, names[3]));
-
-    /* An entry that is found has been used; one that is stored makes room. */
-    void *content;
-    size_t size;
-    const off_t half = CACHE_MOST_BYTES / 2;
-    remove_directory(directory);
-    assert_int_equal(mkdir(directory, 0700), 0);
-    rxn__cache_store(directory, "key", 3, "content", 7);
-    char path[600];
-    only_entry(directory, path, sizeof path);
-    const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
-    assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
-    put_file(directory, names[0], half, 3);
-    put_file(directory, names[1], half, 2);
-    assert_true(rxn__cache_find(directory, "key", 3, &content, &size));
-    free(content);
-    rxn__cache_store(directory, "other", 5, "content", 7);
-    assert_false(is_there(directory, names[0]));
-    assert_true(is_there(directory, names[1]));
-    assert_true(rxn__cache_find(directory, "key", 3, &content, &size));
-    free(content);
-    remove_directory(directory);
-    rxn__cache_trim(directory, 0); /* nowhere: no error */
-}
-
 static void
 test_load_from_cache(void **state)
 {
@@ -1031,8 +835,6 @@ main(void)
     setenv("RXN_CUDA_DRIVER", FAKE_CUDA_DRIVER, 1);
     setenv("RXN_NVRTC", FAKE_CUDA_DRIVER, 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_cache_is_trimmed),
         cmocka_unit_test(test_refused_drivers),
         cmocka_unit_test(test_refused_files),
         cmocka_unit_test(test_load_from_cache),
