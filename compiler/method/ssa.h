@@ -20,7 +20,9 @@
  *
  * A sample at time s is the state after everything that happens at s: samples s < min(arrival, stop)
  * are recorded before the state changes, those at the end time after its events, in one more iteration. Where nothing but
- * the end can stop a wait (`only_ends`), what is left is recorded in the iteration whose wait goes past it, and that is the last.
+ * the end can stop a wait (`only_ends`) there are neither `stop` nor `next_sample`: `next_time` is the next sample, after the
+ * last one the end, and a wait that goes past either (arrival > next_time) records what it passes; the end is then the
+ * trajectory's last step.
  */
 #ifndef RXN_METHOD_SSA_H
 #define RXN_METHOD_SSA_H
@@ -104,6 +106,8 @@ struct SsaFrame {
     u32 *event_next, *event_turn, *event_was; /* per event; unused ones 0 */
     bool has_when, has_breakpoints, has_windows, tracks_jumps;
     bool only_ends; /* nothing stops a wait but the end, and nothing happens there */
+    bool
+        in_batches; /* a method whose steps are of many reactions: no arrival of one goes past the end */
     i32 *
         gains; /* [species_count]: the most that one reaction adds to it; NULL: the method looks at counts itself */
 
@@ -170,6 +174,9 @@ void rxn__ssa_draw(SsaFrame *frame, KirValue total, KirValue limit);
 /* The rare block. `healthy` (a bool value, or 0): where false, `explain` writes the traps. */
 void rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
                    void (*explain)(SsaFrame *frame, void *context), void *context);
+
+/* When a wait ends at the latest. f64. */
+KirValue rxn__ssa_stop(SsaFrame *frame);
 
 /* A proposal was refused (thinning): counts it, and shortens the window where that helps. To be
  * written inside an `if` of the method. */

@@ -365,10 +365,9 @@ write_form(Network *network, const MethodOptions *options, Arena *arena, NameTab
     MethodOptions wide = *options;
     wide.precision = KIR_F64;
     wide.full_sums = true;
-    SsaFrame frame = {0};
+    SsaFrame frame = {.in_batches = true};
     rxn__ssa_begin(&frame, network, &wide, arena, names, false, ret_kernel);
-    frame.only_ends = false; /* a batch has no arrival that goes past the end */
-    frame.gains = NULL;      /* a step may add more: boxes and single events look for themselves */
+    frame.gains = NULL; /* a step may add more: boxes and single events look for themselves */
     Batch batch = {.frame = &frame,
                    .builder = frame.builder,
                    .is_short = is_short,

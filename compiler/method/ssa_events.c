@@ -177,6 +177,13 @@ rxn__ssa_init_events(SsaFrame *frame)
     if (frame->tracks_jumps)
         rxn__kir_set(b, frame->jumped, 0, rxn__kir_const(b, KIR_BOOL, 1));
     KirValue first = rxn__kir_const(b, KIR_I32, 0);
+    if (frame->only_ends) {
+        rxn__ssa_next_sample(frame, first);
+        KirValue next = rxn__kir_get(b, frame->next_time, 0);
+        rxn__kir_set(b, frame->next_time, 0, /* there may be no sample */
+                     kir_min(b, next, rxn__ssa_stop(frame)));
+        return;
+    }
     rxn__ssa_next_sample(frame, first);
     rxn__ssa_next_stop(frame, f64(frame, 0));
 }

@@ -197,17 +197,15 @@ examine_reactions(SsaFrame *frame, bool unrolled)
             frame->has_windows = true;
     }
     frame->has_breakpoints = network->breakpoints.count > 0;
-    frame->only_ends = !frame->extension && network->events.count == 0 && !frame->has_breakpoints &&
-                       !frame->has_windows;
+    frame->only_ends = !frame->in_batches && !frame->extension && network->events.count == 0 &&
+                       !frame->has_breakpoints && !frame->has_windows;
 }
 
 void
 rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, Arena *arena,
                NameTable *names, bool unrolled, MethodKernel *output)
 {
-    const SsaExtension *extension = frame->extension;
-    memset(frame, 0, sizeof *frame);
-    frame->extension = extension;
+    *frame = (SsaFrame){.extension = frame->extension, .in_batches = frame->in_batches};
     frame->network = network;
     frame->arena = arena;
     frame->real = options->precision;
@@ -229,9 +227,11 @@ rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, 
     frame->arrival = f64_local(frame, "arrival");
     frame->threshold = rxn__kir_local(frame->builder, "threshold", frame->real, 0);
     frame->next_time = f64_local(frame, "next_time");
-    frame->stop = f64_local(frame, "stop");
+    if (!frame->only_ends)
+        frame->stop = f64_local(frame, "stop");
     frame->sample_index = rxn__kir_local(frame->builder, "sample_index", KIR_I32, 0);
-    frame->next_sample = f64_local(frame, "next_sample");
+    if (!frame->only_ends)
+        frame->next_sample = f64_local(frame, "next_sample");
     frame->n = rxn__kir_local(frame->builder, "n", KIR_U32, 0);
     frame->n_high = rxn__kir_local(frame->builder, "n_high", KIR_U32, 0);
     frame->n_check = rxn__kir_local(frame->builder, "n_check", KIR_U32, 0);

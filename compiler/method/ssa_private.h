@@ -25,7 +25,7 @@ KirValue rxn__ssa_not_a_count(SsaFrame *frame, KirValue value);
 /* The largest constant that no product with counts makes overflow. */
 double rxn__ssa_largest_rate(const SsaFrame *frame, const Reaction *reaction);
 
-/* ssa_rare.c: sets next_sample to the time of this row. */
+/* ssa_rare.c: sets next_sample (where only the end stops a wait: next_time) to the time of this row. */
 void rxn__ssa_next_sample(SsaFrame *frame, KirValue row);
 
 /* ssa_events.c */

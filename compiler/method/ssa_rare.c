@@ -222,30 +222,36 @@ store_observables(SsaFrame *frame, KirValue row)
     }
 }
 
-/* On an even grid by multiplication: every lane asks for another row, and gathers are slow. */
+/* The time of the row, where the grid is even (`even`) or listed. By multiplication on an even one: every lane asks for
+ * another row, and gathers are slow. */
+static void
+set_next_sample(SsaFrame *frame, KirValue row, KirValue time, bool even)
+{
+    KirBuilder *b = frame->builder;
+    if (even && !frame->only_ends) {
+        KirValue there = kir_lt(b, row, rxn__kir_load(b, frame->sample_count, NULL));
+        time = kir_select(b, there, time, f64(frame, INFINITY));
+    }
+    rxn__kir_set(b, frame->only_ends ? frame->next_time : frame->next_sample, 0, time);
+}
+
 void
 rxn__ssa_next_sample(SsaFrame *frame, KirValue row)
 {
     KirBuilder *b = frame->builder;
     KirValue step = rxn__kir_load(b, frame->sample_step, NULL);
     rxn__kir_if(b, kir_gt(b, step, f64(frame, 0)));
-    KirValue time = kir_mul(b, kir_cast(b, KIR_F64, row), step);
-    KirValue there = kir_lt(b, row, rxn__kir_load(b, frame->sample_count, NULL));
-    rxn__kir_set(b, frame->next_sample, 0, kir_select(b, there, time, f64(frame, INFINITY)));
+    set_next_sample(frame, row, kir_mul(b, kir_cast(b, KIR_F64, row), step), true);
     rxn__kir_else(b);
-    rxn__kir_set(b, frame->next_sample, 0, rxn__kir_load(b, frame->sample_time, &row));
+    set_next_sample(frame, row, rxn__kir_load(b, frame->sample_time, &row), false);
     rxn__kir_close(b);
 }
 
-/* Records the present state for all sample times before `limit`. */
+/* One sample of the present state; then the next one is looked for. */
 static void
-record_samples(SsaFrame *frame, KirValue limit)
+record_sample(SsaFrame *frame, KirValue row, KirValue time)
 {
     KirBuilder *b = frame->builder;
-    rxn__kir_if(b, kir_lt(b, rxn__kir_get(b, frame->next_sample, 0), limit));
-    rxn__kir_loop(b);
-    KirValue time = rxn__kir_get(b, frame->next_sample, 0);
-    KirValue row = rxn__kir_get(b, frame->sample_index, 0);
     rxn__lower_forget(&frame->lower);
     frame->lower.time = time;
     if (frame->extension)
@@ -257,6 +263,25 @@ record_samples(SsaFrame *frame, KirValue limit)
     KirValue next = kir_add(b, row, rxn__kir_const(b, KIR_I32, 1));
     rxn__kir_set(b, frame->sample_index, 0, next);
     rxn__ssa_next_sample(frame, next);
+}
+
+KirValue
+rxn__ssa_stop(SsaFrame *frame)
+{
+    KirBuilder *b = frame->builder;
+    return frame->only_ends ? rxn__kir_load(b, frame->end_time, NULL)
+                            : rxn__kir_get(b, frame->stop, 0);
+}
+
+/* Records the present state for all sample times before `limit`. */
+static void
+record_samples(SsaFrame *frame, KirValue limit)
+{
+    KirBuilder *b = frame->builder;
+    rxn__kir_if(b, kir_lt(b, rxn__kir_get(b, frame->next_sample, 0), limit));
+    rxn__kir_loop(b);
+    record_sample(frame, rxn__kir_get(b, frame->sample_index, 0),
+                  rxn__kir_get(b, frame->next_sample, 0));
     rxn__kir_if(b, kir_not(b, kir_lt(b, rxn__kir_get(b, frame->next_sample, 0), limit)));
     rxn__kir_break(b);
     rxn__kir_close(b);
@@ -320,24 +345,10 @@ retry_infinite_bound(SsaFrame *frame, KirValue total)
 
 /* ---- the block --------------------------------------------------------------------------------- */
 
-/* The wait goes past the end, and all samples are recorded. */
-static void
-end_here(SsaFrame *frame)
-{
-    KirBuilder *b = frame->builder;
-    no_reaction(frame);
-    rxn__kir_set(b, frame->done, 0, rxn__kir_const(b, KIR_BOOL, 1));
-    rxn__kir_set(b, frame->arrival, 0, rxn__kir_get(b, frame->stop, 0));
-}
-
 static void
 cross_stop(SsaFrame *frame)
 {
     KirBuilder *b = frame->builder;
-    if (frame->only_ends) {
-        end_here(frame);
-        return;
-    }
     no_reaction(frame);
     rxn__kir_if(b, rxn__kir_get(b, frame->ended, 0));
     rxn__kir_set(b, frame->done, 0, rxn__kir_const(b, KIR_BOOL, 1));
@@ -357,15 +368,81 @@ cross_stop(SsaFrame *frame)
     rxn__kir_close(b);
 }
 
+static void
+record_and_cross(SsaFrame *frame)
+{
+    KirBuilder *b = frame->builder;
+    KirValue arrival = rxn__kir_get(b, frame->arrival, 0);
+    KirValue stop = rxn__kir_get(b, frame->stop, 0);
+    KirValue ended = rxn__kir_get(b, frame->ended, 0), reacts = kir_lt(b, arrival, stop);
+    record_samples(frame, kir_select(b, ended, f64(frame, INFINITY), kir_min(b, arrival, stop)));
+    rxn__kir_if(b, kir_not(b, reacts));
+    cross_stop(frame);
+    rxn__kir_close(b);
+    rxn__kir_set(
+        b, frame->next_time, 0,
+        kir_min(b, rxn__kir_get(b, frame->stop, 0), rxn__kir_get(b, frame->next_sample, 0)));
+}
+
+/* Whether nothing is due before the reaction. */
+static KirValue
+is_on_time(SsaFrame *frame)
+{
+    KirBuilder *b = frame->builder;
+    KirValue arrival = rxn__kir_get(b, frame->arrival, 0);
+    KirValue next = rxn__kir_get(b, frame->next_time, 0);
+    return frame->only_ends ? kir_le(b, arrival, next) : kir_lt(b, arrival, next);
+}
+
+static KirValue
+has_all_samples(SsaFrame *frame)
+{
+    KirBuilder *b = frame->builder;
+    KirValue row = rxn__kir_get(b, frame->sample_index, 0);
+    return kir_ge(b, row, rxn__kir_load(b, frame->sample_count, NULL));
+}
+
+/* All samples are recorded: the end comes next, or has come. */
+static void
+end_if_past(SsaFrame *frame)
+{
+    KirBuilder *b = frame->builder;
+    rxn__kir_set(b, frame->next_time, 0, rxn__ssa_stop(frame));
+    rxn__kir_if(b, kir_not(b, is_on_time(frame)));
+    no_reaction(frame);
+    rxn__kir_set(b, frame->done, 0, rxn__kir_const(b, KIR_BOOL, 1));
+    rxn__kir_set(b, frame->arrival, 0, rxn__ssa_stop(frame));
+    rxn__kir_close(b);
+}
+
+/* Where only the end stops a wait. With samples at every few steps much of the time goes here, so that a sample takes one
+ * comparison of times, and few locals change in the loop. */
+static void
+record_or_end(SsaFrame *frame)
+{
+    KirBuilder *b = frame->builder;
+    rxn__kir_if(b, kir_not(b, kir_or(b, is_on_time(frame), has_all_samples(frame))));
+    rxn__kir_loop(b);
+    KirValue row = rxn__kir_get(b, frame->sample_index, 0);
+    record_sample(frame, row, rxn__kir_load(b, frame->sample_time, &row));
+    rxn__kir_if(b, kir_or(b, is_on_time(frame), has_all_samples(frame)));
+    rxn__kir_break(b);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+    rxn__kir_close(b);
+    rxn__kir_if(b, has_all_samples(frame));
+    end_if_past(frame);
+    rxn__kir_close(b);
+}
+
 void
 rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
               void (*explain)(SsaFrame *frame, void *context), void *context)
 {
     KirBuilder *b = frame->builder;
-    KirValue on_time =
-        kir_lt(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->next_time, 0));
-    KirValue quiet = kir_and(
-        b, on_time, kir_ne(b, rxn__kir_get(b, frame->n, 0), rxn__kir_get(b, frame->n_check, 0)));
+    KirValue quiet =
+        kir_and(b, is_on_time(frame),
+                kir_ne(b, rxn__kir_get(b, frame->n, 0), rxn__kir_get(b, frame->n_check, 0)));
     if (healthy)
         quiet = kir_and(b, quiet, healthy);
     rxn__kir_if(b, kir_not(b, quiet));
@@ -383,18 +460,9 @@ rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
         explain(frame, context);
         rxn__kir_close(b);
     }
-    KirValue arrival = rxn__kir_get(b, frame->arrival, 0);
-    KirValue stop = rxn__kir_get(b, frame->stop, 0);
-    KirValue ended = rxn__kir_get(b, frame->ended, 0), reacts = kir_lt(b, arrival, stop);
-    KirValue limit = frame->only_ends
-                         ? kir_select(b, reacts, arrival, f64(frame, INFINITY))
-                         : kir_select(b, ended, f64(frame, INFINITY), kir_min(b, arrival, stop));
-    record_samples(frame, limit);
-    rxn__kir_if(b, kir_not(b, reacts));
-    cross_stop(frame);
-    rxn__kir_close(b);
-    rxn__kir_set(
-        b, frame->next_time, 0,
-        kir_min(b, rxn__kir_get(b, frame->stop, 0), rxn__kir_get(b, frame->next_sample, 0)));
+    if (frame->only_ends)
+        record_or_end(frame);
+    else
+        record_and_cross(frame);
     rxn__kir_close(b);
 }

@@ -361,7 +361,7 @@ rxn__ssa_table_check_bounds(Table *table)
     KirBuilder *b = frame->builder;
     if (!table->guarded_count)
         return;
-    KirValue time = kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0));
+    KirValue time = kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__ssa_stop(frame));
     KirValue e = rxn__kir_for(b, i32v(table, 0), i32v(table, table->guarded_count));
     KirValue reaction = load1(table, table->guarded, e);
     rxn__lower_forget(&frame->lower);
@@ -478,8 +478,7 @@ rxn__ssa_table_step(SsaFrame *frame)
     rxn__ssa_table_check_bounds(table);
     if (extension && extension->rates) {
         /* Both ends are at -inf once it has ended. */
-        KirValue end =
-            kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0));
+        KirValue end = kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__ssa_stop(frame));
         KirValue span = kir_max(b, kir_sub(b, end, rxn__kir_get(b, frame->t, 0)),
                                 rxn__kir_const(b, KIR_F64, 0));
         rxn__lower_forget(&frame->lower);

@@ -173,9 +173,8 @@ trap_where(SsaFrame *frame, const SsaUnrolled *unrolled, RxnFaultCode code, Faul
         return;
     rxn__kir_if(b, found);
     if (code == RXN_FAULT_BOUND_EXCEEDED) /* the rate of the proposed time is the fault */
-        rxn__kir_set(
-            b, frame->t, 0,
-            kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0)));
+        rxn__kir_set(b, frame->t, 0,
+                     kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__ssa_stop(frame)));
     rxn__kir_trap(b, code, which);
     rxn__kir_close(b);
 }
@@ -361,8 +360,7 @@ rxn__ssa_unrolled_step(SsaFrame *frame, SsaUnrolled *unrolled)
     bool timed = frame->network->traits.time_dependent;
     if (timed) {
         rxn__lower_forget(&frame->lower);
-        frame->lower.time =
-            kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0));
+        frame->lower.time = kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__ssa_stop(frame));
     }
     write_propensities(frame, unrolled, true);
     if (timed)
@@ -370,8 +368,7 @@ rxn__ssa_unrolled_step(SsaFrame *frame, SsaUnrolled *unrolled)
     frame->lower.time = 0;
     if (extension && extension->rates) {
         /* Both ends are at -inf once it has ended. */
-        KirValue end =
-            kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__kir_get(b, frame->stop, 0));
+        KirValue end = kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__ssa_stop(frame));
         KirValue span = kir_max(b, kir_sub(b, end, rxn__kir_get(b, frame->t, 0)),
                                 rxn__kir_const(b, KIR_F64, 0));
         extension->rates(frame, extension->context, unrolled->actual, span);

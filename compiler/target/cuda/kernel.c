@@ -168,8 +168,9 @@ rxn__cuda_write_uniform(CudaText *c, Text *out)
         rxn__cuda_line(c, "}");
     }
     rxn__text_printf(out,
-                     "/* The region `launch`, by one block. */\n"
-                     "RXN_C __global__ void __launch_bounds__(%u)\n"
+                     "/* The region `launch`, by one block: nothing is won with fewer registers "
+                     "than it can use. */\n"
+                     "RXN_C __global__ void __launch_bounds__(%u, 1)\n"
                      "rxn_uniform(const RxnLaunch launch)\n{\n"
                      "    const u32 rank = threadIdx.x;\n",
                      plan->uniform_threads);
