@@ -256,6 +256,67 @@ test_every_op(void **state)
     }
 }
 
+/* ---- words that are kept apart ------------------------------------------------------------------ */
+
+/* Products of words and exclusive ors of these, in a chain and at its ends, with what is one for all lanes and what is
+ * not, in a branch that lanes take apart, and read by other ops on the way. */
+static KirKernel *
+kernel_of_words(Fixture *f)
+{
+    KirBuilder *b = rxn__kir_begin(&f->arena, &f->names, "words", KIR_F64);
+    u32 extent = 8;
+    u32 in[3], common = rxn__kir_buffer(b, "common", KIR_U32, KIR_PER_LAUNCH, false, 0, NULL);
+    static const char *const names[] = {"x", "y", "z"};
+    KirValue v[3], number[8];
+    for (u32 k = 0; k < 3; k++)
+        in[k] = rxn__kir_buffer(b, names[k], KIR_U32, KIR_PER_TRAJECTORY, false, 0, NULL);
+    u32 out = rxn__kir_buffer(b, "out", KIR_U32, KIR_PER_TRAJECTORY, true, 1, &extent);
+    u32 kept = rxn__kir_local(b, "kept", KIR_U32, 0), done = rxn__kir_local(b, "done", KIR_BOOL, 0);
+    rxn__kir_kernel(b)->done = done;
+    rxn__kir_region(b, KIR_STEP);
+    for (u32 k = 0; k < 3; k++)
+        v[k] = rxn__kir_load(b, in[k], NULL);
+    KirValue same = rxn__kir_load(b, common, NULL);
+    KirValue factor = rxn__kir_const_bits(b, KIR_U32, 0xD2511F53u);
+    number[0] = kir_mul(b, v[0], v[1]);
+    number[1] = kir_mulhi(b, v[1], v[0]);
+    number[2] = kir_xor(b, kir_xor(b, number[1], v[2]), same);
+    number[3] = kir_xor(b, number[0], number[2]);
+    rxn__kir_if(b, kir_lt(b, v[2], number[2]));
+    KirValue high = kir_mulhi(b, number[3], factor), low = kir_mul(b, factor, number[3]);
+    rxn__kir_set(b, kept, 0, kir_xor(b, low, high));
+    rxn__kir_else(b);
+    rxn__kir_set(b, kept, 0, kir_add(b, kir_shr(b, number[2], v[0]), number[3]));
+    rxn__kir_close(b);
+    number[4] = rxn__kir_get(b, kept, 0);
+    number[5] = kir_mulhi(b, number[4], same);
+    number[6] = kir_mul(b, same, number[4]);
+    number[7] = kir_xor(b, same, number[6]);
+    for (u32 k = 0; k < extent; k++) {
+        KirValue index = rxn__kir_const(b, KIR_I32, k);
+        rxn__kir_store(b, out, &index, number[k]);
+    }
+    rxn__kir_set(b, done, 0, rxn__kir_const(b, KIR_BOOL, 1));
+    KirKernel *kernel = NULL;
+    assert_null(rxn__kir_end(b, &kernel));
+    return kernel;
+}
+
+static void
+test_words(void **state)
+{
+    (void)state;
+    for (u64 seed = 0; seed < 20; seed++) {
+        Fixture f;
+        begin(&f);
+        KirKernel *kernel = kernel_of_words(&f);
+        RandomLaunch *expected = interpret(&f, kernel, seed, 0, 300);
+        for (u32 w = 0; w < COUNT_OF(widths); w++)
+            assert_null(compare_at(&f, kernel, seed, 300, widths[w], expected));
+        end(&f);
+    }
+}
+
 /* ---- older processors -------------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
@@ -532,6 +593,7 @@ main(void)
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_cache),
         cmocka_unit_test(test_every_op),
+        cmocka_unit_test(test_words),
 #if defined(__x86_64__)
         cmocka_unit_test(test_older_processors),
 #endif

@@ -98,79 +98,21 @@ emit_SUB(Emit *e, const Operands *o)
                                  : LLVMBuildSub(e->builder, o->x, o->y, "");
 }
 
-/* Both halves of the 64-bit products of two vectors of u32.
- *
- * The processor multiplies the even-numbered 32-bit elements into 64-bit products (vpmuludq). So the
- * products of the even and of the odd elements are formed apart, and each half of the result is one
- * shuffle of the two:
- *
- *     even = (x0*y0, x2*y2, …)   odd = (x1*y1, x3*y3, …)   as 32-bit elements: lo hi lo hi …
- *     low halves  = even[0] odd[0] even[2] odd[2] …
- *     high halves = even[1] odd[1] even[3] odd[3] …
- *
- * That is two multiplications for both halves, where a plain `mul` next to a `mulhi` costs four and
- * more shuffles. Philox does little else. */
-static void
-widening_product(Emit *e, LLVMValueRef x, LLVMValueRef y, LLVMValueRef *ret_low,
-                 LLVMValueRef *ret_high)
-{
-    LLVMBuilderRef b = e->builder;
-    LLVMTypeRef narrow = e->vector[KIR_U32], wide = LLVMVectorType(e->i64, e->lanes / 2);
-    LLVMValueRef low_bits[32], half[32], low_places[64], high_places[64];
-    for (u32 i = 0; i < e->lanes / 2; i++) {
-        low_bits[i] = LLVMConstInt(e->i64, 0xffffffffu, false);
-        half[i] = LLVMConstInt(e->i64, 32, false);
-        low_places[2 * i] = LLVMConstInt(e->i32, 2 * i, false);
-        low_places[2 * i + 1] = LLVMConstInt(e->i32, e->lanes + 2 * i, false);
-        high_places[2 * i] = LLVMConstInt(e->i32, 2 * i + 1, false);
-        high_places[2 * i + 1] = LLVMConstInt(e->i32, e->lanes + 2 * i + 1, false);
-    }
-    LLVMValueRef mask = LLVMConstVector(low_bits, e->lanes / 2);
-    LLVMValueRef shift = LLVMConstVector(half, e->lanes / 2);
-    x = LLVMBuildBitCast(b, x, wide, "");
-    y = LLVMBuildBitCast(b, y, wide, "");
-    LLVMValueRef even =
-        LLVMBuildMul(b, LLVMBuildAnd(b, x, mask, ""), LLVMBuildAnd(b, y, mask, ""), "even");
-    LLVMValueRef odd =
-        LLVMBuildMul(b, LLVMBuildLShr(b, x, shift, ""), LLVMBuildLShr(b, y, shift, ""), "odd");
-    even = LLVMBuildBitCast(b, even, narrow, "");
-    odd = LLVMBuildBitCast(b, odd, narrow, "");
-    *ret_low = LLVMBuildShuffleVector(b, even, odd, LLVMConstVector(low_places, e->lanes), "");
-    *ret_high = LLVMBuildShuffleVector(b, even, odd, LLVMConstVector(high_places, e->lanes), "");
-}
-
-/* For a `mul` or `mulhi` of u32 vectors: computes both where the kernel wants both. */
-static LLVMValueRef
-paired_product(Emit *e, const Operands *o)
-{
-    if (e->products[o->number] != NULL && rxn__llvm_scope_is_open(e, e->product_scope[o->number]))
-        return e->products[o->number];
-    LLVMValueRef low = NULL, high = NULL;
-    widening_product(e, o->x, o->y, &low, &high);
-    bool is_high = o->node->op == KIR_MULHI;
-    KirValue twin = e->layout->product_twin[o->number];
-    if (twin != 0) {
-        e->products[twin] = is_high ? low : high;
-        e->product_scope[twin] = e->open_scopes.items[e->open_scopes.count - 1];
-    }
-    return is_high ? high : low;
-}
-
 static LLVMValueRef
 emit_MUL(Emit *e, const Operands *o)
 {
     if (kir_is_float(o->type))
         return LLVMBuildFMul(e->builder, o->x, o->y, "");
-    if (o->type == KIR_U32 && !o->uniform && e->lanes >= 4 && e->layout->product_twin[o->number])
-        return paired_product(e, o);
-    return LLVMBuildMul(e->builder, o->x, o->y, "");
+    LLVMValueRef words = rxn__llvm_emit_halves(e, o->number);
+    return words ? words : LLVMBuildMul(e->builder, o->x, o->y, "");
 }
 
 static LLVMValueRef
 emit_MULHI(Emit *e, const Operands *o)
 {
-    if (o->type == KIR_U32 && !o->uniform && e->lanes >= 4)
-        return paired_product(e, o);
+    LLVMValueRef words = rxn__llvm_emit_halves(e, o->number);
+    if (words)
+        return words;
     u32 bits = 8u * rxn__kir_type_bytes[o->type];
     LLVMTypeRef wide = LLVMIntTypeInContext(e->context, 2 * bits);
     LLVMValueRef shift = LLVMConstInt(wide, bits, false);
@@ -332,7 +274,8 @@ emit_OR(Emit *e, const Operands *o)
 static LLVMValueRef
 emit_XOR(Emit *e, const Operands *o)
 {
-    return LLVMBuildXor(e->builder, o->x, o->y, "");
+    LLVMValueRef words = rxn__llvm_emit_halves(e, o->number);
+    return words ? words : LLVMBuildXor(e->builder, o->x, o->y, "");
 }
 
 static LLVMValueRef

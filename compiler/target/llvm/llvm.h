@@ -27,6 +27,7 @@
  *     locals.c    reading and writing locals
  *     tapes.c     the same for tapes
  *     buffers.c   loads and stores
+ *     halves.c    products of 32-bit words
  *     emit_ops.c  one function per KIR op
  *     control.c   statements and masks
  *     loops.c     loops
@@ -155,6 +156,11 @@ typedef struct SpillPlace {
 
 typedef struct StoreLog StoreLog; /* see logs.c */
 
+/* The even and the odd words of a vector, each in the lower half of 64 bits; NULL: not had. See halves.c. */
+typedef struct Halves {
+    LLVMValueRef even, odd;
+} Halves;
+
 typedef struct Emit {
     Arena *arena;
     const KirKernel *kernel;
@@ -176,9 +182,10 @@ typedef struct Emit {
     unsigned invariant_load, branch_weights; /* kinds of metadata */
 
     /* Per KIR value: what stands for it, its vector form where that was needed, and in which
-     * scopes the vector form (and the twin product) may be used. */
-    LLVMValueRef *values, *splats, *products;
-    u32 *splat_scope, *product_scope;
+     * scope the vector form may be used; and its halves, where it has them. */
+    LLVMValueRef *values, *splats;
+    u32 *splat_scope;
+    Halves *halves;
     VEC(u32) open_scopes;
     u32 scope_count;
 
@@ -338,10 +345,11 @@ bool rxn__llvm_log_stores(Emit *e);
 /* Writes the log, where there is one, and empties it. */
 void rxn__llvm_write_log(Emit *e);
 
+/* halves.c: a `mul`, `mulhi` or `xor` of u32 vectors whose words are kept apart, if it is one of these; else NULL. */
+LLVMValueRef rxn__llvm_emit_halves(Emit *e, KirValue value);
+
 /* emit_ops.c: defines a value. */
 void rxn__llvm_emit_value(Emit *e, KirValue value);
-
-bool rxn__llvm_scope_is_open(const Emit *e, u32 scope);
 
 /* lanes.c: keeps the scalar witnesses of the lanes in the mask. */
 void rxn__llvm_save_witness(Emit *e, LLVMValueRef mask);
