@@ -280,8 +280,8 @@ record_samples(SsaFrame *frame, KirValue limit)
     KirBuilder *b = frame->builder;
     rxn__kir_if(b, kir_lt(b, rxn__kir_get(b, frame->next_sample, 0), limit));
     rxn__kir_loop(b);
-    record_sample(frame, rxn__kir_get(b, frame->sample_index, 0),
-                  rxn__kir_get(b, frame->next_sample, 0));
+    KirValue time = rxn__kir_get(b, frame->next_sample, 0);
+    record_sample(frame, rxn__kir_get(b, frame->sample_index, 0), time);
     rxn__kir_if(b, kir_not(b, kir_lt(b, rxn__kir_get(b, frame->next_sample, 0), limit)));
     rxn__kir_break(b);
     rxn__kir_close(b);
@@ -402,6 +402,13 @@ has_all_samples(SsaFrame *frame)
     return kir_ge(b, row, rxn__kir_load(b, frame->sample_count, NULL));
 }
 
+static KirValue
+needs_no_sample(SsaFrame *frame)
+{
+    KirValue on_time = is_on_time(frame), has_all = has_all_samples(frame);
+    return kir_or(frame->builder, on_time, has_all);
+}
+
 /* All samples are recorded: the end comes next, or has come. */
 static void
 end_if_past(SsaFrame *frame)
@@ -421,11 +428,11 @@ static void
 record_or_end(SsaFrame *frame)
 {
     KirBuilder *b = frame->builder;
-    rxn__kir_if(b, kir_not(b, kir_or(b, is_on_time(frame), has_all_samples(frame))));
+    rxn__kir_if(b, kir_not(b, needs_no_sample(frame)));
     rxn__kir_loop(b);
     KirValue row = rxn__kir_get(b, frame->sample_index, 0);
     record_sample(frame, row, rxn__kir_load(b, frame->sample_time, &row));
-    rxn__kir_if(b, kir_or(b, is_on_time(frame), has_all_samples(frame)));
+    rxn__kir_if(b, needs_no_sample(frame));
     rxn__kir_break(b);
     rxn__kir_close(b);
     rxn__kir_close(b);
@@ -440,9 +447,8 @@ rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,
               void (*explain)(SsaFrame *frame, void *context), void *context)
 {
     KirBuilder *b = frame->builder;
-    KirValue quiet =
-        kir_and(b, is_on_time(frame),
-                kir_ne(b, rxn__kir_get(b, frame->n, 0), rxn__kir_get(b, frame->n_check, 0)));
+    KirValue on_time = is_on_time(frame), n = rxn__kir_get(b, frame->n, 0);
+    KirValue quiet = kir_and(b, on_time, kir_ne(b, n, rxn__kir_get(b, frame->n_check, 0)));
     if (healthy)
         quiet = kir_and(b, quiet, healthy);
     rxn__kir_if(b, kir_not(b, quiet));

@@ -79,8 +79,8 @@ rxn__llvm_splat(Emit *e, LLVMValueRef scalar)
     return LLVMBuildShuffleVector(e->builder, one, LLVMGetPoison(type), zeros, "");
 }
 
-static bool
-scope_is_open(const Emit *e, u32 scope)
+bool
+rxn__llvm_scope_is_open(const Emit *e, u32 scope)
 {
     for (u32 i = e->open_scopes.count; i-- > 0;)
         if (e->open_scopes.items[i] <= scope)
@@ -93,7 +93,7 @@ rxn__llvm_lanes_of(Emit *e, KirValue value)
 {
     if (!e->layout->uniform[value] || e->lanes == 1)
         return e->values[value];
-    if (e->splats[value] == NULL || !scope_is_open(e, e->splat_scope[value])) {
+    if (e->splats[value] == NULL || !rxn__llvm_scope_is_open(e, e->splat_scope[value])) {
         e->splats[value] = rxn__llvm_splat(e, e->values[value]);
         e->splat_scope[value] = e->open_scopes.items[e->open_scopes.count - 1];
     }

@@ -54,20 +54,39 @@ halves_of(Emit *e, KirValue value)
     return (Halves){wide, e->layout->uniform[value] ? wide : upper(e, wide)};
 }
 
+/* Put together by a shuffle: a shift of a product LLVM would take into its multiplication, then one of 64 bits. */
 static LLVMValueRef
 define(Emit *e, KirValue value, Halves halves)
 {
     LLVMBuilderRef b = e->builder;
+    LLVMTypeRef narrow = e->vector[KIR_U32];
+    LLVMValueRef places[64];
+    for (u32 i = 0; i < e->lanes; i++)
+        places[i] = LLVMConstInt(e->i32, i % 2 ? e->lanes + i - 1 : i, false);
     e->halves[value] = halves;
-    LLVMValueRef odd = LLVMBuildShl(b, halves.odd, wide_constant(e, 32), "");
-    LLVMValueRef words = LLVMBuildOr(b, lower(e, halves.even), odd, "");
-    return LLVMBuildBitCast(b, words, e->vector[KIR_U32], "");
+    LLVMValueRef even = LLVMBuildBitCast(b, halves.even, narrow, "");
+    LLVMValueRef odd = LLVMBuildBitCast(b, halves.odd, narrow, "");
+    return LLVMBuildShuffleVector(b, even, odd, LLVMConstVector(places, e->lanes), "");
 }
 
 static LLVMValueRef
 product(Emit *e, LLVMValueRef x, LLVMValueRef y)
 {
     return LLVMBuildMul(e->builder, lower(e, x), lower(e, y), "");
+}
+
+/* Once for a `mul` and the `mulhi` of the same operands: of a product of which LLVM sees only the lower half used it makes one
+ * of 64 bits, which is three times as much work. */
+static Halves
+products(Emit *e, KirValue value, Halves x, Halves y)
+{
+    if (e->products[value].even && rxn__llvm_scope_is_open(e, e->product_scope[value]))
+        return e->products[value];
+    Halves result = {product(e, x.even, y.even), product(e, x.odd, y.odd)};
+    KirValue twin = e->layout->product_twin[value];
+    e->products[twin] = result;
+    e->product_scope[twin] = e->open_scopes.items[e->open_scopes.count - 1];
+    return result;
 }
 
 static bool
@@ -92,8 +111,7 @@ rxn__llvm_emit_halves(Emit *e, KirValue value)
         result.even = LLVMBuildXor(e->builder, a.even, b.even, "");
         result.odd = LLVMBuildXor(e->builder, a.odd, b.odd, "");
     } else {
-        result.even = product(e, a.even, b.even);
-        result.odd = product(e, a.odd, b.odd);
+        result = products(e, value, a, b);
         if (node->op == KIR_MULHI)
             result = (Halves){upper(e, result.even), upper(e, result.odd)};
     }

@@ -182,10 +182,11 @@ typedef struct Emit {
     unsigned invariant_load, branch_weights; /* kinds of metadata */
 
     /* Per KIR value: what stands for it, its vector form where that was needed, and in which
-     * scope the vector form may be used; and its halves, where it has them. */
+     * scope the vector form may be used; its halves, where it has them; and its whole products, where those were
+     * formed for the other of a `mul` and a `mulhi`, with their scope. */
     LLVMValueRef *values, *splats;
-    u32 *splat_scope;
-    Halves *halves;
+    Halves *halves, *products;
+    u32 *splat_scope, *product_scope;
     VEC(u32) open_scopes;
     u32 scope_count;
 
@@ -228,6 +229,8 @@ typedef struct Emit {
 
 /* emit.c */
 void rxn__llvm_emit_types(Emit *e);
+
+bool rxn__llvm_scope_is_open(const Emit *e, u32 scope);
 
 LLVMTypeRef rxn__llvm_array_type(LLVMTypeRef element, u64 count);
 

@@ -173,6 +173,8 @@ rxn__llvm_render(const KirKernel *kernel, const TargetOptions *options, const Ll
     e->values = NEW_ARRAY(arena, LLVMValueRef, count);
     e->splats = NEW_ARRAY(arena, LLVMValueRef, count);
     e->halves = NEW_ARRAY(arena, Halves, count);
+    e->products = NEW_ARRAY(arena, Halves, count);
+    e->product_scope = NEW_ARRAY(arena, u32, count);
     e->splat_scope = NEW_ARRAY(arena, u32, count);
     rxn__llvm_emit_types(e);
     rxn__llvm_emit_function(e);
