@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum {
+    SHORT_STEP = 500, /* values of a kernel that simulates: with fewer, its registers are few */
     TURNS = 32768, /* of the loop of steps, between two looks at *cancel: some ten milliseconds */
     TEAM_TURNS = 4096, /* a team's steps take longer */
     LONG_TURNS = 16,   /* where step is empty, and a turn is a whole trajectory */
@@ -410,14 +411,16 @@ rxn__cuda_write_kernel(CudaText *c, Text *out)
         traps = traps || rxn__cuda_has_trap(&c->kernel->regions[region]);
     write_turns(c, traps);
 
-    /* Left to itself ptxas may spill to have more threads resident. It does so well with a step that simulates. One that
+    /* Left to itself ptxas may spill to have more threads resident. It does so well with a step that simulates, if that is
+     * long; of a short one, which has few registers in any case, it spills some bytes now and then. A short one, one that
      * differentiates, or a long finish, which waits for its tapes, is better off with all the registers that it can
      * use: at least 1 block. Where these are too few in any case, it is left to ptxas how much of shared memory is
      * spilled to. */
     const bool has_step = c->kernel->regions[KIR_STEP].count > 0;
     const bool to_shared = has_step && c->differentiates && plan->is_crowded &&
                            (c->shared_static || plan->shared_bytes == 0);
-    const bool all_registers = !has_step || (c->differentiates && !to_shared);
+    const bool is_short = c->kernel->values.count < SHORT_STEP;
+    const bool all_registers = !has_step || (c->differentiates ? !to_shared : is_short);
     rxn__text_printf(out,
                      "/* The trajectories. */\n"
                      "RXN_C __global__ void __launch_bounds__(%u%s)\n"
