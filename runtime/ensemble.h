@@ -47,6 +47,8 @@ typedef struct RxnKernel {
     RxnOutcome (*call)(void *context, const RxnLaunch *launch, char *error, size_t size);
     void *context;
     size_t workspace_bytes; /* scratch that a launch needs */
+    size_t table_bytes; /* of it, at its beginning, read here and there all the time; what is behind
+                             * is tapes, written and read from one end to the other */
     const RxnBuffer *buffers;
     uint32_t buffer_count;
     uint32_t witness_count; /* numbers that a fault records: time, then the state */

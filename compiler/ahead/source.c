@@ -97,9 +97,10 @@ write_kernels(const Build *build, Text *out)
         rxn__text_printf(out, "static const RxnProgramCode codes_%u[] = {\n", k);
         for (u32 m = 0; m < ahead->kernels.items[k].code_count; m++) {
             const AheadCode *code = &ahead->kernels.items[k].codes[m];
-            rxn__text_printf(out, "    {%s, \"%s\", \"%s\", \"%s\", %u, %zuu},\n", code->symbol,
-                             code->march->name, code->needs, code->facts.isa, code->facts.lanes,
-                             code->facts.workspace_bytes);
+            rxn__text_printf(out, "    {%s, \"%s\", \"%s\", \"%s\", %u, %zuu, %zuu},\n",
+                             code->symbol, code->march->name, code->needs, code->facts.isa,
+                             code->facts.lanes, code->facts.workspace_bytes,
+                             code->facts.table_bytes);
         }
         rxn__text_printf(out, "};\n");
     }

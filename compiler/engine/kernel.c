@@ -69,5 +69,6 @@ rxn__describe_kernel(Engine *engine, Pipeline *pipeline, RxnKernel *ret_kernel)
         return rxn__load_on_gpus(engine, pipeline, &ret_kernel->cuda);
     ret_kernel->run = pipeline->compiled.run;
     ret_kernel->workspace_bytes = pipeline->compiled.workspace_bytes;
+    ret_kernel->table_bytes = pipeline->compiled.table_bytes;
     return RXN_OK;
 }

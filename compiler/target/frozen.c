@@ -132,6 +132,7 @@ look_up(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
         *ret_error = NULL;
         *ret_kernel = (CompiledKernel){.run = code->run,
                                        .workspace_bytes = (size_t)code->workspace_bytes,
+                                       .table_bytes = (size_t)code->table_bytes,
                                        .lanes = code->lanes,
                                        .isa = code->isa};
     } else {

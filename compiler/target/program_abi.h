@@ -30,7 +30,7 @@ RXN_PROGRAM_ABI(
         void (*run)(const struct RxnLaunch *launch);
         const char *march, *needs, *isa;
         unsigned lanes;
-        unsigned long long workspace_bytes;
+        unsigned long long workspace_bytes, table_bytes;
     } RxnProgramCode;
     typedef struct RxnProgramKernel {
         unsigned char key[32];

@@ -32,6 +32,7 @@ typedef struct TargetOptions {
 typedef struct CompiledKernel {
     RxnKernelFunction run;
     size_t workspace_bytes; /* what a launch's workspace must hold (one per concurrent launch) */
+    size_t table_bytes;     /* of them, at its beginning; see RxnKernel */
     u32 lanes;
     const char *isa;      /* "avx512", "avx2", "sse2", "neon"…; of CUDA the shape: for reports */
     const char *features; /* LLVM's, that the code may use; NULL: not told */

@@ -63,9 +63,9 @@ test_best_code(void **state)
     skip();
 #endif
     const RxnProgramCode codes[] = {
-        {run_nothing, "first", "sse2," NEVER, "none", 8, 0},
-        {run_nothing, "second", "unheard-of", "none", 4, 0},
-        {run_nothing, "third", "", "none", 2, 0},
+        {run_nothing, "first", "sse2," NEVER, "none", 8, 0, 0},
+        {run_nothing, "second", "unheard-of", "none", 4, 0, 0},
+        {run_nothing, "third", "", "none", 2, 0, 0},
     };
     const char *missing = NULL;
     RxnProgramKernel kernel = {.codes = codes, .code_count = 3};
@@ -83,9 +83,9 @@ test_lanes(void **state)
 {
     (void)state;
     const RxnProgramCode codes[] = {
-        {run_nothing, "good", "", "none", 8, 0},
-        {run_nothing, "good", "", "none", 4, 0},
-        {run_nothing, "plain", "", "none", 2, 0},
+        {run_nothing, "good", "", "none", 8, 0, 0},
+        {run_nothing, "good", "", "none", 4, 0, 0},
+        {run_nothing, "plain", "", "none", 2, 0, 0},
     };
     static const struct {
         u32 lanes, code;

@@ -317,6 +317,53 @@ test_words(void **state)
     }
 }
 
+/* ---- constants --------------------------------------------------------------------------------- */
+
+/* Arithmetic, comparisons and choices with so many constants, each in two places. */
+static KirKernel *
+kernel_of_constants(Fixture *f, KirType type, u32 count)
+{
+    KirBuilder *b = rxn__kir_begin(&f->arena, &f->names, "constants", type);
+    u32 x = rxn__kir_buffer(b, "x", type, KIR_PER_TRAJECTORY, false, 0, NULL);
+    u32 out = rxn__kir_buffer(b, "out", type, KIR_PER_TRAJECTORY, true, 0, NULL);
+    u32 steps = rxn__kir_local(b, "steps", KIR_I32, 0);
+    u32 kept = rxn__kir_local(b, "kept", type, 0), done = rxn__kir_local(b, "done", KIR_BOOL, 0);
+    rxn__kir_kernel(b)->done = done;
+    rxn__kir_region(b, KIR_STEP);
+    KirValue v = rxn__kir_load(b, x, NULL), y = v;
+    for (u32 k = 0; k < count; k++) {
+        KirValue constant = rxn__kir_const(b, type, 1.5 + 0.25 * k);
+        v = kir_fma(b, v, rxn__kir_const(b, type, 0.5), constant);
+        y = kir_select(b, kir_lt(b, v, constant), kir_min(b, y, constant), kir_add(b, y, v));
+    }
+    rxn__kir_set(b, kept, 0, kir_add(b, rxn__kir_get(b, kept, 0), kir_sub(b, y, v)));
+    KirValue step = kir_add(b, rxn__kir_get(b, steps, 0), rxn__kir_const(b, KIR_I32, 1));
+    rxn__kir_set(b, steps, 0, step);
+    rxn__kir_set(b, done, 0, kir_ge(b, step, rxn__kir_const(b, KIR_I32, 3)));
+    rxn__kir_region(b, KIR_FINISH);
+    rxn__kir_store(b, out, NULL, rxn__kir_get(b, kept, 0));
+    KirKernel *kernel = NULL;
+    assert_null(rxn__kir_end(b, &kernel));
+    return kernel;
+}
+
+/* Read from memory, where there are few, and as they are. */
+static void
+test_constants(void **state)
+{
+    (void)state;
+    static const u32 counts[] = {1, 5, 40};
+    for (u32 k = 0; k < 2 * COUNT_OF(counts); k++) {
+        Fixture f;
+        begin(&f);
+        KirKernel *kernel = kernel_of_constants(&f, k % 2 ? KIR_F32 : KIR_F64, counts[k / 2]);
+        RandomLaunch *expected = interpret(&f, kernel, k, 0, 300);
+        for (u32 w = 0; w < COUNT_OF(widths); w++)
+            assert_null(compare_at(&f, kernel, k, 300, widths[w], expected));
+        end(&f);
+    }
+}
+
 /* ---- older processors -------------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
@@ -594,6 +641,7 @@ main(void)
         cmocka_unit_test(test_cache),
         cmocka_unit_test(test_every_op),
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_constants),
 #if defined(__x86_64__)
         cmocka_unit_test(test_older_processors),
 #endif

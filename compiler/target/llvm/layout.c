@@ -190,6 +190,7 @@ rxn__llvm_layout(const KirKernel *kernel, u32 lanes, Arena *arena)
         layout->witness_offset = workspace;
         workspace += bytes;
     }
+    layout->table_bytes = workspace;
     for (u32 i = 0; i < kernel->locals.count; i++) {
         const KirLocal *local = &kernel->locals.items[i];
         if (!local->storage)

@@ -39,6 +39,7 @@ static CompiledKernel
 facts_of(const Plan *plan)
 {
     return (CompiledKernel){.workspace_bytes = plan->layout->workspace_bytes,
+                            .table_bytes = plan->layout->table_bytes,
                             .lanes = plan->layout->lanes,
                             .isa = plan->host.isa,
                             .features = plan->host.features};

@@ -91,6 +91,7 @@ typedef struct Layout {
     bool witness_on_stack; /* where those of all lanes are put for that */
     size_t witness_offset; /* in the workspace otherwise */
     size_t workspace_bytes;
+    size_t table_bytes; /* of them, before the first tape */
 } Layout;
 
 /* Depends on the kernel and the number of lanes alone, so it can be had without compiling. */
@@ -424,6 +425,8 @@ typedef struct LlvmModule {
     LLVMMemoryBufferRef output;
     char *message;
     Arena *arena;
+    LLVMValueRef function;
+    bool reads_constants; /* see constants.c */
 } LlvmModule;
 
 /* KIR to LLVM IR, not optimised. */
@@ -438,6 +441,11 @@ RxnStatus rxn__llvm_optimize(LlvmModule *module, const TargetOptions *options,
 RxnStatus rxn__llvm_generate(LlvmModule *module, LLVMCodeGenFileType kind, const char **ret_error);
 
 void rxn__llvm_module_release(void *module);
+
+/* ---- constants.c ------------------------------------------------------------------------------ */
+
+/* Constants of all lanes are read from memory where they are used. Behind LLVM's passes. */
+void rxn__llvm_read_constants(LlvmModule *module);
 
 /* The symbol of the kernel's function: the options', else "rxn_kernel_" and the kernel's name. */
 const char *rxn__llvm_symbol(const KirKernel *kernel, const TargetOptions *options, Arena *arena);

@@ -178,6 +178,8 @@ rxn__llvm_render(const KirKernel *kernel, const TargetOptions *options, const Ll
     e->splat_scope = NEW_ARRAY(arena, u32, count);
     rxn__llvm_emit_types(e);
     rxn__llvm_emit_function(e);
+    m->function = e->function;
+    m->reads_constants = layout->lanes > 1 && layout->table_bytes == layout->workspace_bytes;
     if (e->error != NULL)
         return fail(m, e->error, NULL, ret_error);
     if (options->debug_checks && LLVMVerifyModule(m->module, LLVMReturnStatusAction, &m->message))
@@ -197,8 +199,11 @@ rxn__llvm_optimize(LlvmModule *m, const TargetOptions *options, const char **ret
     LLVMPassBuilderOptionsSetVerifyEach(settings, options->debug_checks);
     LLVMErrorRef error = LLVMRunPasses(m->module, passes, m->machine, settings);
     LLVMDisposePassBuilderOptions(settings);
-    if (error == NULL)
+    if (error == NULL) {
+        if (m->reads_constants)
+            rxn__llvm_read_constants(m);
         return RXN_OK;
+    }
     char *message = LLVMGetErrorMessage(error);
     RxnStatus status = fail(m, "LLVM's passes failed", message, ret_error);
     LLVMDisposeErrorMessage(message);
