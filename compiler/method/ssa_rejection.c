@@ -140,7 +140,8 @@ tree_sum(Rejection *rejection, const Tree *tree)
     rxn__kir_close(b);
 }
 
-/* The leaf where `left` ends up, less what stands before it. */
+/* The leaf where `left` ends up, less what stands before it. Of two children the left one alone is read: whether the right one
+ * is 0 matters only to a threshold that rounding has put at the sum of both, and such are refused. */
 static KirValue
 tree_find(Rejection *rejection, const Tree *tree)
 {
@@ -153,10 +154,7 @@ tree_find(Rejection *rejection, const Tree *tree)
     rxn__kir_close(b);
     KirValue child = kir_mul(b, node, i32v(rejection, 2));
     KirValue below = node_get(rejection, tree, child);
-    KirValue other = node_get(rejection, tree, next(rejection, child));
-    KirValue left = rxn__kir_get(b, rejection->left, 0);
-    KirValue right =
-        kir_and(b, kir_ge(b, left, below), kir_gt(b, other, rxn__ssa_real(rejection->frame, 0)));
+    KirValue left = rxn__kir_get(b, rejection->left, 0), right = kir_ge(b, left, below);
     rxn__kir_set(b, rejection->left, 0, kir_select(b, right, kir_sub(b, left, below), left));
     rxn__kir_set(b, rejection->node, 0, kir_select(b, right, next(rejection, child), child));
     rxn__kir_close(b);
