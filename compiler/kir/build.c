@@ -269,11 +269,23 @@ expect_type(KirBuilder *builder, KirValue value, KirType type, const char *what)
     return false;
 }
 
+static void
+open_if(KirBuilder *builder, KirValue condition, bool seldom)
+{
+    expect_type(builder, condition, KIR_BOOL, "the condition of an if");
+    open_block(builder, (KirStatement){.kind = KIR_IF, .seldom = seldom, .value = condition});
+}
+
 void
 rxn__kir_if(KirBuilder *builder, KirValue condition)
 {
-    expect_type(builder, condition, KIR_BOOL, "the condition of an if");
-    open_block(builder, (KirStatement){.kind = KIR_IF, .value = condition});
+    open_if(builder, condition, false);
+}
+
+void
+rxn__kir_if_seldom(KirBuilder *builder, KirValue condition)
+{
+    open_if(builder, condition, true);
 }
 
 void

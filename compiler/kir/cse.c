@@ -218,7 +218,8 @@ share_if(Sharing *sharing, const KirStatement *statement)
     KirBuilder *to = sharing->rewriter.to;
     Change *changed[2];
     u32 count[2] = {0};
-    rxn__kir_if(to, sharing->rewriter.map[statement->value]);
+    (statement->seldom ? rxn__kir_if_seldom : rxn__kir_if)(to,
+                                                           sharing->rewriter.map[statement->value]);
     share_branch(sharing, &statement->body, &changed[0], &count[0]);
     if (statement->otherwise.count) {
         rxn__kir_else(to);

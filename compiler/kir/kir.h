@@ -24,7 +24,7 @@
  * regions. Reading a mutable local (`get`) or a writable buffer (`load`) is a value too: it is read
  * at its line, and that is the value ever after, so there are no phis: what changes lives in locals.
  *
- * Statements: value definition; `set local[, index]`; `store`; `if`/`else`; `for` (an i32 counter
+ * Statements: value definition; `set local[, index]`; `store`; `if`/`else` (an if may be `seldom`); `for` (an i32 counter
  * from lo to hi, hi excluded, or down from hi - 1 to lo; the bounds are read at its start only); `loop`;
  * `break`, which leaves the innermost `for` or `loop`; `trap`. No pointers, no calls, no phi.
  *
@@ -143,8 +143,9 @@ typedef struct KirBlock {
 
 struct KirStatement {
     u8 kind, index_count;
-    bool down; /* a for that counts down */
-    u16 code;  /* RxnFaultCode of a trap */
+    bool down;   /* a for that counts down */
+    bool seldom; /* an if that few trajectories enter at a time */
+    u16 code;    /* RxnFaultCode of a trap */
     u32 object;
     KirValue value;
     KirValue index[KIR_MAX_RANK];
@@ -225,6 +226,10 @@ KirValue rxn__kir_load(KirBuilder *builder, u32 buffer, const KirValue *index);
 void rxn__kir_store(KirBuilder *builder, u32 buffer, const KirValue *index, KirValue value);
 
 void rxn__kir_if(KirBuilder *builder, KirValue condition);
+
+/* The same, of which it is known that few trajectories enter it at a time. It means nothing else: targets may write it for one
+ * after another. */
+void rxn__kir_if_seldom(KirBuilder *builder, KirValue condition);
 
 void rxn__kir_else(KirBuilder *builder);
 

@@ -174,7 +174,7 @@ print_if(Printer *printer, const KirStatement *statement, u32 depth)
 {
     print(printer, "if ");
     print_value(printer, statement->value);
-    print(printer, " ");
+    print(printer, statement->seldom ? " seldom " : " ");
     print_block(printer, &statement->body, depth);
     if (statement->otherwise.count) {
         print(printer, " else ");

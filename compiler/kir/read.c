@@ -330,7 +330,8 @@ read_if(Reader *reader)
     KirValue condition = read_value(reader);
     if (!all_well(reader))
         return false;
-    rxn__kir_if(reader->builder, condition);
+    const bool seldom = rxn__ir_take_word(&reader->ir, "seldom");
+    (seldom ? rxn__kir_if_seldom : rxn__kir_if)(reader->builder, condition);
     if (!all_well(reader) || !read_block(reader))
         return false;
     if (rxn__ir_take_word(&reader->ir, "else")) {

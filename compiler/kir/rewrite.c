@@ -32,7 +32,8 @@ rewrite_value(KirRewriter *rewriter, KirValue value)
 static void
 rewrite_if(KirRewriter *rewriter, const KirStatement *statement)
 {
-    rxn__kir_if(rewriter->to, rewriter->map[statement->value]);
+    (statement->seldom ? rxn__kir_if_seldom : rxn__kir_if)(rewriter->to,
+                                                           rewriter->map[statement->value]);
     rxn__kir_rewrite_block(rewriter, &statement->body);
     if (statement->otherwise.count) {
         rxn__kir_else(rewriter->to);
@@ -144,8 +145,8 @@ same_blocks(Comparison *c, const KirBlock *a, const KirBlock *b)
         return false;
     for (u32 i = 0; i < a->count; i++) {
         const KirStatement *x = &a->items[i], *y = &b->items[i];
-        if (x->kind != y->kind || x->down != y->down || x->code != y->code ||
-            x->object != y->object || x->index_count != y->index_count)
+        if (x->kind != y->kind || x->down != y->down || x->seldom != y->seldom ||
+            x->code != y->code || x->object != y->object || x->index_count != y->index_count)
             return false;
         for (u32 k = 0; k < x->index_count; k++)
             if (c->partner[x->index[k]] != y->index[k])

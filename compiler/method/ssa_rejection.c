@@ -390,7 +390,7 @@ count_changed(SsaTable *table, KirValue species, KirValue x)
     KirBuilder *b = rejection->builder;
     KirValue below = kir_lt(b, x, rxn__kir_get(b, rejection->low, species));
     KirValue above = kir_gt(b, x, rxn__kir_get(b, rejection->high, species));
-    rxn__kir_if(b, kir_or(b, below, above));
+    rxn__kir_if_seldom(b, kir_or(b, below, above));
     move_interval(rejection, species, x);
     rxn__kir_close(b);
 }

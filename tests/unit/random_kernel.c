@@ -345,9 +345,11 @@ condition(Generator *g)
 static void
 write_if(Generator *g)
 {
-    rxn__kir_if(g->builder, condition(g));
+    KirValue enters = condition(g);
+    bool seldom = below(g, 3) == 0;
+    (seldom ? rxn__kir_if_seldom : rxn__kir_if)(g->builder, enters);
     write_block(g);
-    if (below(g, 2)) {
+    if (below(g, seldom ? 8 : 2) == 0) {
         rxn__kir_else(g->builder);
         write_block(g);
     }

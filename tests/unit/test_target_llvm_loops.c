@@ -560,6 +560,102 @@ a_long_tape_costs_what_is_used_of_it(void **state)
     munmap(space, bytes);
 }
 
+/* ---- what few lanes enter ----------------------------------------------------------------------- */
+
+enum {
+    READS_OUTSIDE = 1,
+    SETS_OUTSIDE = 2,
+    WALKS = 4,
+    IN_AN_IF = 8,
+    STORES = 16,
+    ALL_OF_SELDOM = 32
+};
+
+/* Up a heap of 32 leaves from a leaf of the lane's own, with a sum that is the block's own affair. */
+static void
+walk_up(Build *k, u32 heap, u32 node, KirValue turn)
+{
+    KirBuilder *b = k->b;
+    KirValue leaf =
+        kir_add(b, whole(k, 32), kir_rem(b, kir_add(b, varying(k, 2, 32), turn), whole(k, 32)));
+    rxn__kir_set(b, node, 0, leaf);
+    rxn__kir_set(b, heap, leaf, kir_cast(b, KIR_F64, turn));
+    rxn__kir_loop(b);
+    KirValue at = rxn__kir_get(b, node, 0);
+    rxn__kir_if(b, kir_lt(b, at, whole(k, 2)));
+    rxn__kir_break(b);
+    rxn__kir_close(b);
+    KirValue above = kir_shr(b, at, whole(k, 1));
+    KirValue sum =
+        kir_add(b, rxn__kir_get(b, heap, at), rxn__kir_get(b, heap, kir_xor(b, at, whole(k, 1))));
+    rxn__kir_set(b, heap, above, sum);
+    rxn__kir_set(b, node, 0, above);
+    rxn__kir_close(b);
+}
+
+/* In a loop of 20 turns, in each of which some trajectories enter the block; `kind`: what it does. */
+static KirKernel *
+entered_by_few(Fixture *f, u32 kind)
+{
+    Build k = begin(f);
+    KirBuilder *b = k.b;
+    const u32 heap = rxn__kir_local(b, "heap", KIR_F64, 64),
+              node = rxn__kir_local(b, "node", KIR_I32, 0);
+    const u32 flag = rxn__kir_local(b, "flag", KIR_BOOL, 0),
+              real = rxn__kir_local(b, "real", KIR_F32, 0);
+    const u32 pair = rxn__kir_local(b, "pair", KIR_I64, 2);
+    KirValue turn = rxn__kir_for(b, whole(&k, 0), whole(&k, 20));
+    KirValue outside = kir_mul(b, varying(&k, 9, 1000), turn);
+    KirValue odd = kir_eq(b, kir_and(b, outside, whole(&k, 1)), whole(&k, 1));
+    if (kind & IN_AN_IF)
+        rxn__kir_if(b, kir_lt(b, varying(&k, 6, 10), whole(&k, 7)));
+    rxn__kir_if_seldom(
+        b, kir_eq(b, kir_rem(b, kir_add(b, varying(&k, 4, 5), turn), whole(&k, 5)), whole(&k, 0)));
+    if (kind & READS_OUTSIDE) {
+        rxn__kir_if(b, kir_and(b, odd, kir_not(b, rxn__kir_get(b, flag, 0))));
+        see(&k, outside);
+        rxn__kir_else(b);
+        see(&k, rxn__kir_for(b, varying(&k, 3, 4), kir_add(b, turn, whole(&k, 1))));
+        rxn__kir_close(b);
+        rxn__kir_close(b);
+    }
+    if (kind & SETS_OUTSIDE) {
+        rxn__kir_set(b, flag, 0, kir_xor(b, rxn__kir_get(b, flag, 0), odd));
+        rxn__kir_set(b, real, 0, kir_add(b, rxn__kir_get(b, real, 0), kir_cast(b, KIR_F32, turn)));
+        KirValue one = whole(&k, 1), old = rxn__kir_get(b, pair, one);
+        rxn__kir_set(b, pair, one, kir_add(b, old, kir_cast(b, KIR_I64, outside)));
+        rxn__kir_set(b, k.y, 0, outside);
+    }
+    if (kind & WALKS)
+        walk_up(&k, heap, node, turn);
+    if (kind & STORES)
+        rxn__kir_store(b, k.out, (KirValue[]){whole(&k, 1)}, kir_cast(b, KIR_U64, outside));
+    rxn__kir_close(b);
+    if (kind & IN_AN_IF)
+        rxn__kir_close(b);
+    see(&k, rxn__kir_get(b, k.y, 0));
+    see(&k, rxn__kir_get(b, flag, 0));
+    rxn__kir_close(b);
+    see(&k, kir_bits(b, KIR_U64, rxn__kir_get(b, heap, whole(&k, 1))));
+    see(&k, kir_bits(b, KIR_U32, rxn__kir_get(b, real, 0)));
+    see(&k, rxn__kir_get(b, pair, whole(&k, 1)));
+    return end(f, &k);
+}
+
+/* One after another, in scalar code; but for what has to know which trajectory it is of. */
+static void
+what_few_lanes_enter_is_done_for_each_of_them(void **state)
+{
+    Fixture *f = *state;
+    for (u32 kind = 1; kind < ALL_OF_SELDOM; kind++) {
+        KirKernel *kernel = entered_by_few(f, kind);
+        for (u32 w = 0; w < COUNT_OF(widths); w++)
+            assert_true(compare_at(f, kernel, 100, 70, widths[w]).trajectory == UINT64_MAX);
+        if (kind != IN_AN_IF)
+            assert_int_equal(rendered_has(f, kernel, "each_lane"), !(kind & STORES));
+    }
+}
+
 /* ---- cancellation ------------------------------------------------------------------------------- */
 
 /* Loops that never end, of each kind, in finish: they return once they are told to. */
@@ -605,6 +701,7 @@ main(void)
         TEST(tapes_give_back_what_was_written),
         TEST(tapes_are_contiguous),
         TEST(a_long_tape_costs_what_is_used_of_it),
+        TEST(what_few_lanes_enter_is_done_for_each_of_them),
         TEST(loops_in_finish_can_be_cancelled),
     };
     return cmocka_run_group_tests_name("target_llvm_loops", tests, NULL, NULL);

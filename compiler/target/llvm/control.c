@@ -14,6 +14,8 @@
  * A condition that is one for all lanes is a plain branch. With one lane every condition is, and no
  * mask is left.
  *
+ * A block that is entered `seldom` is written for one lane after another, without masks, where that can be done (alone.c).
+ *
  * Lanes leave for good by `break` (out of a loop) and `trap` (out of the region): the `alive` masks,
  * one per `for` or `loop` that lanes leave one by one and one for the region, lose them. After a block that
  * may have done so the mask is formed anew from what it was and who is alive.
@@ -448,6 +450,8 @@ emit_block(Emit *e, const KirBlock *block)
         case KIR_IF:
             if (uniform[s->value])
                 emit_uniform_if(e, s);
+            else if (rxn__llvm_can_be_alone(e, s))
+                rxn__llvm_emit_alone(e, s);
             else
                 emit_divergent_if(e, s);
             break;

@@ -101,6 +101,7 @@ live_around(Liveness *l, const KirStatement *s)
         (*slot)->statement = s;
         (*slot)->after = rxn__llvm_units(l, NULL);
         (*slot)->inside = rxn__llvm_units(l, NULL);
+        (*slot)->begin = rxn__llvm_units(l, NULL);
         (*slot)->sets = rxn__llvm_units(l, NULL);
     }
     return *slot;
@@ -151,6 +152,8 @@ flow_if(Liveness *l, const KirStatement *s, u64 *live, const u64 *at_break)
     copy_units(l, around->inside, live);
     flow(l, &s->otherwise, around->inside, at_break);
     flow(l, &s->body, live, at_break);
+    copy_units(l, around->begin, live);
+    note_sets(l, &s->body, around->sets);
     rxn__llvm_add_units(l, live, around->inside);
 }
 

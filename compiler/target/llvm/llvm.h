@@ -108,7 +108,8 @@ typedef struct LiveAround {
     const KirStatement *statement;
     u64 *after;  /* the units that are live behind it */
     u64 *inside; /* loops: at the head; if: at the begin of its `otherwise` */
-    u64 *sets;   /* loops: those that the body sets */
+    u64 *begin;  /* if: at the begin of its body */
+    u64 *sets;   /* those that the body sets */
 } LiveAround;
 
 /* ---- emission --------------------------------------------------------------------------------- */
@@ -220,6 +221,9 @@ typedef struct Emit {
     /* Per lane: row of the launch; the trajectory's fault, and its witness where that is kept: number
      * k of lane l at witness_area[k*W + l]. saved_slot: the lanes for which that has been done. */
     LLVMValueRef row_slot, code_slot, detail_slot, witness_area, saved_slot;
+    LLVMValueRef
+        alone; /* i64: the one lane that code is written for, in scalars; see alone.c. NULL: for all */
+    const Layout *layout_of_one;
     bool saves_witness; /* traps where `open` do so at once; see control.c */
 
     LLVMValueRef polls;          /* i32 slot: turns to the next look at *cancel */
@@ -405,6 +409,11 @@ void rxn__llvm_join_loop(Emit *e, const struct LoopExits *exits, LLVMValueRef ma
 
 /* Behind the loop: the locals of all lanes but those in `stayed` (NULL: of all) are what was saved. */
 void rxn__llvm_restore_exits(Emit *e, const struct LoopExits *exits, LLVMValueRef stayed);
+
+/* alone.c: whether an `if` that lanes enter seldom is of a kind that can be written for one lane after another. */
+bool rxn__llvm_can_be_alone(const Emit *e, const KirStatement *statement);
+
+void rxn__llvm_emit_alone(Emit *e, const KirStatement *statement);
 
 /* lanes.c: looks at *cancel once in many calls, and if it is set goes to e->cancelled, else on to
  * `next`. Ends the block. */

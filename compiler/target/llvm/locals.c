@@ -63,7 +63,9 @@ rxn__llvm_element_address(Emit *e, u32 local, LLVMValueRef index)
     KirType type = (KirType)e->kernel->locals.items[local].type;
     index = LLVMBuildSExt(e->builder, index, e->i64, "");
     if (!e->layout->locals[local].uniform)
-        index = LLVMBuildMul(e->builder, index, LLVMConstInt(e->i64, e->lanes, false), "");
+        index = LLVMBuildMul(e->builder, index, LLVMConstInt(e->i64, e->layout->lanes, false), "");
+    if (!e->layout->locals[local].uniform && e->alone != NULL)
+        index = LLVMBuildAdd(e->builder, index, e->alone, "");
     return rxn__llvm_element(e, type, e->locals[local].slots[0], index);
 }
 
