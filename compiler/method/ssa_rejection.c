@@ -399,7 +399,7 @@ count_changed(SsaTable *table, KirValue species, KirValue x)
 
 /* Measured by tests/bench/large, the tables are in docs/benchmarks.md: the table form of the direct method pays for each
  * propensity that an event makes stale, and for each group of propensities that it sums and searches. */
-enum { STALE_LIMIT = 12, REACTIONS_FOR_ONE = 200 };
+enum { STALE_LIMIT = 3, REACTIONS_FOR_ONE = 1000 };
 
 /* Beyond, a lane's trees do not fit in a share of the caches, and one trajectory at a time is faster. */
 enum { REACTIONS_FOR_LANES = 40000 };
