@@ -140,22 +140,57 @@ tree_sum(Rejection *rejection, const Tree *tree)
     rxn__kir_close(b);
 }
 
-/* The leaf where `left` ends up, less what stands before it. Of two children the left one alone is read: whether the right one
- * is 0 matters only to a threshold that rounding has put at the sum of both, and such are refused. */
+/* Whether `left` goes to the right child, and is then less by the left one. */
 static KirValue
-tree_find(Rejection *rejection, const Tree *tree)
+turn_right(Rejection *rejection, KirValue below)
 {
     KirBuilder *b = rejection->builder;
-    rxn__kir_set(b, rejection->node, 0, i32v(rejection, 1));
+    KirValue left = rxn__kir_get(b, rejection->left, 0), right = kir_ge(b, left, below);
+    rxn__kir_set(b, rejection->left, 0, kir_select(b, right, kir_sub(b, left, below), left));
+    return right;
+}
+
+static KirValue
+twice_and(Rejection *rejection, KirValue node, KirValue right)
+{
+    KirBuilder *b = rejection->builder;
+    KirValue child = kir_mul(b, node, i32v(rejection, 2));
+    return kir_select(b, right, next(rejection, child), child);
+}
+
+/* Three levels down from the root of a tree of 8 leaves at least, which is the first of its array. There are so few nodes that
+ * all are read, each at its place, and chosen between: that takes no gather. */
+static KirValue
+first_levels(Rejection *rejection, const Tree *tree)
+{
+    KirBuilder *b = rejection->builder;
+    KirValue sums[16], right[3], node = i32v(rejection, 1);
+    for (u32 k = 2; k < 16; k += 2)
+        sums[k] = node_get(rejection, tree, i32v(rejection, k));
+    right[0] = turn_right(rejection, sums[2]);
+    right[1] = turn_right(rejection, kir_select(b, right[0], sums[6], sums[4]));
+    KirValue low = kir_select(b, right[1], sums[10], sums[8]);
+    KirValue high = kir_select(b, right[1], sums[14], sums[12]);
+    right[2] = turn_right(rejection, kir_select(b, right[0], high, low));
+    for (u32 k = 0; k < 3; k++)
+        node = twice_and(rejection, node, right[k]);
+    return node;
+}
+
+/* The leaf below `node` where `left` ends up, less what stands before it. Of two children the left one alone is read: whether
+ * the right one is 0 matters only to a threshold that rounding has put at the sum of both, and such are refused. */
+static KirValue
+tree_find(Rejection *rejection, const Tree *tree, KirValue node)
+{
+    KirBuilder *b = rejection->builder;
+    rxn__kir_set(b, rejection->node, 0, node);
     rxn__kir_loop(b);
-    KirValue node = rxn__kir_get(b, rejection->node, 0);
+    node = rxn__kir_get(b, rejection->node, 0);
     rxn__kir_if(b, kir_ge(b, node, tree->leaves));
     rxn__kir_break(b);
     rxn__kir_close(b);
     KirValue child = kir_mul(b, node, i32v(rejection, 2));
-    KirValue below = node_get(rejection, tree, child);
-    KirValue left = rxn__kir_get(b, rejection->left, 0), right = kir_ge(b, left, below);
-    rxn__kir_set(b, rejection->left, 0, kir_select(b, right, kir_sub(b, left, below), left));
+    KirValue right = turn_right(rejection, node_get(rejection, tree, child));
     rxn__kir_set(b, rejection->node, 0, kir_select(b, right, next(rejection, child), child));
     rxn__kir_close(b);
     return kir_sub(b, rxn__kir_get(b, rejection->node, 0), tree->leaves);
@@ -342,12 +377,14 @@ write_selection(Rejection *rejection)
     KirValue found = kir_lt(b, threshold, rxn__ssa_real(frame, INFINITY));
     rxn__kir_set(b, rejection->left, 0, threshold);
     Tree top = top_tree(rejection);
-    KirValue group = tree_find(rejection, &top);
+    KirValue root = i32v(rejection, 1);
+    KirValue high = rejection->group_count < 8 ? root : first_levels(rejection, &top);
+    KirValue group = tree_find(rejection, &top, high);
     KirValue outer =
         rxn__kir_get(b, rejection->high, load(rejection, rejection->group_species, group));
     rxn__kir_set(b, rejection->left, 0, kir_div(b, rxn__kir_get(b, rejection->left, 0), outer));
     Tree tree = group_tree(rejection, group);
-    KirValue leaf = tree_find(rejection, &tree);
+    KirValue leaf = tree_find(rejection, &tree, root);
     KirValue place = kir_add(b, load(rejection, rejection->group_first, group), leaf);
     rxn__kir_set(b, table->last, 0,
                  kir_select(b, found, load(rejection, rejection->reaction, place),
