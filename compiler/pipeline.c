@@ -276,7 +276,8 @@ target_options(const Stages *stages)
     options.context = stages->session->target_context;
     u64 trajectories = stages->request->trajectories;
     bool few = trajectories > 0 && trajectories <= 4;
-    if (few && options.lanes == 0 && stages->pipeline->kernel.kernel->lanes == 0)
+    u32 most = stages->pipeline->kernel.kernel->lanes;
+    if (few && options.lanes == 0 && (most == 0 || trajectories < most))
         options.lanes = trajectories == 3 ? 4 : (u32)trajectories;
     options.differentiates = stages->request->objective != NULL;
     options.many = trajectories >= MANY_TRAJECTORIES && !options.differentiates;

@@ -166,7 +166,7 @@ typedef struct KirKernel {
     u32 done;         /* local */
     VEC(u32) witness; /* locals a fault records: time first, then the state */
     u8 precision;     /* KIR_F64 or KIR_F32: the type that the method calls real */
-    u8 lanes; /* how many lanes suit this kernel: 0 the target's choice; 1 for large states */
+    u8 lanes; /* how many lanes suit this kernel at most, because of its large state; 0: any */
 } KirKernel;
 
 /* ---- Builder (build.c) -------------------------------------------------------------------------

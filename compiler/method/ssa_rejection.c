@@ -19,8 +19,10 @@
  * drifts, and finding a reaction takes as many steps as there are levels. A tree of n leaves has the nodes 1 … 2n-1, the
  * leaves from n on, the children of j are 2j and 2j+1.
  *
- *   top  a leaf for each group: high(outer) times the sum of the group
- *   sum  a tree for each group, one behind the other: bounds without the outer factor
+ *   top     a leaf for each group: high(outer) times the sum of the group; and as many of 0 as make them a power of two, so
+ *           that all are equally deep, and ways through it straight code, in which nothing is mispredicted
+ *   sum     a tree for each group, one behind the other: bounds without the outer factor
+ *   factor  of each group high(outer) and the sum, the two that its leaf in top is the product of
  *
  * Laws that are no mass action, and reactions of nothing, stand in one more group, whose factor is 1. Laws are not bounded
  * by intervals: they are evaluated when what they read changes, as in the table form. Time-dependent ones have the
@@ -68,7 +70,7 @@ typedef struct Tree {
 static Tree
 top_tree(Rejection *rejection)
 {
-    return (Tree){rejection->top, i32v(rejection, 0), i32v(rejection, rejection->group_count)};
+    return (Tree){rejection->top, i32v(rejection, 0), i32v(rejection, 1 << rejection->top_depth)};
 }
 
 static Tree
@@ -104,14 +106,55 @@ node_sum(Rejection *rejection, const Tree *tree, KirValue node)
                      node_get(rejection, tree, next(rejection, left))));
 }
 
-/* A leaf has a new value: so have all above it. Many have the old one: the group of a species that is not there. */
-static void
-leaf_set(Rejection *rejection, const Tree *tree, KirValue leaf, KirValue value)
+/* Where one of the two factors of a group's bound stands. */
+static KirValue
+factor_place(Rejection *rejection, KirValue group, u32 which)
 {
     KirBuilder *b = rejection->builder;
-    KirValue node = kir_add(b, tree->leaves, leaf);
-    rxn__kir_if(b, kir_ne(b, value, node_get(rejection, tree, node)));
-    node_set(rejection, tree, node, value);
+    return kir_add(b, kir_mul(b, group, i32v(rejection, 2)), i32v(rejection, which));
+}
+
+static KirValue
+factor_get(Rejection *rejection, KirValue group, u32 which)
+{
+    KirValue place = factor_place(rejection, group, which);
+    return rxn__kir_get(rejection->builder, rejection->factor, place);
+}
+
+static void
+factor_set(Rejection *rejection, KirValue group, u32 which, KirValue value)
+{
+    KirValue place = factor_place(rejection, group, which);
+    rxn__kir_set(rejection->builder, rejection->factor, place, value);
+}
+
+/* A leaf of the upper tree has a new value: so have all above it. Many have the old one: the group of a species that is not
+ * there. */
+static void
+top_set(Rejection *rejection, KirValue group, KirValue value)
+{
+    KirBuilder *b = rejection->builder;
+    Tree top = top_tree(rejection);
+    KirValue node = kir_add(b, top.leaves, group);
+    rxn__kir_if(b, kir_ne(b, value, node_get(rejection, &top, node)));
+    node_set(rejection, &top, node, value);
+    for (u32 level = 0; level < rejection->top_depth; level++) {
+        KirValue sibling = kir_xor(b, node, i32v(rejection, 1));
+        value = kir_add(b, value, node_get(rejection, &top, sibling));
+        node = kir_shr(b, node, i32v(rejection, 1));
+        node_set(rejection, &top, node, value);
+    }
+    rxn__kir_close(b);
+}
+
+/* The same in the tree of a group, which begins at `base`. */
+static void
+leaf_set(Rejection *rejection, KirValue group, KirValue base, KirValue node, KirValue value)
+{
+    KirBuilder *b = rejection->builder;
+    const Tree tree = {rejection->sum, base, 0};
+    rxn__kir_if(b, kir_ne(b, value, node_get(rejection, &tree, node)));
+    node_set(rejection, &tree, node, value);
     rxn__kir_set(b, rejection->node, 0, node);
     rxn__kir_set(b, rejection->left, 0, value);
     rxn__kir_loop(b);
@@ -121,12 +164,13 @@ leaf_set(Rejection *rejection, const Tree *tree, KirValue leaf, KirValue value)
     rxn__kir_close(b);
     KirValue sibling = kir_xor(b, at, i32v(rejection, 1)),
              above = kir_shr(b, at, i32v(rejection, 1));
-    KirValue sum =
-        kir_add(b, rxn__kir_get(b, rejection->left, 0), node_get(rejection, tree, sibling));
-    node_set(rejection, tree, above, sum);
+    KirValue beside = node_get(rejection, &tree, sibling);
+    KirValue sum = kir_add(b, rxn__kir_get(b, rejection->left, 0), beside);
+    node_set(rejection, &tree, above, sum);
     rxn__kir_set(b, rejection->left, 0, sum);
     rxn__kir_set(b, rejection->node, 0, above);
     rxn__kir_close(b);
+    factor_set(rejection, group, FACTOR_SUM, rxn__kir_get(b, rejection->left, 0));
     rxn__kir_close(b);
 }
 
@@ -150,42 +194,59 @@ turn_right(Rejection *rejection, KirValue below)
     return right;
 }
 
-static KirValue
-twice_and(Rejection *rejection, KirValue node, KirValue right)
-{
-    KirBuilder *b = rejection->builder;
-    KirValue child = kir_mul(b, node, i32v(rejection, 2));
-    return kir_select(b, right, next(rejection, child), child);
-}
+enum { FIRST_LEVELS = 3 };
 
-/* Three levels down from the root of a tree of 8 leaves at least, which is the first of its array. There are so few nodes that
- * all are read, each at its place, and chosen between: that takes no gather. */
+/* So many levels down from the root of the upper tree. There are so few nodes that all are read, each at its place, and chosen
+ * between: that takes no gather. */
 static KirValue
 first_levels(Rejection *rejection, const Tree *tree)
 {
     KirBuilder *b = rejection->builder;
-    KirValue sums[16], right[3], node = i32v(rejection, 1);
-    for (u32 k = 2; k < 16; k += 2)
+    KirValue sums[2 << FIRST_LEVELS], right[FIRST_LEVELS], node = i32v(rejection, 1);
+    for (u32 k = 2; k < 2 << FIRST_LEVELS; k += 2)
         sums[k] = node_get(rejection, tree, i32v(rejection, k));
     right[0] = turn_right(rejection, sums[2]);
     right[1] = turn_right(rejection, kir_select(b, right[0], sums[6], sums[4]));
     KirValue low = kir_select(b, right[1], sums[10], sums[8]);
     KirValue high = kir_select(b, right[1], sums[14], sums[12]);
     right[2] = turn_right(rejection, kir_select(b, right[0], high, low));
-    for (u32 k = 0; k < 3; k++)
-        node = twice_and(rejection, node, right[k]);
+    for (u32 k = 0; k < FIRST_LEVELS; k++) {
+        KirValue left = kir_mul(b, node, i32v(rejection, 2));
+        node = kir_select(b, right[k], next(rejection, left), left);
+    }
     return node;
 }
 
-/* The leaf below `node` where `left` ends up, less what stands before it. Of two children the left one alone is read: whether
- * the right one is 0 matters only to a threshold that rounding has put at the sum of both, and such are refused. */
+/* The group where `left` ends up, less what stands before it. */
 static KirValue
-tree_find(Rejection *rejection, const Tree *tree, KirValue node)
+top_find(Rejection *rejection)
 {
     KirBuilder *b = rejection->builder;
-    rxn__kir_set(b, rejection->node, 0, node);
+    Tree top = top_tree(rejection);
+    KirValue node = i32v(rejection, 1);
+    u32 level = 0;
+    if (rejection->top_depth >= FIRST_LEVELS) {
+        node = first_levels(rejection, &top);
+        level = FIRST_LEVELS;
+    }
+    for (; level < rejection->top_depth; level++) {
+        KirValue left = kir_mul(b, node, i32v(rejection, 2));
+        KirValue right = turn_right(rejection, node_get(rejection, &top, left));
+        node = kir_select(b, right, next(rejection, left), left);
+    }
+    KirValue last = i32v(rejection, rejection->group_count - 1); /* those behind it are no groups */
+    return kir_min(b, kir_sub(b, node, top.leaves), last);
+}
+
+/* The leaf of a group's tree where `left` ends up, less what stands before it. Of two children the left one alone is read: whether
+ * the right one is 0 matters only to a threshold that rounding has put at the sum of both, and such are refused. */
+static KirValue
+tree_find(Rejection *rejection, const Tree *tree)
+{
+    KirBuilder *b = rejection->builder;
+    rxn__kir_set(b, rejection->node, 0, i32v(rejection, 1));
     rxn__kir_loop(b);
-    node = rxn__kir_get(b, rejection->node, 0);
+    KirValue node = rxn__kir_get(b, rejection->node, 0);
     rxn__kir_if(b, kir_ge(b, node, tree->leaves));
     rxn__kir_break(b);
     rxn__kir_close(b);
@@ -242,22 +303,12 @@ partial_bound(Rejection *rejection, KirValue reaction)
     return value;
 }
 
-/* The leaf of a group in the top tree. */
-static KirValue
-group_bound(Rejection *rejection, KirValue group)
-{
-    KirBuilder *b = rejection->builder;
-    Tree tree = group_tree(rejection, group);
-    KirValue outer = load(rejection, rejection->group_species, group);
-    return kir_mul(b, rxn__kir_get(b, rejection->high, outer),
-                   node_get(rejection, &tree, i32v(rejection, 1)));
-}
-
 static void
 refresh_group(Rejection *rejection, KirValue group)
 {
-    Tree top = top_tree(rejection);
-    leaf_set(rejection, &top, group, group_bound(rejection, group));
+    KirValue outer = factor_get(rejection, group, FACTOR_OUTER);
+    KirValue sum = factor_get(rejection, group, FACTOR_SUM);
+    top_set(rejection, group, kir_mul(rejection->builder, outer, sum));
 }
 
 /* The reaction's own bound in its group, and all above it. */
@@ -269,8 +320,39 @@ set_bound(Rejection *rejection, KirValue reaction, KirValue value)
     Tree tree = group_tree(rejection, group);
     KirValue first = load(rejection, rejection->group_first, group);
     KirValue leaf = kir_sub(b, load(rejection, rejection->place, reaction), first);
-    leaf_set(rejection, &tree, leaf, value);
+    leaf_set(rejection, group, tree.base, kir_add(b, tree.leaves, leaf), value);
     refresh_group(rejection, group);
+}
+
+static KirValue
+entry_word(Rejection *rejection, KirValue entry, u32 word)
+{
+    KirBuilder *b = rejection->builder;
+    KirValue at = kir_mul(b, entry, i32v(rejection, INNER_WORDS));
+    return load(rejection, rejection->inner, kir_add(b, at, i32v(rejection, word)));
+}
+
+/* The bounds in groups that read a species' interval. */
+static void
+move_inner(Rejection *rejection, KirValue species)
+{
+    KirBuilder *b = rejection->builder;
+    KirValue first = load(rejection, rejection->inner_start, species);
+    KirValue end = load(rejection, rejection->inner_start, next(rejection, species));
+    KirValue e = rxn__kir_for(b, first, end);
+    KirValue group = entry_word(rejection, e, INNER_GROUP);
+    KirValue base = entry_word(rejection, e, INNER_BASE);
+    KirValue leaf = entry_word(rejection, e, INNER_LEAF);
+    KirValue reaction = entry_word(rejection, e, INNER_REACTION), value;
+    if (rejection->table->order == 2 && rejection->table->multiplicity < 2) {
+        value = rxn__kir_get(b, rejection->table->rate, reaction);
+        value = kir_mul(b, value, rxn__kir_get(b, rejection->high, species));
+    } else {
+        value = partial_bound(rejection, reaction);
+    }
+    leaf_set(rejection, group, base, leaf, value);
+    refresh_group(rejection, group);
+    rxn__kir_close(b);
 }
 
 /* A count has left its interval. */
@@ -279,16 +361,11 @@ move_interval(Rejection *rejection, KirValue species, KirValue x)
 {
     KirBuilder *b = rejection->builder;
     set_interval(rejection, species, x);
-    if (rejection->has_inner) {
-        KirValue e =
-            rxn__kir_for(b, load(rejection, rejection->inner_start, species),
-                         load(rejection, rejection->inner_start, next(rejection, species)));
-        KirValue reaction = load(rejection, rejection->inner, e);
-        set_bound(rejection, reaction, partial_bound(rejection, reaction));
-        rxn__kir_close(b);
-    }
+    if (rejection->has_inner)
+        move_inner(rejection, species);
     KirValue group = load(rejection, rejection->own_group, species);
     rxn__kir_if(b, kir_ge(b, group, i32v(rejection, 0)));
+    factor_set(rejection, group, FACTOR_OUTER, rxn__kir_get(b, rejection->high, species));
     refresh_group(rejection, group);
     rxn__kir_close(b);
 }
@@ -318,8 +395,9 @@ rebuild(Rejection *rejection)
     set_interval(rejection, species, rxn__kir_get(b, frame->lower.species_array, species));
     rxn__kir_close(b);
     rxn__kir_set(b, rejection->high, i32v(rejection, species_count), rxn__ssa_real(frame, 1));
+    Tree top = top_tree(rejection);
     KirValue group = rxn__kir_for(b, i32v(rejection, 0), i32v(rejection, rejection->group_count));
-    Tree tree = group_tree(rejection, group), top = top_tree(rejection);
+    Tree tree = group_tree(rejection, group);
     KirValue first = load(rejection, rejection->group_first, group);
     KirValue leaf = rxn__kir_for(b, i32v(rejection, 0), tree.leaves);
     KirValue reaction = load(rejection, rejection->reaction, kir_add(b, first, leaf));
@@ -328,7 +406,12 @@ rebuild(Rejection *rejection)
     node_set(rejection, &tree, kir_add(b, tree.leaves, leaf), value);
     rxn__kir_close(b);
     tree_sum(rejection, &tree);
-    node_set(rejection, &top, kir_add(b, top.leaves, group), group_bound(rejection, group));
+    KirValue outer =
+        rxn__kir_get(b, rejection->high, load(rejection, rejection->group_species, group));
+    KirValue sum = node_get(rejection, &tree, i32v(rejection, 1));
+    factor_set(rejection, group, FACTOR_OUTER, outer);
+    factor_set(rejection, group, FACTOR_SUM, sum);
+    node_set(rejection, &top, kir_add(b, top.leaves, group), kir_mul(b, outer, sum));
     rxn__kir_close(b);
     tree_sum(rejection, &top);
 }
@@ -376,15 +459,10 @@ write_selection(Rejection *rejection)
     KirValue threshold = rxn__kir_get(b, frame->threshold, 0);
     KirValue found = kir_lt(b, threshold, rxn__ssa_real(frame, INFINITY));
     rxn__kir_set(b, rejection->left, 0, threshold);
-    Tree top = top_tree(rejection);
-    KirValue root = i32v(rejection, 1);
-    KirValue high = rejection->group_count < 8 ? root : first_levels(rejection, &top);
-    KirValue group = tree_find(rejection, &top, high);
-    KirValue outer =
-        rxn__kir_get(b, rejection->high, load(rejection, rejection->group_species, group));
+    KirValue group = top_find(rejection), outer = factor_get(rejection, group, FACTOR_OUTER);
     rxn__kir_set(b, rejection->left, 0, kir_div(b, rxn__kir_get(b, rejection->left, 0), outer));
     Tree tree = group_tree(rejection, group);
-    KirValue leaf = tree_find(rejection, &tree, root);
+    KirValue leaf = tree_find(rejection, &tree);
     KirValue place = kir_add(b, load(rejection, rejection->group_first, group), leaf);
     rxn__kir_set(b, table->last, 0,
                  kir_select(b, found, load(rejection, rejection->reaction, place),
@@ -438,8 +516,8 @@ count_changed(SsaTable *table, KirValue species, KirValue x)
  * propensity that an event makes stale, and for each group of propensities that it sums and searches. */
 enum { STALE_LIMIT = 3, REACTIONS_FOR_ONE = 1000 };
 
-/* Beyond, a lane's trees do not fit in a share of the caches, and one trajectory at a time is faster. */
-enum { REACTIONS_FOR_LANES = 40000 };
+/* Beyond, a lane's trees do not fit in a share of the caches, and fewer lanes are faster. */
+enum { MANY_REACTIONS = 40000, FEW_LANES = 8 };
 
 bool
 rxn__ssa_rejection_suits(const Network *network, Text *ret_why)
@@ -471,7 +549,8 @@ declare(Rejection *rejection)
     rejection->low = rxn__kir_local(b, "low", frame->real, species + !species);
     rejection->high = rxn__kir_local(b, "high", frame->real, species + 1);
     rejection->sum = rxn__kir_local(b, "sum", frame->real, 2 * reactions + 2);
-    rejection->top = rxn__kir_local(b, "top", frame->real, 2 * rejection->group_count + 2);
+    rejection->top = rxn__kir_local(b, "top", frame->real, 2u << rejection->top_depth);
+    rejection->factor = rxn__kir_local(b, "factor", frame->real, 2 * rejection->group_count);
     rejection->node = rxn__kir_local(b, "node", KIR_I32, 0);
     rejection->left = rxn__kir_local(b, "left", frame->real, 0);
 }
@@ -503,8 +582,8 @@ write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameT
     write_refusal(&rejection, total, rest);
     rxn__ssa_table_apply(rejection.table, count_changed);
     rxn__ssa_close(&frame);
-    if (network->reaction_count > REACTIONS_FOR_LANES)
-        rxn__kir_kernel(b)->lanes = 1;
+    if (network->reaction_count > MANY_REACTIONS)
+        rxn__kir_kernel(b)->lanes = FEW_LANES;
     ret_kernel->form = "bounds of propensities in trees";
     return rxn__ssa_end(&frame);
 }

@@ -4,11 +4,25 @@
 
 #include "compiler/method/ssa_table_private.h"
 
+/* A bound that reads a species' interval, in `inner`. */
+enum {
+    INNER_GROUP,
+    INNER_BASE, /* where the tree of the group begins */
+    INNER_LEAF, /* the bound's node in it */
+    INNER_REACTION,
+    INNER_WORDS,
+};
+
+/* Of a group's bound, in `factor`. */
+enum { FACTOR_OUTER, FACTOR_SUM };
+
 typedef struct SsaRejection {
     SsaFrame *frame;
     KirBuilder *builder;
     SsaTable *table;
     u32 group_count;
+    u32 top_depth;                             /* levels of the upper tree */
+    const i32 *first_of, *group_of, *place_of; /* what group_first, group and place hold */
     bool has_inner; /* some bound reads an interval besides that of its group */
 
     /* constant buffers */
@@ -17,12 +31,13 @@ typedef struct SsaRejection {
     u32 reaction;      /* place -> reaction */
     u32 place, group;  /* reaction -> its place, its group */
     u32 own_group;     /* species -> the group whose outer species it is, or -1 */
-    u32 inner_start, inner; /* species -> reactions whose bound in their group reads its interval */
+    u32 inner_start, inner; /* species -> bounds that read its interval; INNER_WORDS each */
     u32 slack;              /* species -> half its interval, at least */
 
     /* locals */
     u32 low, high; /* intervals of the counts; high[number of species] = 1 */
     u32 sum, top;  /* trees */
+    u32 factor;    /* group -> the two factors of its bound */
     u32 node, left;
 
     TableBounds bounds;

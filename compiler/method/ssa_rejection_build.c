@@ -80,6 +80,8 @@ build_groups(Rejection *rejection)
         vec_push(arena, &group_first, 0);
     }
     vec_push(arena, &group_first, (i32)at);
+    while (1u << rejection->top_depth < rejection->group_count)
+        rejection->top_depth++;
     for (u32 r = 0; r < reactions; r++)
         vec_push(arena, &order, 0);
     for (u32 r = 0; r < reactions; r++) {
@@ -94,6 +96,9 @@ build_groups(Rejection *rejection)
     rejection->place = rxn__ssa_table_add(table, "place", &place);
     rejection->reaction = rxn__ssa_table_add(table, "reaction", &order);
     rejection->own_group = rxn__ssa_table_add(table, "own_group", &own_group);
+    rejection->first_of = group_first.items;
+    rejection->group_of = group.items;
+    rejection->place_of = place.items;
 }
 
 /* What a reaction's bound in its group reads: all reactants but the first; and that, if it is there more than once. */
@@ -112,6 +117,7 @@ build_inner(Rejection *rejection)
     u32 reactions = rejection->frame->network->reaction_count;
     u32 *start = NEW_ARRAY(arena, u32, species + 2);
     IntList starts = {0}, inner = {0}, slack = {0};
+    const i32 *group_of = rejection->group_of;
     for (u32 r = 0; r < reactions; r++)
         for (u32 k = 0; k < table->order; k++) {
             const TableSlot *slots = &table->slots[(size_t)r * table->order];
@@ -124,13 +130,20 @@ build_inner(Rejection *rejection)
     }
     for (u32 s = 0; s <= species; s++)
         vec_push(arena, &starts, (i32)start[s]);
-    for (u32 e = 0; e < start[species]; e++)
+    for (u32 e = 0; e < INNER_WORDS * start[species]; e++)
         vec_push(arena, &inner, 0);
     for (u32 r = 0; r < reactions; r++)
         for (u32 k = 0; k < table->order; k++) {
             const TableSlot *slots = &table->slots[(size_t)r * table->order];
-            if (reads_interval(slots, k))
-                inner.items[start[slots[k].species]++] = (i32)r;
+            if (reads_interval(slots, k)) {
+                i32 *entry = &inner.items[INNER_WORDS * start[slots[k].species]++];
+                i32 first = rejection->first_of[group_of[r]];
+                i32 leaves = rejection->first_of[group_of[r] + 1] - first;
+                entry[INNER_GROUP] = group_of[r];
+                entry[INNER_BASE] = 2 * first;
+                entry[INNER_LEAF] = leaves + rejection->place_of[r] - first;
+                entry[INNER_REACTION] = (i32)r;
+            }
         }
     rejection->has_inner = inner.count > 0;
     rejection->inner_start = rxn__ssa_table_add(table, "inner_start", &starts);

@@ -103,7 +103,7 @@ compile(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
         status = compile_for(march, kernel, options, ahead, arena, &made, ret_error);
         bool is_wide =
             status == RXN_OK && made.codes[made.code_count - 1].facts.lanes > NARROW_LANES;
-        if (is_wide && ahead->for_one && options->lanes == 0 && kernel->lanes == 0)
+        if (is_wide && ahead->for_one && options->lanes == 0)
             status = compile_for(march, kernel, &narrow, ahead, arena, &made, ret_error);
     }
     if (status == RXN_OK)

@@ -48,7 +48,7 @@ flat_index(Emit *e, const KirBuffer *buffer, const KirValue *index, bool uniform
             continue;
         LLVMValueRef part = rxn__llvm_value(e, index[i], uniform);
         if (!narrow)
-            part = LLVMBuildSExt(e->builder, part, type, "");
+            part = LLVMBuildZExt(e->builder, part, type, ""); /* no index is negative */
         flat = i > 0 ? LLVMBuildAdd(e->builder, flat, part, "") : part;
     }
     return flat;

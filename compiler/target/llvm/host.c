@@ -110,8 +110,6 @@ rxn__llvm_lanes(const KirKernel *kernel, const TargetOptions *options, const Llv
     enum { SHORT_STEP = 300, LONG_STEP = 1000 };
     if (options->lanes != 0)
         return options->lanes;
-    if (kernel->lanes != 0)
-        return kernel->lanes;
     /* A kernel without a step does its work in finish. */
     const KirBlock *work = &kernel->regions[KIR_STEP];
     if (work->count == 0)
@@ -119,5 +117,6 @@ rxn__llvm_lanes(const KirKernel *kernel, const TargetOptions *options, const Llv
     u32 most = options->many ? LONG_STEP : SHORT_STEP;
     bool twice = kernel->precision == KIR_F32 || count_values(work) < most;
     u32 lanes = host->vector_bits / 32;
-    return host->vector_bits == 512 && twice ? 2 * lanes : lanes;
+    lanes = host->vector_bits == 512 && twice ? 2 * lanes : lanes;
+    return kernel->lanes != 0 && kernel->lanes < lanes ? kernel->lanes : lanes;
 }

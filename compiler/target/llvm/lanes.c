@@ -293,9 +293,7 @@ copy_witness_array(Emit *e, u32 local, LLVMValueRef lane, LLVMValueRef witness, 
     KirType type = (KirType)e->kernel->locals.items[local].type;
     LLVMTypeRef memory = type == KIR_BOOL ? e->i8 : e->scalar[type];
     CountedLoop loop = begin_loop(e, e->kernel->locals.items[local].length);
-    LLVMValueRef address = rxn__llvm_element_address(e, local, loop.i);
-    if (!e->layout->locals[local].uniform)
-        address = element_of(e, memory, address, lane);
+    LLVMValueRef address = rxn__llvm_lane_element(e, local, loop.i, lane);
     LLVMValueRef value = as_f64(e, type, rxn__llvm_load(e, memory, address), e->f64);
     LLVMValueRef place = LLVMBuildAdd(e->builder, loop.i, LLVMConstInt(e->i64, at, false), "");
     rxn__llvm_store(e, value, element_of(e, e->f64, witness, place));

@@ -77,7 +77,8 @@ typedef enum LocalPlace {
 
 typedef struct LocalLayout {
     u8 place;
-    bool uniform;  /* one for all lanes */
+    bool uniform; /* one for all lanes */
+    u32 apart; /* elements from a lane's first to the next lane's; 0: those of all lanes stand side by side */
     size_t offset; /* of LOCAL_WORKSPACE and LOCAL_TAPE, bytes */
 } LocalLayout;
 
@@ -319,7 +320,8 @@ LLVMValueRef rxn__llvm_emit_get(Emit *e, const KirNode *node);
 void rxn__llvm_emit_set(Emit *e, const KirStatement *statement);
 
 /* Address of element `index` (an i32 or i64 scalar) of a local array that lives in memory. */
-LLVMValueRef rxn__llvm_element_address(Emit *e, u32 local, LLVMValueRef index);
+/* The address of one lane's element of an array. index, lane: i64. */
+LLVMValueRef rxn__llvm_lane_element(Emit *e, u32 local, LLVMValueRef index, LLVMValueRef lane);
 
 /* Whether a set has to leave the other lanes' elements of an array in memory as they are. */
 bool rxn__llvm_must_blend(const Emit *e, u32 local);
