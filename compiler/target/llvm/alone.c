@@ -149,40 +149,28 @@ use_values(Emit *e, Alone *alone, const KirBlock *block)
     }
 }
 
-static bool
-has_unit(const u64 *units, u32 unit)
-{
-    return units[unit / 64] >> unit % 64 & 1;
-}
-
 /* Scalars that the block reads before it sets them, or sets and somebody reads behind it. Those that it only needs for itself
  * have a slot in there, too. */
 static void
 use_locals(Emit *e, Alone *alone, const LiveAround *around)
 {
-    for (u32 i = 0; i < e->kernel->locals.count; i++) {
-        const KirLocal *local = &e->kernel->locals.items[i];
-        u32 first = rxn__llvm_unit(e->liveness, i, 0, 0);
-        if (first == UINT32_MAX)
+    for (u32 i = 0; i < e->unit_count; i++) {
+        bool begins = rxn__llvm_has_unit(around->begin, i),
+             sets = rxn__llvm_has_unit(around->sets, i);
+        if (!begins && !sets)
             continue;
-        u32 count = e->layout->locals[i].place == LOCAL_SPLIT ? local->length : 1;
-        for (u32 k = 0; k < count; k++) {
-            bool begins = has_unit(around->begin, first + k),
-                 sets = has_unit(around->sets, first + k);
-            if (!begins && !sets)
-                continue;
-            OuterLocal outer = {.slot = &e->locals[i].slots[k], .vector = e->locals[i].slots[k]};
-            outer.leaves = sets && (has_unit(around->after, first + k) || e->parked == NULL ||
-                                    has_unit(e->parked, first + k));
-            outer.enters = begins || outer.leaves;
-            outer.spread = (Spread){.type = (KirType)local->type};
-            if (outer.enters) {
-                outer.spread = spread(e, (KirType)local->type);
-                spread_vector(e, &outer.spread,
-                              rxn__llvm_load(e, e->vector[local->type], outer.vector));
-            }
-            vec_push(e->arena, &alone->locals, outer);
+        LiveUnit what = rxn__llvm_unit_at(e->liveness, i);
+        KirType type = (KirType)e->kernel->locals.items[what.local].type;
+        LLVMValueRef *slot = &e->locals[what.local].slots[what.element];
+        OuterLocal outer = {.spread = {.type = type}, .slot = slot, .vector = *slot};
+        outer.leaves = sets && (rxn__llvm_has_unit(around->after, i) || e->parked == NULL ||
+                                rxn__llvm_has_unit(e->parked, i));
+        outer.enters = begins || outer.leaves;
+        if (outer.enters) {
+            outer.spread = spread(e, type);
+            spread_vector(e, &outer.spread, rxn__llvm_load(e, e->vector[type], outer.vector));
         }
+        vec_push(e->arena, &alone->locals, outer);
     }
 }
 

@@ -49,12 +49,6 @@ typedef struct LoopExits {
     LLVMBasicBlockRef direct; /* where all of them may go together; or NULL */
 } LoopExits;
 
-static bool
-has_unit(const u64 *units, u32 unit)
-{
-    return units[unit / 64] >> unit % 64 & 1;
-}
-
 /* ---- memory ------------------------------------------------------------------------------------ */
 
 static u32
@@ -113,22 +107,16 @@ static void
 list_units(Emit *e, LoopExits *exits, const u64 *wanted, const u64 *at_head, const u64 *at_entry)
 {
     u32 depth = depth_of(e->live);
-    for (u32 i = 0; i < e->kernel->locals.count; i++) {
-        const KirLocal *local = &e->kernel->locals.items[i];
-        u32 first = rxn__llvm_unit(e->liveness, i, 0, 0);
-        if (first == UINT32_MAX)
+    for (u32 i = 0; i < e->unit_count; i++) {
+        if (!rxn__llvm_has_unit(wanted, i))
             continue;
-        u32 count = e->layout->locals[i].place == LOCAL_SPLIT ? local->length : 1;
-        for (u32 k = 0; k < count; k++) {
-            if (!has_unit(wanted, first + k))
-                continue;
-            ExitUnit unit = {.slot = e->locals[i].slots[k],
-                             .type = (KirType)local->type,
-                             .at_head = has_unit(at_head, first + k),
-                             .at_entry = has_unit(at_entry, first + k)};
-            unit.aside = place_aside(e, depth, first + k, unit.type);
-            vec_push(e->arena, &exits->units, unit);
-        }
+        LiveUnit what = rxn__llvm_unit_at(e->liveness, i);
+        ExitUnit unit = {.slot = e->locals[what.local].slots[what.element],
+                         .type = (KirType)e->kernel->locals.items[what.local].type,
+                         .at_head = rxn__llvm_has_unit(at_head, i),
+                         .at_entry = rxn__llvm_has_unit(at_entry, i)};
+        unit.aside = place_aside(e, depth, i, unit.type);
+        vec_push(e->arena, &exits->units, unit);
     }
 }
 
@@ -137,7 +125,7 @@ count_units(const Emit *e, const u64 *units)
 {
     u32 count = 0;
     for (u32 i = 0; i < e->unit_count; i++)
-        count += has_unit(units, i);
+        count += rxn__llvm_has_unit(units, i);
     return count;
 }
 

@@ -25,6 +25,7 @@ struct Liveness {
     const KirKernel *kernel;
     u32 words;
     u32 *first_unit;       /* per local: its unit, the first one of an array, or NO_UNIT */
+    LiveUnit *unit;        /* and back */
     LiveAround **around;   /* a hash table by statement */
     u32 count, slot_count; /* slot_count is a power of two */
     u64 *witness;
@@ -38,6 +39,18 @@ rxn__llvm_unit(const Liveness *l, u32 local, u32 index_count, KirValue index)
     u32 element = index_count > 0 ? (u32)l->kernel->values.items[index].bits : 0;
     u32 length = l->kernel->locals.items[local].length;
     return l->first_unit[local] + (element < length ? element : 0);
+}
+
+LiveUnit
+rxn__llvm_unit_at(const Liveness *l, u32 unit)
+{
+    return l->unit[unit];
+}
+
+bool
+rxn__llvm_has_unit(const u64 *set, u32 unit)
+{
+    return set[unit / 64] >> unit % 64 & 1;
 }
 
 u64 *
@@ -220,6 +233,12 @@ number_units(const KirKernel *kernel, const Layout *layout, Liveness *l)
             continue;
         l->first_unit[i] = units;
         units += place->place == LOCAL_SPLIT ? kernel->locals.items[i].length : 1;
+    }
+    l->unit = NEW_ARRAY(l->arena, LiveUnit, units + 1);
+    for (u32 i = 0; i < kernel->locals.count; i++) {
+        u32 end = layout->locals[i].place == LOCAL_SPLIT ? kernel->locals.items[i].length : 1;
+        for (u32 k = 0; k < end && l->first_unit[i] != NO_UNIT; k++)
+            l->unit[l->first_unit[i] + k] = (LiveUnit){i, k};
     }
     return units;
 }

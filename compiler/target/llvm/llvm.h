@@ -299,6 +299,15 @@ void rxn__llvm_emit_liveness(Emit *e);
 /* UINT32_MAX for what is no unit. */
 u32 rxn__llvm_unit(const Liveness *liveness, u32 local, u32 index_count, KirValue index);
 
+/* What a unit is. There are Emit.unit_count. */
+typedef struct LiveUnit {
+    u32 local, element;
+} LiveUnit;
+
+LiveUnit rxn__llvm_unit_at(const Liveness *liveness, u32 unit);
+
+bool rxn__llvm_has_unit(const u64 *set, u32 unit);
+
 /* A new set: empty, or as `initial`. */
 u64 *rxn__llvm_units(const Liveness *liveness, const u64 *initial);
 
