@@ -4,13 +4,15 @@
 #include <string.h>
 
 extern const Method rxn__method_ssa_direct, rxn__method_ssa_unrolled, rxn__method_ssa_table,
-    rxn__method_ssa_table_full, rxn__method_ssa_rejection, rxn__method_ssa_composition,
-    rxn__method_ssa_batch, rxn__method_ssa_batch_short;
+    rxn__method_ssa_table_full, rxn__method_ssa_rejection, rxn__method_ssa_rejection_sparse,
+    rxn__method_ssa_composition, rxn__method_ssa_batch, rxn__method_ssa_batch_short;
 
 const Method *const rxn__methods[] = {
-    &rxn__method_ssa_direct,     &rxn__method_ssa_unrolled,    &rxn__method_ssa_table,
-    &rxn__method_ssa_table_full, &rxn__method_ssa_rejection,   &rxn__method_ssa_composition,
-    &rxn__method_ssa_batch,      &rxn__method_ssa_batch_short, NULL,
+    &rxn__method_ssa_direct,      &rxn__method_ssa_unrolled,
+    &rxn__method_ssa_table,       &rxn__method_ssa_table_full,
+    &rxn__method_ssa_rejection,   &rxn__method_ssa_rejection_sparse,
+    &rxn__method_ssa_composition, &rxn__method_ssa_batch,
+    &rxn__method_ssa_batch_short, NULL,
 };
 
 const Method *

@@ -2,6 +2,7 @@
  * values that the model gives its parameters. The reasoning is that of ssa_batch_box.c, on the host and in plain numbers.
  */
 #include "compiler/method/ssa_batch.h"
+#include "compiler/method/ssa_start.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,49 +17,7 @@
 /* What nobody would call a very large population, whatever its rates. */
 #define CHOICE_COUNT 3e4
 
-typedef struct Start {
-    Network *network; /* only its tables are written */
-    Arena *arena;
-    double *params, *counts;
-    i64 *variables;
-} Start;
-
-static void
-set_indices(Start *start, const Shape *shape, const u32 *variables, u64 member)
-{
-    for (u32 d = shape->rank; d-- > 0;) {
-        start->variables[variables[d]] = (i64)(member % shape->extent[d]);
-        member /= shape->extent[d];
-    }
-}
-
-/* False where the model leaves a number open. */
-static bool
-evaluate_start(Start *start)
-{
-    const Network *network = start->network;
-    const ExprValues values = {.params = start->params, .variables = start->variables};
-    if (network->inputs.count > 0)
-        return false;
-    for (u32 p = 0; p < network->params.count; p++) {
-        const Param *param = &network->params.items[p];
-        if (!param->initial || param->distribution != DISTRIBUTION_NONE)
-            return false;
-        for (u64 k = 0; k < rxn__shape_count(&param->shape); k++) {
-            set_indices(start, &param->shape, param->variables, k);
-            start->params[param->flat + k] = rxn__expr_evaluate(network, param->initial, &values);
-        }
-    }
-    for (u32 s = 0; s < network->species.count; s++) {
-        const Species *species = &network->species.items[s];
-        for (u64 k = 0; k < rxn__shape_count(&species->shape); k++) {
-            set_indices(start, &species->shape, species->variables, k);
-            start->counts[species->flat + k] =
-                rxn__expr_evaluate(network, species->initial, &values);
-        }
-    }
-    return true;
-}
+typedef SsaStart Start;
 
 /* At time 0, or just behind it where rates change in steps. */
 static double
@@ -147,18 +106,14 @@ rxn__ssa_batch_suits(const Network *network, Text *ret_why)
 {
     Arena *arena = network->arena;
     const u32 species = network->species_count, reactions = network->reaction_count;
-    Start start = {.network = (Network *)network,
-                   .arena = arena,
-                   .params = NEW_ARRAY(arena, double, network->param_count + 1),
-                   .counts = NEW_ARRAY(arena, double, species + 1),
-                   .variables = NEW_ARRAY(arena, i64, network->variables.count + 1)};
+    Start start;
     Shares shares = {.change = NEW_ARRAY(arena, double, species + 1),
                      .unsure = NEW_ARRAY(arena, double, species + 1),
                      .changes = NEW_ARRAY(arena, Change *, reactions + 1),
                      .change_count = NEW_ARRAY(arena, u32, reactions + 1),
                      .propensity = NEW_ARRAY(arena, double, reactions + 1)};
     double *width = NEW_ARRAY(arena, double, 2 * (size_t)species + 2);
-    if (reactions == 0 || !evaluate_start(&start))
+    if (reactions == 0 || !rxn__ssa_start(network, arena, &start))
         return false;
     examine_changes(&start, &shares, width);
     if (!(shares.total > 0))

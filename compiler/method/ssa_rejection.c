@@ -15,21 +15,14 @@
  * idea alone updates hundreds of bounds where it is there in a few copies, the second alone where it is the other
  * factor.
  *
- * Sums are binary trees, in which a node is the sum of its two children whenever one of them has changed: nothing
- * drifts, and finding a reaction takes as many steps as there are levels. A tree of n leaves has the nodes 1 … 2n-1, the
- * leaves from n on, the children of j are 2j and 2j+1.
- *
- *   top     a leaf for each group: high(outer) times the sum of the group; and as many of 0 as make them a power of two, so
- *           that all are equally deep, and ways through it straight code, in which nothing is mispredicted
- *   sum     a tree for each group, one behind the other: bounds without the outer factor
- *   factor  of each group high(outer) and the sum, the two that its leaf in top is the product of
+ * Sums are binary trees (ssa_rejection_trees.c).
  *
  * Laws that are no mass action, and reactions of nothing, stand in one more group, whose factor is 1. Laws are not bounded
  * by intervals: they are evaluated when what they read changes, as in the table form. Time-dependent ones have the
  * bounds of their windows.
  *
- * Within a tree a threshold may, by rounding, reach the sum that it was drawn below. It then ends at the last leaf, beyond
- * its bound, and is refused like any that is not below the true propensity: what is impossible never fires.
+ * Within a tree a threshold may, by rounding, reach the sum that it was drawn below. It then ends at a leaf, beyond its bound, or
+ * where no leaf is, and is refused like any that is not below the true propensity: what is impossible never fires.
  */
 #include "compiler/method/ssa_rejection.h"
 
@@ -53,208 +46,31 @@ load(Rejection *rejection, u32 buffer, KirValue index)
     return rxn__kir_load(rejection->builder, buffer, &index);
 }
 
+/* One number of a row of so many. */
 static KirValue
-next(Rejection *rejection, KirValue index)
-{
-    return kir_add(rejection->builder, index, i32v(rejection, 1));
-}
-
-/* ---- trees ------------------------------------------------------------------------------------- */
-
-/* One tree in an array: where it begins, and how many leaves it has. */
-typedef struct Tree {
-    u32 local;
-    KirValue base, leaves;
-} Tree;
-
-static Tree
-top_tree(Rejection *rejection)
-{
-    return (Tree){rejection->top, i32v(rejection, 0), i32v(rejection, 1 << rejection->top_depth)};
-}
-
-static Tree
-group_tree(Rejection *rejection, KirValue group)
+row_word(Rejection *rejection, u32 buffer, KirValue row, u32 words, u32 word)
 {
     KirBuilder *b = rejection->builder;
-    KirValue first = load(rejection, rejection->group_first, group);
-    KirValue end = load(rejection, rejection->group_first, next(rejection, group));
-    return (Tree){rejection->sum, kir_mul(b, first, i32v(rejection, 2)), kir_sub(b, end, first)};
+    KirValue at = kir_mul(b, row, i32v(rejection, words));
+    return load(rejection, buffer, kir_add(b, at, i32v(rejection, word)));
 }
 
 static KirValue
-node_get(Rejection *rejection, const Tree *tree, KirValue node)
+species_word(Rejection *rejection, KirValue species, u32 word)
 {
-    KirBuilder *b = rejection->builder;
-    return rxn__kir_get(b, tree->local, kir_add(b, tree->base, node));
-}
-
-static void
-node_set(Rejection *rejection, const Tree *tree, KirValue node, KirValue value)
-{
-    KirBuilder *b = rejection->builder;
-    rxn__kir_set(b, tree->local, kir_add(b, tree->base, node), value);
-}
-
-static void
-node_sum(Rejection *rejection, const Tree *tree, KirValue node)
-{
-    KirBuilder *b = rejection->builder;
-    KirValue left = kir_mul(b, node, i32v(rejection, 2));
-    node_set(rejection, tree, node,
-             kir_add(b, node_get(rejection, tree, left),
-                     node_get(rejection, tree, next(rejection, left))));
-}
-
-/* Where one of the two factors of a group's bound stands. */
-static KirValue
-factor_place(Rejection *rejection, KirValue group, u32 which)
-{
-    KirBuilder *b = rejection->builder;
-    return kir_add(b, kir_mul(b, group, i32v(rejection, 2)), i32v(rejection, which));
+    return row_word(rejection, rejection->of_species, species, SPECIES_WORDS, word);
 }
 
 static KirValue
-factor_get(Rejection *rejection, KirValue group, u32 which)
+entry_word(Rejection *rejection, KirValue entry, u32 word)
 {
-    KirValue place = factor_place(rejection, group, which);
-    return rxn__kir_get(rejection->builder, rejection->factor, place);
+    return row_word(rejection, rejection->inner, entry, INNER_WORDS, word);
 }
 
-static void
-factor_set(Rejection *rejection, KirValue group, u32 which, KirValue value)
+KirValue
+rxn__ssa_group_word(Rejection *rejection, KirValue group, u32 word)
 {
-    KirValue place = factor_place(rejection, group, which);
-    rxn__kir_set(rejection->builder, rejection->factor, place, value);
-}
-
-/* A leaf of the upper tree has a new value: so have all above it. Many have the old one: the group of a species that is not
- * there. */
-static void
-top_set(Rejection *rejection, KirValue group, KirValue value)
-{
-    KirBuilder *b = rejection->builder;
-    Tree top = top_tree(rejection);
-    KirValue node = kir_add(b, top.leaves, group);
-    rxn__kir_if(b, kir_ne(b, value, node_get(rejection, &top, node)));
-    node_set(rejection, &top, node, value);
-    for (u32 level = 0; level < rejection->top_depth; level++) {
-        KirValue sibling = kir_xor(b, node, i32v(rejection, 1));
-        value = kir_add(b, value, node_get(rejection, &top, sibling));
-        node = kir_shr(b, node, i32v(rejection, 1));
-        node_set(rejection, &top, node, value);
-    }
-    rxn__kir_close(b);
-}
-
-/* The same in the tree of a group, which begins at `base`. */
-static void
-leaf_set(Rejection *rejection, KirValue group, KirValue base, KirValue node, KirValue value)
-{
-    KirBuilder *b = rejection->builder;
-    const Tree tree = {rejection->sum, base, 0};
-    rxn__kir_if(b, kir_ne(b, value, node_get(rejection, &tree, node)));
-    node_set(rejection, &tree, node, value);
-    rxn__kir_set(b, rejection->node, 0, node);
-    rxn__kir_set(b, rejection->left, 0, value);
-    rxn__kir_loop(b);
-    KirValue at = rxn__kir_get(b, rejection->node, 0);
-    rxn__kir_if(b, kir_lt(b, at, i32v(rejection, 2)));
-    rxn__kir_break(b);
-    rxn__kir_close(b);
-    KirValue sibling = kir_xor(b, at, i32v(rejection, 1)),
-             above = kir_shr(b, at, i32v(rejection, 1));
-    KirValue beside = node_get(rejection, &tree, sibling);
-    KirValue sum = kir_add(b, rxn__kir_get(b, rejection->left, 0), beside);
-    node_set(rejection, &tree, above, sum);
-    rxn__kir_set(b, rejection->left, 0, sum);
-    rxn__kir_set(b, rejection->node, 0, above);
-    rxn__kir_close(b);
-    factor_set(rejection, group, FACTOR_SUM, rxn__kir_get(b, rejection->left, 0));
-    rxn__kir_close(b);
-}
-
-/* All nodes above the leaves. */
-static void
-tree_sum(Rejection *rejection, const Tree *tree)
-{
-    KirBuilder *b = rejection->builder;
-    KirValue node = rxn__kir_for_down(b, i32v(rejection, 1), tree->leaves);
-    node_sum(rejection, tree, node);
-    rxn__kir_close(b);
-}
-
-/* Whether `left` goes to the right child, and is then less by the left one. */
-static KirValue
-turn_right(Rejection *rejection, KirValue below)
-{
-    KirBuilder *b = rejection->builder;
-    KirValue left = rxn__kir_get(b, rejection->left, 0), right = kir_ge(b, left, below);
-    rxn__kir_set(b, rejection->left, 0, kir_select(b, right, kir_sub(b, left, below), left));
-    return right;
-}
-
-enum { FIRST_LEVELS = 3 };
-
-/* So many levels down from the root of the upper tree. There are so few nodes that all are read, each at its place, and chosen
- * between: that takes no gather. */
-static KirValue
-first_levels(Rejection *rejection, const Tree *tree)
-{
-    KirBuilder *b = rejection->builder;
-    KirValue sums[2 << FIRST_LEVELS], right[FIRST_LEVELS], node = i32v(rejection, 1);
-    for (u32 k = 2; k < 2 << FIRST_LEVELS; k += 2)
-        sums[k] = node_get(rejection, tree, i32v(rejection, k));
-    right[0] = turn_right(rejection, sums[2]);
-    right[1] = turn_right(rejection, kir_select(b, right[0], sums[6], sums[4]));
-    KirValue low = kir_select(b, right[1], sums[10], sums[8]);
-    KirValue high = kir_select(b, right[1], sums[14], sums[12]);
-    right[2] = turn_right(rejection, kir_select(b, right[0], high, low));
-    for (u32 k = 0; k < FIRST_LEVELS; k++) {
-        KirValue left = kir_mul(b, node, i32v(rejection, 2));
-        node = kir_select(b, right[k], next(rejection, left), left);
-    }
-    return node;
-}
-
-/* The group where `left` ends up, less what stands before it. */
-static KirValue
-top_find(Rejection *rejection)
-{
-    KirBuilder *b = rejection->builder;
-    Tree top = top_tree(rejection);
-    KirValue node = i32v(rejection, 1);
-    u32 level = 0;
-    if (rejection->top_depth >= FIRST_LEVELS) {
-        node = first_levels(rejection, &top);
-        level = FIRST_LEVELS;
-    }
-    for (; level < rejection->top_depth; level++) {
-        KirValue left = kir_mul(b, node, i32v(rejection, 2));
-        KirValue right = turn_right(rejection, node_get(rejection, &top, left));
-        node = kir_select(b, right, next(rejection, left), left);
-    }
-    KirValue last = i32v(rejection, rejection->group_count - 1); /* those behind it are no groups */
-    return kir_min(b, kir_sub(b, node, top.leaves), last);
-}
-
-/* The leaf of a group's tree where `left` ends up, less what stands before it. Of two children the left one alone is read: whether
- * the right one is 0 matters only to a threshold that rounding has put at the sum of both, and such are refused. */
-static KirValue
-tree_find(Rejection *rejection, const Tree *tree)
-{
-    KirBuilder *b = rejection->builder;
-    rxn__kir_set(b, rejection->node, 0, i32v(rejection, 1));
-    rxn__kir_loop(b);
-    KirValue node = rxn__kir_get(b, rejection->node, 0);
-    rxn__kir_if(b, kir_ge(b, node, tree->leaves));
-    rxn__kir_break(b);
-    rxn__kir_close(b);
-    KirValue child = kir_mul(b, node, i32v(rejection, 2));
-    KirValue right = turn_right(rejection, node_get(rejection, tree, child));
-    rxn__kir_set(b, rejection->node, 0, kir_select(b, right, next(rejection, child), child));
-    rxn__kir_close(b);
-    return kir_sub(b, rxn__kir_get(b, rejection->node, 0), tree->leaves);
+    return row_word(rejection, rejection->of_group, group, GROUP_WORDS, word);
 }
 
 /* ---- bounds ------------------------------------------------------------------------------------ */
@@ -265,7 +81,7 @@ set_interval(Rejection *rejection, KirValue species, KirValue x)
 {
     KirBuilder *b = rejection->builder;
     SsaFrame *frame = rejection->frame;
-    KirValue slack = kir_cast(b, frame->real, load(rejection, rejection->slack, species));
+    KirValue slack = kir_cast(b, frame->real, species_word(rejection, species, SPECIES_SLACK));
     KirValue part = kir_floor(b, kir_mul(b, x, rxn__ssa_real(frame, INTERVAL)));
     KirValue width = kir_max(b, part, slack);
     /* What is not there is bounded by nothing: most of what may be there never is. */
@@ -303,56 +119,48 @@ partial_bound(Rejection *rejection, KirValue reaction)
     return value;
 }
 
-static void
-refresh_group(Rejection *rejection, KirValue group)
-{
-    KirValue outer = factor_get(rejection, group, FACTOR_OUTER);
-    KirValue sum = factor_get(rejection, group, FACTOR_SUM);
-    top_set(rejection, group, kir_mul(rejection->builder, outer, sum));
-}
-
-/* The reaction's own bound in its group, and all above it. */
-static void
-set_bound(Rejection *rejection, KirValue reaction, KirValue value)
-{
-    KirBuilder *b = rejection->builder;
-    KirValue group = load(rejection, rejection->group, reaction);
-    Tree tree = group_tree(rejection, group);
-    KirValue first = load(rejection, rejection->group_first, group);
-    KirValue leaf = kir_sub(b, load(rejection, rejection->place, reaction), first);
-    leaf_set(rejection, group, tree.base, kir_add(b, tree.leaves, leaf), value);
-    refresh_group(rejection, group);
-}
-
-static KirValue
-entry_word(Rejection *rejection, KirValue entry, u32 word)
-{
-    KirBuilder *b = rejection->builder;
-    KirValue at = kir_mul(b, entry, i32v(rejection, INNER_WORDS));
-    return load(rejection, rejection->inner, kir_add(b, at, i32v(rejection, word)));
-}
-
 /* The bounds in groups that read a species' interval. */
 static void
-move_inner(Rejection *rejection, KirValue species)
+move_inner(Rejection *rejection, KirValue species, SsaSlot known)
 {
     KirBuilder *b = rejection->builder;
-    KirValue first = load(rejection, rejection->inner_start, species);
-    KirValue end = load(rejection, rejection->inner_start, next(rejection, species));
-    KirValue e = rxn__kir_for(b, first, end);
-    KirValue group = entry_word(rejection, e, INNER_GROUP);
+    KirValue first = species_word(rejection, species, SPECIES_INNER);
+    KirValue end = species_word(rejection, species, SPECIES_INNER_END);
+    KirValue e = rxn__kir_for(b, first, end), group = entry_word(rejection, e, INNER_GROUP);
     KirValue base = entry_word(rejection, e, INNER_BASE);
-    KirValue leaf = entry_word(rejection, e, INNER_LEAF);
+    KirValue node = entry_word(rejection, e, INNER_NODE);
     KirValue reaction = entry_word(rejection, e, INNER_REACTION), value;
-    if (rejection->table->order == 2 && rejection->table->multiplicity < 2) {
+    const SsaBound bound = {group, base, node, reaction};
+    if (rejection->sparse)
+        rxn__kir_if(b, rxn__ssa_trees_wants(rejection, &bound));
+    if (rejection->simple) {
         value = rxn__kir_get(b, rejection->table->rate, reaction);
         value = kir_mul(b, value, rxn__kir_get(b, rejection->high, species));
     } else {
         value = partial_bound(rejection, reaction);
     }
-    leaf_set(rejection, group, base, leaf, value);
-    refresh_group(rejection, group);
+    rxn__ssa_trees_set(rejection, &bound, known, value);
+    if (rejection->sparse) {
+        rxn__kir_else(b);
+        rxn__ssa_trees_put_off(rejection, &bound);
+        rxn__kir_close(b);
+    }
     rxn__kir_close(b);
+}
+
+/* What a species' new interval changes. Its own group comes first: a bound of that may read the interval, too, and is renewed only when
+ * the group is. */
+static void
+move_bounds(Rejection *rejection, KirValue species, SsaSlot known)
+{
+    KirBuilder *b = rejection->builder;
+    KirValue group = species_word(rejection, species, SPECIES_GROUP);
+    rxn__kir_if(b, kir_ge(b, group, i32v(rejection, 0)));
+    KirValue outer = rxn__kir_get(b, rejection->high, species);
+    rxn__ssa_trees_outer(rejection, group, known, outer, partial_bound);
+    rxn__kir_close(b);
+    if (rejection->has_inner)
+        move_inner(rejection, species, known);
 }
 
 /* A count has left its interval. */
@@ -360,29 +168,39 @@ static void
 move_interval(Rejection *rejection, KirValue species, KirValue x)
 {
     KirBuilder *b = rejection->builder;
+    KirValue before = rxn__kir_get(b, rejection->high, species);
     set_interval(rejection, species, x);
-    if (rejection->has_inner)
-        move_inner(rejection, species);
-    KirValue group = load(rejection, rejection->own_group, species);
-    rxn__kir_if(b, kir_ge(b, group, i32v(rejection, 0)));
-    factor_set(rejection, group, FACTOR_OUTER, rxn__kir_get(b, rejection->high, species));
-    refresh_group(rejection, group);
+    if (!rejection->sparse) {
+        move_bounds(rejection, species, SLOT_ANY);
+        return;
+    }
+    KirValue nothing = rxn__ssa_real(rejection->frame, 0);
+    KirValue after = rxn__kir_get(b, rejection->high, species);
+    rxn__kir_if(b, kir_le(b, before, nothing));
+    move_bounds(rejection, species, SLOT_TAKE);
+    rxn__kir_else(b);
+    rxn__kir_if(b, kir_le(b, after, nothing));
+    move_bounds(rejection, species, SLOT_GIVE);
+    rxn__kir_else(b);
+    move_bounds(rejection, species, SLOT_KEEP);
+    rxn__kir_close(b);
     rxn__kir_close(b);
 }
 
 KirValue
 rxn__ssa_rejection_bound(SsaTable *table, KirValue reaction)
 {
-    Rejection *rejection = table->bounds->method;
-    KirBuilder *b = rejection->builder;
-    KirValue group = load(rejection, rejection->group, reaction);
-    Tree tree = group_tree(rejection, group);
-    KirValue place = load(rejection, rejection->place, reaction);
-    KirValue leaf = kir_sub(b, place, load(rejection, rejection->group_first, group));
-    return node_get(rejection, &tree, kir_add(b, tree.leaves, leaf));
+    return rxn__ssa_trees_get(table->bounds->method, reaction);
 }
 
 /* ---- update ------------------------------------------------------------------------------------ */
+
+/* The same of any reaction. */
+static KirValue
+bound_value(Rejection *rejection, KirValue reaction)
+{
+    return rxn__ssa_table_law(rejection->table, reaction, partial_bound(rejection, reaction));
+}
 
 /* Everything anew: at the start, and where an event has changed counts. */
 static void
@@ -395,25 +213,7 @@ rebuild(Rejection *rejection)
     set_interval(rejection, species, rxn__kir_get(b, frame->lower.species_array, species));
     rxn__kir_close(b);
     rxn__kir_set(b, rejection->high, i32v(rejection, species_count), rxn__ssa_real(frame, 1));
-    Tree top = top_tree(rejection);
-    KirValue group = rxn__kir_for(b, i32v(rejection, 0), i32v(rejection, rejection->group_count));
-    Tree tree = group_tree(rejection, group);
-    KirValue first = load(rejection, rejection->group_first, group);
-    KirValue leaf = rxn__kir_for(b, i32v(rejection, 0), tree.leaves);
-    KirValue reaction = load(rejection, rejection->reaction, kir_add(b, first, leaf));
-    KirValue value =
-        rxn__ssa_table_law(rejection->table, reaction, partial_bound(rejection, reaction));
-    node_set(rejection, &tree, kir_add(b, tree.leaves, leaf), value);
-    rxn__kir_close(b);
-    tree_sum(rejection, &tree);
-    KirValue outer =
-        rxn__kir_get(b, rejection->high, load(rejection, rejection->group_species, group));
-    KirValue sum = node_get(rejection, &tree, i32v(rejection, 1));
-    factor_set(rejection, group, FACTOR_OUTER, outer);
-    factor_set(rejection, group, FACTOR_SUM, sum);
-    node_set(rejection, &top, kir_add(b, top.leaves, group), kir_mul(b, outer, sum));
-    rxn__kir_close(b);
-    tree_sum(rejection, &top);
+    rxn__ssa_trees_rebuild(rejection, bound_value);
 }
 
 /* Laws that the last reaction made stale. */
@@ -423,11 +223,13 @@ update_laws(Rejection *rejection)
     KirBuilder *b = rejection->builder;
     SsaTable *table = rejection->table;
     KirValue last = rxn__kir_get(b, table->last, 0);
-    KirValue e = rxn__kir_for(b, load(rejection, table->update_start, last),
-                              load(rejection, table->update_start, next(rejection, last)));
+    KirValue e =
+        rxn__kir_for(b, load(rejection, table->update_start, last),
+                     load(rejection, table->update_start, kir_add(b, last, i32v(rejection, 1))));
     KirValue reaction = load(rejection, table->update_target, e);
-    set_bound(rejection, reaction,
-              rxn__ssa_table_law(table, reaction, rxn__ssa_real(rejection->frame, 0)));
+    SsaBound bound = rxn__ssa_trees_bound(rejection, reaction);
+    KirValue law = rxn__ssa_table_law(table, reaction, rxn__ssa_real(rejection->frame, 0));
+    rxn__ssa_trees_set(rejection, &bound, SLOT_ANY, law);
     rxn__kir_close(b);
 }
 
@@ -458,16 +260,10 @@ write_selection(Rejection *rejection)
     SsaTable *table = rejection->table;
     KirValue threshold = rxn__kir_get(b, frame->threshold, 0);
     KirValue found = kir_lt(b, threshold, rxn__ssa_real(frame, INFINITY));
-    rxn__kir_set(b, rejection->left, 0, threshold);
-    KirValue group = top_find(rejection), outer = factor_get(rejection, group, FACTOR_OUTER);
-    rxn__kir_set(b, rejection->left, 0, kir_div(b, rxn__kir_get(b, rejection->left, 0), outer));
-    Tree tree = group_tree(rejection, group);
-    KirValue leaf = tree_find(rejection, &tree);
-    KirValue place = kir_add(b, load(rejection, rejection->group_first, group), leaf);
-    rxn__kir_set(b, table->last, 0,
-                 kir_select(b, found, load(rejection, rejection->reaction, place),
-                            i32v(rejection, frame->network->reaction_count)));
-    return kir_mul(b, rxn__kir_get(b, rejection->left, 0), outer);
+    KirValue rest, reaction = rxn__ssa_trees_find(rejection, threshold, &rest);
+    KirValue none = i32v(rejection, frame->network->reaction_count);
+    rxn__kir_set(b, table->last, 0, kir_select(b, found, reaction, none));
+    return rest;
 }
 
 /* Mass action stands if what is left of the threshold is below the true propensity. A law that is not
@@ -516,9 +312,6 @@ count_changed(SsaTable *table, KirValue species, KirValue x)
  * propensity that an event makes stale, and for each group of propensities that it sums and searches. */
 enum { STALE_LIMIT = 3, REACTIONS_FOR_ONE = 1000 };
 
-/* Beyond, a lane's trees do not fit in a share of the caches, and fewer lanes are faster. */
-enum { MANY_REACTIONS = 40000, FEW_LANES = 8 };
-
 bool
 rxn__ssa_rejection_suits(const Network *network, Text *ret_why)
 {
@@ -545,27 +338,24 @@ declare(Rejection *rejection)
 {
     KirBuilder *b = rejection->builder;
     SsaFrame *frame = rejection->frame;
-    u32 species = frame->network->species_count, reactions = frame->network->reaction_count;
+    u32 species = frame->network->species_count;
     rejection->low = rxn__kir_local(b, "low", frame->real, species + !species);
     rejection->high = rxn__kir_local(b, "high", frame->real, species + 1);
-    rejection->sum = rxn__kir_local(b, "sum", frame->real, 2 * reactions + 2);
-    rejection->top = rxn__kir_local(b, "top", frame->real, 2u << rejection->top_depth);
-    rejection->factor = rxn__kir_local(b, "factor", frame->real, 2 * rejection->group_count);
-    rejection->node = rxn__kir_local(b, "node", KIR_I32, 0);
-    rejection->left = rxn__kir_local(b, "left", frame->real, 0);
+    rxn__ssa_trees_declare(rejection);
 }
 
 static const char *
-write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
-             MethodKernel *ret_kernel)
+write_with(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
+           bool sparse, MethodKernel *ret_kernel)
 {
     SsaFrame frame = {0};
-    Rejection rejection = {.frame = &frame};
+    Rejection rejection = {.frame = &frame, .sparse = sparse};
     rxn__ssa_begin(&frame, network, options, arena, names, false, ret_kernel);
     rejection.builder = frame.builder;
     const char *broken = rxn__ssa_rejection_begin(&rejection);
     if (broken)
         return broken;
+    rejection.simple = rejection.table->order == 2 && rejection.table->multiplicity < 2;
     declare(&rejection);
     KirBuilder *b = frame.builder;
     rxn__ssa_table_init(&frame);
@@ -573,7 +363,7 @@ write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameT
     rxn__ssa_sums_refresh(&frame);
     rxn__ssa_bind_window(&frame);
     write_update(&rejection);
-    KirValue total = rxn__kir_get(b, rejection.top, i32v(&rejection, 1));
+    KirValue total = rxn__ssa_trees_total(&rejection);
     rxn__ssa_draw(&frame, total, 0);
     rxn__ssa_table_check_bounds(rejection.table);
     KirValue most = rxn__ssa_real(&frame, frame.real == KIR_F32 ? (double)FLT_MAX : DBL_MAX);
@@ -582,10 +372,22 @@ write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameT
     write_refusal(&rejection, total, rest);
     rxn__ssa_table_apply(rejection.table, count_changed);
     rxn__ssa_close(&frame);
-    if (network->reaction_count > MANY_REACTIONS)
-        rxn__kir_kernel(b)->lanes = FEW_LANES;
     ret_kernel->form = "bounds of propensities in trees";
     return rxn__ssa_end(&frame);
+}
+
+static const char *
+write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
+             MethodKernel *ret_kernel)
+{
+    return write_with(network, options, arena, names, false, ret_kernel);
+}
+
+static const char *
+write_sparse(Network *network, const MethodOptions *options, Arena *arena, NameTable *names,
+             MethodKernel *ret_kernel)
+{
+    return write_with(network, options, arena, names, true, ret_kernel);
 }
 
 const Method rxn__method_ssa_rejection = {
@@ -594,4 +396,12 @@ const Method rxn__method_ssa_rejection = {
         "exact, one event at a time, for large networks (rejection from intervals of counts)",
     .applies = rxn__ssa_table_applies,
     .write = write_kernel,
+};
+
+/* The trees of networks of many groups, for any: for tests. */
+const Method rxn__method_ssa_rejection_sparse = {
+    .name = "rejection-sparse",
+    .summary = "the rejection method, with sparse trees however few groups there are",
+    .applies = rxn__ssa_table_applies,
+    .write = write_sparse,
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random small networks against their exact distributions.
 
-    random_networks.py --rxn PATH [--seeds 1-40] [--methods direct-unrolled,direct-table,rejection,composition]
+    random_networks.py --rxn PATH [--seeds 1-40] [--methods direct-unrolled,direct-table,rejection,...]
                        [--precisions f64,f32] [--n N] [--compare] [--applicable] [--show]
     random_networks.py --rxn PATH --corners
 
@@ -307,7 +307,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rxn", required=True)
     parser.add_argument("--seeds", default="1-40")
-    parser.add_argument("--methods", default="direct-unrolled,direct-table,rejection,composition")
+    parser.add_argument("--methods", default="direct-unrolled,direct-table,rejection,rejection-sparse,composition")
     parser.add_argument("--precisions", default="f64,f32")
     parser.add_argument("--n", type=int, default=20000)
     parser.add_argument("--compare", action="store_true", help="lane widths and the interpreter too")

@@ -76,6 +76,10 @@ def cases():
     for form in ("dimerisation", "dosing", "day_night", "cell_division"):
         flags = ["run", "{models}/%s.rxn" % form, "-n", EACH, "--each", "--method", "direct-table", "-o", "-"]
         out.append(Case("table-%s" % form, flags, "each"))
+    for form in ("dimerisation", "dosing"):
+        for method in ("rejection", "rejection-sparse", "composition"):
+            flags = ["run", "{models}/%s.rxn" % form, "-n", EACH, "--each", "--method", method, "-o", "-"]
+            out.append(Case("%s-%s" % (method, form), flags, "each"))
     for form, method in {"dimerisation": "batch-short", "dosing": "batch-short", "sir": "batch-short"}.items():
         flags = ["run", "{models}/%s.rxn" % form, "-n", EACH, "--each", "--method", method, "-o", "-"]
         out.append(Case("%s-%s" % (method, form), flags, "each"))

@@ -102,7 +102,7 @@ def same_test(name, precision):
 def test_both_forms(program):
     """The form with a table of propensities, and the methods for large networks, on models for which another one is chosen."""
     for name, form in itertools.product(("dimerisation", "vilar_oscillator", "dosing", "day_night"),
-                                        ("direct-table", "rejection", "composition")):
+                                        ("direct-table", "rejection", "rejection-sparse", "composition")):
         flags = ["--method", form, "--seed", "4"]
         plain = each(program, name, 70, *flags)
         for variant in (["--lanes", "1"], ["--lanes", "4"], ["--lanes", "32"], ["--threads", "3"]):
@@ -215,7 +215,7 @@ def test_families_may_begin_anywhere(program):
     family = head + "for s in 2 .. 4 { a: 0 -> X[s] @ w[s]*w[s]*3 }\n" + tail
     members = head + "".join("a%d: 0 -> X[%d] @ w[%d]*w[%d]*3\n" % (s, s, s, s) for s in (2, 3, 4)) + tail
     flags = ["-n", "20", "--each", "--set", "w[0]=0", "--set", "w[3]=2", "--set", "w[4]=0.5"]
-    for form in ("direct-unrolled", "direct-table", "rejection", "composition"):
+    for form in ("direct-unrolled", "direct-table", "rejection", "rejection-sparse", "composition"):
         tables = [program.table(program.file("f.rxn", text), *flags, "--method", form) for text in (family, members)]
         check_equal(tables[0], tables[1], "family and members, " + form)
         assert any(row[4] != "0" for row in tables[0][1]), "nothing fired"

@@ -70,7 +70,7 @@ def test_lowest_trajectory_wins(program):
     program.bad(1, "run", model, "-n", number + 1, "-o", "-")
 
 
-EXACT = ("direct-unrolled", "direct-table", "direct-table-full", "rejection", "composition")
+EXACT = ("direct-unrolled", "direct-table", "direct-table-full", "rejection", "rejection-sparse", "composition")
 
 
 def test_counts_near_the_limit(program):

@@ -112,7 +112,7 @@ check_same(RxnModel *model, RxnSimulator *editable, const char *method, const ch
 /* %s and %d: a rate constant and an initial value, everywhere. */
 static const struct {
     const char *text;
-    const char *methods[6]; /* that there are for it */
+    const char *methods[7]; /* that there are for it */
 } models[] = {
     {"species A = %2$d, B = 0, C\n"
      "param k = 0.5, K = 30\n"
@@ -132,7 +132,8 @@ static const struct {
      "for i in 0 .. 2 { for j in 0 .. 2 { X[i] + X[j] -> Y @ 0.01 } }\n"
      "Y -> 0 @ %1$s\n"
      "observe X[0], X[3], Y\n",
-     {"auto", "direct-table", "direct-table-full", "rejection", "composition", NULL}},
+     {"auto", "direct-table", "direct-table-full", "rejection", "rejection-sparse", "composition",
+      NULL}},
     /* Populations for which the method is chosen by these numbers. */
     {"species S = %2$d000000, P\nS -> P @ %1$s\nP -> S @ 0.1\n2 P -> S @ 1e-8\n",
      {"auto", "batch", "batch-short", NULL}},

@@ -656,67 +656,6 @@ what_few_lanes_enter_is_done_for_each_of_them(void **state)
     }
 }
 
-/* ---- large arrays ------------------------------------------------------------------------------- */
-
-/* A kernel with a limit to its lanes, whose arrays take more than a page each: those of a lane lie apart from the others'. */
-static KirKernel *
-with_large_arrays(Fixture *f, bool traps)
-{
-    Build k = begin(f);
-    KirBuilder *b = k.b;
-    KirKernel *kernel = rxn__kir_kernel(b);
-    kernel->lanes = 8;
-    const u32 real = rxn__kir_local(b, "real", KIR_F64, 600),
-              number = rxn__kir_local(b, "number", KIR_I32, 1100),
-              flag = rxn__kir_local(b, "flag", KIR_BOOL, 5000);
-    vec_push(kernel->arena, &kernel->witness, real);
-    vec_push(kernel->arena, &kernel->witness, flag);
-    KirValue turn = rxn__kir_for(b, whole(&k, 0), whole(&k, 20));
-    KirValue own = kir_add(b, varying(&k, 3, 500), turn);
-    see(&k,
-        rxn__kir_get(
-            b, number,
-            own)); /* 0, or what stood there a turn ago: not what the lane's last trajectory left */
-    rxn__kir_set(b, real, turn, kir_cast(b, KIR_F64, varying(&k, 5, 1000)));
-    rxn__kir_set(b, flag, kir_mul(b, turn, whole(&k, 250)),
-                 kir_lt(b, varying(&k, 6, 10), whole(&k, 5)));
-    rxn__kir_set(b, number, kir_add(b, own, whole(&k, 1)), kir_add(b, own, turn));
-    rxn__kir_if(b, kir_lt(b, varying(&k, 7, 10), whole(&k, 4)));
-    rxn__kir_set(b, real, own, kir_cast(b, KIR_F64, own));
-    rxn__kir_set(b, number, whole(&k, 1099), turn);
-    rxn__kir_close(b);
-    rxn__kir_if_seldom(b, kir_eq(b, kir_rem(b, own, whole(&k, 5)), whole(&k, 0)));
-    KirValue sum = kir_add(b, rxn__kir_get(b, real, turn), rxn__kir_get(b, real, own));
-    rxn__kir_set(b, real, kir_add(b, own, whole(&k, 30)), sum);
-    rxn__kir_set(b, number, turn, own);
-    rxn__kir_close(b);
-    see(&k, kir_bits(b, KIR_U64, rxn__kir_get(b, real, turn)));
-    see(&k, kir_bits(b, KIR_U64, rxn__kir_get(b, real, kir_add(b, own, whole(&k, 30)))));
-    see(&k, rxn__kir_get(b, number, whole(&k, 1099)));
-    see(&k, rxn__kir_get(b, flag, kir_mul(b, kir_rem(b, own, whole(&k, 20)), whole(&k, 250))));
-    if (traps) {
-        KirValue here = kir_eq(b, varying(&k, 8, 60), whole(&k, 7));
-        rxn__kir_if(b, kir_and(b, here, kir_eq(b, turn, whole(&k, 9))));
-        rxn__kir_trap(b, RXN_FAULT_STEP_LIMIT, kir_cast(b, KIR_U32, own));
-        rxn__kir_close(b);
-    }
-    rxn__kir_close(b);
-    return end(f, &k);
-}
-
-static void
-large_arrays_of_lanes_lie_apart(void **state)
-{
-    Fixture *f = *state;
-    for (u32 traps = 0; traps < 2; traps++) {
-        KirKernel *kernel = with_large_arrays(f, traps);
-        for (u32 w = 0; w < COUNT_OF(widths); w++) {
-            RxnFault fault = compare_at(f, kernel, 100, 150, widths[w]);
-            assert_int_equal(fault.trajectory != UINT64_MAX, traps);
-        }
-    }
-}
-
 /* ---- cancellation ------------------------------------------------------------------------------- */
 
 /* Loops that never end, of each kind, in finish: they return once they are told to. */
@@ -763,7 +702,6 @@ main(void)
         TEST(tapes_are_contiguous),
         TEST(a_long_tape_costs_what_is_used_of_it),
         TEST(what_few_lanes_enter_is_done_for_each_of_them),
-        TEST(large_arrays_of_lanes_lie_apart),
         TEST(loops_in_finish_can_be_cancelled),
     };
     return cmocka_run_group_tests_name("target_llvm_loops", tests, NULL, NULL);

@@ -91,6 +91,8 @@ count_values(const KirBlock *block)
     u32 count = 0;
     for (u32 i = 0; i < block->count; i++) {
         const KirStatement *s = &block->items[i];
+        if (s->seldom)
+            continue; /* it is scalar code, however many lanes there are */
         count += s->kind == KIR_DEFINE;
         count += count_values(&s->body) + count_values(&s->otherwise);
     }

@@ -22,16 +22,12 @@
  * index. Other arrays lie in memory, lane by lane within each element (element i of lane k is at
  * i*W + k), on the stack if they are small and in the launch's workspace if not. Tapes are always in the
  * workspace, at its end, so that what is never written stays behind what is used.
- *
- * A kernel that wants few lanes has a state that no cache holds. What counts is then how many lines of memory a lane's step
- * touches, and its large arrays lie apart from those of other lanes (element i of lane k at k*apart + i).
  */
 #include "compiler/target/llvm/llvm.h"
 
 enum {
     STACK_BYTES = 4096,       /* all arrays in the stack frame together: stays in the L1 cache */
     SPLIT_MOST_ELEMENTS = 64, /* more slots than that only slow LLVM down */
-    APART_BYTES = 4096,       /* of a lane's array, at least */
 };
 
 typedef struct Analysis {
@@ -138,12 +134,10 @@ pair_products(const KirKernel *kernel, Layout *layout, Arena *arena)
     }
 }
 
-enum { LINE = 64 };
-
 static size_t
 align_to_line(size_t bytes)
 {
-    return (bytes + LINE - 1) & ~(size_t)(LINE - 1);
+    return (bytes + 63) & ~(size_t)63;
 }
 
 Layout *
@@ -173,13 +167,8 @@ rxn__llvm_layout(const KirKernel *kernel, u32 lanes, Arena *arena)
             place->place = LOCAL_SPLIT;
             continue;
         }
-        size_t element = rxn__kir_type_bytes[local->type], bytes = element * local->length;
-        if (!place->uniform && kernel->lanes != 0 && bytes >= APART_BYTES) {
-            /* One line more, so that lanes do not compete for the same places of a cache. */
-            bytes = align_to_line(bytes) + LINE;
-            place->apart = (u32)(bytes / element);
-        }
-        bytes = align_to_line(bytes * (place->uniform ? 1 : lanes));
+        size_t bytes = align_to_line((size_t)rxn__kir_type_bytes[local->type] * local->length *
+                                     (place->uniform ? 1 : lanes));
         if (stack + bytes <= STACK_BYTES) {
             place->place = LOCAL_STACK;
             stack += bytes;

@@ -77,8 +77,7 @@ typedef enum LocalPlace {
 
 typedef struct LocalLayout {
     u8 place;
-    bool uniform; /* one for all lanes */
-    u32 apart; /* elements from a lane's first to the next lane's; 0: those of all lanes stand side by side */
+    bool uniform;  /* one for all lanes */
     size_t offset; /* of LOCAL_WORKSPACE and LOCAL_TAPE, bytes */
 } LocalLayout;
 

@@ -1,7 +1,7 @@
 /* locals.c: the mutable locals.
  *
  *     scalar local            one slot <W x T>; a uniform one: one slot T
- *     array local             [length * W x T], element i of lane k at i*W + k, or at k*apart + i
+ *     array local             [length * W x T], element i of lane k at i*W + k
  *     uniform array           [length x T]
  *
  * The layout has decided where each of them is. Slots of scalars become registers. (Tapes: tapes.c.)
@@ -57,33 +57,15 @@ rxn__llvm_emit_locals(Emit *e)
     }
 }
 
-/* Element i of lane k is at i * of_index + k * of_lane. */
-static void
-steps_of(const Emit *e, u32 local, u32 *ret_of_index, u32 *ret_of_lane)
-{
-    const LocalLayout *place = &e->layout->locals[local];
-    bool beside = !place->uniform && place->apart == 0;
-    *ret_of_index = beside ? e->layout->lanes : 1;
-    *ret_of_lane = beside ? 1 : place->apart;
-}
-
 LLVMValueRef
 rxn__llvm_lane_element(Emit *e, u32 local, LLVMValueRef index, LLVMValueRef lane)
 {
-    LLVMBuilderRef b = e->builder;
-    u32 of_index, of_lane;
-    steps_of(e, local, &of_index, &of_lane);
-    index = LLVMBuildMul(b, index, LLVMConstInt(e->i64, of_index, false), "");
-    lane = LLVMBuildMul(b, lane, LLVMConstInt(e->i64, of_lane, false), "");
     KirType type = (KirType)e->kernel->locals.items[local].type;
-    return rxn__llvm_element(e, type, e->locals[local].slots[0], LLVMBuildAdd(b, index, lane, ""));
-}
-
-/* Whether the elements of all lanes at one index are no vector. */
-static bool
-lanes_are_apart(const Emit *e, u32 local)
-{
-    return e->lanes > 1 && e->layout->locals[local].apart != 0;
+    if (!e->layout->locals[local].uniform) {
+        LLVMValueRef lanes = LLVMConstInt(e->i64, e->layout->lanes, false);
+        index = LLVMBuildAdd(e->builder, LLVMBuildMul(e->builder, index, lanes, ""), lane, "");
+    }
+    return rxn__llvm_element(e, type, e->locals[local].slots[0], index);
 }
 
 /* The address of an element: of the first lane's, behind which the others' are, or of that of the lane that is alone. No index
@@ -100,16 +82,13 @@ element_address(Emit *e, u32 local, LLVMValueRef index)
 static LLVMValueRef
 element_addresses(Emit *e, u32 local, LLVMValueRef indices)
 {
-    LLVMBuilderRef b = e->builder;
-    u32 of_index, of_lane;
-    steps_of(e, local, &of_index, &of_lane);
-    indices =
-        LLVMBuildMul(b, indices, rxn__llvm_splat(e, LLVMConstInt(e->i32, of_index, false)), "");
-    LLVMValueRef lanes = rxn__llvm_splat(e, LLVMConstInt(e->i32, of_lane, false));
-    lanes = LLVMBuildMul(b, e->lane_numbers, lanes, "");
     KirType type = (KirType)e->kernel->locals.items[local].type;
-    return rxn__llvm_element(e, type, e->locals[local].slots[0],
-                             LLVMBuildAdd(b, indices, lanes, ""));
+    if (!e->layout->locals[local].uniform) {
+        LLVMValueRef lanes = rxn__llvm_splat(e, LLVMConstInt(e->i32, e->lanes, false));
+        indices = LLVMBuildMul(e->builder, indices, lanes, "");
+        indices = LLVMBuildAdd(e->builder, indices, e->lane_numbers, "");
+    }
+    return rxn__llvm_element(e, type, e->locals[local].slots[0], indices);
 }
 
 /* A vector of an array lies at a multiple of its size: W is a power of two, arrays at 64 bytes. */
@@ -117,7 +96,7 @@ static u32
 element_alignment(const Emit *e, u32 local)
 {
     u32 bytes = rxn__kir_type_bytes[e->kernel->locals.items[local].type];
-    if (!e->layout->locals[local].uniform && !e->layout->locals[local].apart)
+    if (!e->layout->locals[local].uniform)
         bytes *= e->lanes;
     return bytes < 64 ? bytes : 64;
 }
@@ -143,8 +122,8 @@ rxn__llvm_emit_get(Emit *e, const KirNode *node)
         LLVMValueRef slot = scalar_slot(e, node->object, node->index_count, node->index[0]);
         return rxn__llvm_load(e, local_slot_type(e, node->object), slot);
     }
-    if (!e->layout->uniform[node->index[0]] || lanes_are_apart(e, node->object)) {
-        LLVMValueRef indices = rxn__llvm_value(e, node->index[0], false);
+    if (!e->layout->uniform[node->index[0]]) {
+        LLVMValueRef indices = e->values[node->index[0]];
         return rxn__llvm_gather(e, type, element_addresses(e, node->object, indices));
     }
     LLVMTypeRef loaded =
@@ -214,47 +193,26 @@ rxn__llvm_emit_set(Emit *e, const KirStatement *s)
             value = LLVMBuildSelect(e->builder, e->mask, value, old, "");
         }
         rxn__llvm_store(e, value, slot);
-    } else if (e->layout->uniform[s->index[0]] && !lanes_are_apart(e, s->object)) {
+    } else if (e->layout->uniform[s->index[0]]) {
         store_element(e, s->object, e->values[s->index[0]], value);
     } else {
-        LLVMValueRef indices = rxn__llvm_value(e, s->index[0], false);
-        rxn__llvm_scatter(e, type, value, element_addresses(e, s->object, indices));
+        rxn__llvm_scatter(e, type, value, element_addresses(e, s->object, e->values[s->index[0]]));
     }
 }
 
-/* Of the lanes in the mask each clears its own stretch. */
-static void
-zero_lane(Emit *e, u32 local, LLVMValueRef lane)
-{
-    const KirLocal *declared = &e->kernel->locals.items[local];
-    u64 bytes = (u64)declared->length * rxn__kir_type_bytes[declared->type];
-    LLVMValueRef zero = LLVMConstInt(e->i64, 0, false);
-    LLVMValueRef on = LLVMBuildExtractElement(e->builder, e->mask, lane, "");
-    LLVMValueRef size =
-        LLVMBuildSelect(e->builder, on, LLVMConstInt(e->i64, bytes, false), zero, "");
-    lane = LLVMBuildZExt(e->builder, lane, e->i64, "");
-    LLVMBuildMemSet(e->builder, rxn__llvm_lane_element(e, local, zero, lane),
-                    LLVMConstInt(e->i8, 0, false), size, 64);
-}
-
-/* An array in memory is cleared by a loop over its elements, or over the lanes. */
+/* An array in memory is cleared by a loop over its elements. */
 static void
 zero_array(Emit *e, u32 local)
 {
     KirType type = (KirType)e->kernel->locals.items[local].type;
-    const bool by_lane = lanes_are_apart(e, local);
-    u32 count = by_lane ? e->lanes : e->kernel->locals.items[local].length;
-    LLVMValueRef length = LLVMConstInt(e->i32, count, false);
+    LLVMValueRef length = LLVMConstInt(e->i32, e->kernel->locals.items[local].length, false);
     LLVMValueRef one = LLVMConstInt(e->i32, 1, false), zero = LLVMConstInt(e->i32, 0, false);
     LLVMBasicBlockRef before = LLVMGetInsertBlock(e->builder);
     LLVMBasicBlockRef body = rxn__llvm_block(e, "zero"), after = rxn__llvm_block(e, "zeroed");
     LLVMBuildBr(e->builder, body);
     LLVMPositionBuilderAtEnd(e->builder, body);
     LLVMValueRef i = LLVMBuildPhi(e->builder, e->i32, "");
-    if (by_lane)
-        zero_lane(e, local, i);
-    else
-        store_element(e, local, i, LLVMConstNull(e->vector[type]));
+    store_element(e, local, i, LLVMConstNull(e->vector[type]));
     LLVMValueRef next = LLVMBuildAdd(e->builder, i, one, "");
     LLVMAddIncoming(i, &zero, &before, 1);
     LLVMAddIncoming(i, &next, &body, 1);
