@@ -35,12 +35,6 @@
 typedef SsaRejection Rejection;
 
 static KirValue
-i32v(Rejection *rejection, i64 value)
-{
-    return rxn__kir_const(rejection->builder, KIR_I32, (double)value);
-}
-
-static KirValue
 load(Rejection *rejection, u32 buffer, KirValue index)
 {
     return rxn__kir_load(rejection->builder, buffer, &index);

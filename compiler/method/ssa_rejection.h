@@ -1,4 +1,4 @@
-/* ssa_rejection.h: between ssa_rejection.c and ssa_rejection_build.c. */
+/* ssa_rejection.h: between the files of the rejection method. */
 #ifndef RXN_METHOD_SSA_REJECTION_H
 #define RXN_METHOD_SSA_REJECTION_H
 
@@ -89,6 +89,12 @@ typedef struct SsaRejection {
 
     TableBounds bounds;
 } SsaRejection;
+
+static inline KirValue
+i32v(SsaRejection *rejection, i64 value)
+{
+    return rxn__kir_const(rejection->builder, KIR_I32, (double)value);
+}
 
 /* Begins the table and makes the constant buffers. NULL, or what is broken. */
 const char *rxn__ssa_rejection_begin(SsaRejection *rejection);
