@@ -163,8 +163,8 @@ emit_refill(Emit *e, const Driver *d)
     rxn__llvm_store(e, LLVMBuildOr(b, live, filled, ""), d->live);
     rxn__llvm_emit_region(e, KIR_INIT, e->lanes == 1 ? NULL : filled, d->alive, true);
     /* The lanes that were not filled go on; `alive` gets them back. */
-    LLVMValueRef alive = rxn__llvm_load(e, e->mask_type, d->alive);
-    rxn__llvm_store(e, LLVMBuildOr(b, alive, live, ""), d->alive);
+    LLVMValueRef alive = LLVMBuildOr(b, rxn__llvm_load(e, e->mask_type, d->alive), live, "");
+    rxn__llvm_store(e, alive, d->alive);
     LLVMValueRef done = rxn__llvm_load(e, e->mask_type, e->locals[e->kernel->done].slots[0]);
     LLVMValueRef go_on = mask_and(e, alive, mask_not(e, done));
     LLVMValueRef ended = LLVMBuildXor(b, LLVMBuildOr(b, live, filled, ""), go_on, "");
