@@ -378,6 +378,10 @@ const char *rxn__kir_optimize(KirKernel *kernel, Arena *scratch,
                                             const KirKernel *kernel),
                               void *context);
 
+/* ahead.c: a kernel of the same meaning that computes what depends on the number of the step alone for several steps at once; NULL
+ * where there is nothing of the kind. For a trajectory that has no others beside it; behind rxn__kir_optimize. */
+KirKernel *rxn__kir_ahead(const KirKernel *kernel);
+
 /* True if a break in this block leaves the for or loop around it. */
 bool rxn__kir_has_break(const KirBlock *block);
 

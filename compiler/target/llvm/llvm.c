@@ -15,6 +15,7 @@ lanes_are_possible(u32 lanes)
 /* What both entry points need first. */
 typedef struct Plan {
     LlvmHost host;
+    const KirKernel *kernel; /* as it is rendered */
     Layout *layout;
 } Plan;
 
@@ -31,7 +32,9 @@ make_plan(const KirKernel *kernel, const TargetOptions *options, Arena *arena, P
         *ret_error = text.data;
         return RXN_ERROR_USAGE;
     }
-    ret_plan->layout = rxn__llvm_layout(kernel, lanes, arena);
+    const KirKernel *ahead = lanes == 1 ? rxn__kir_ahead(kernel) : NULL;
+    ret_plan->kernel = ahead ? ahead : kernel;
+    ret_plan->layout = rxn__llvm_layout(ret_plan->kernel, lanes, arena);
     return RXN_OK;
 }
 
@@ -81,7 +84,8 @@ compile(const KirKernel *kernel, const TargetOptions *options, Arena *arena,
         }
     }
     LlvmModule *module = NULL;
-    status = rxn__llvm_render(kernel, options, &plan.host, plan.layout, arena, &module, ret_error);
+    status =
+        rxn__llvm_render(plan.kernel, options, &plan.host, plan.layout, arena, &module, ret_error);
     if (status == RXN_OK)
         status = rxn__llvm_optimize(module, options, ret_error);
     if (status == RXN_OK)
@@ -105,8 +109,8 @@ emit(const KirKernel *kernel, const TargetOptions *options, TargetForm form, Are
     LlvmModule *module = NULL;
     RxnStatus status = make_plan(kernel, options, arena, &plan, ret_error);
     if (status == RXN_OK)
-        status =
-            rxn__llvm_render(kernel, options, &plan.host, plan.layout, arena, &module, ret_error);
+        status = rxn__llvm_render(plan.kernel, options, &plan.host, plan.layout, arena, &module,
+                                  ret_error);
     if (status == RXN_OK && form != TARGET_IR)
         status = rxn__llvm_optimize(module, options, ret_error);
     if (status != RXN_OK)

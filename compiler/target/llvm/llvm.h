@@ -226,6 +226,8 @@ typedef struct Emit {
     const Layout *layout_of_one;
     bool saves_witness; /* traps where `open` do so at once; see control.c */
 
+    bool has_vector_loops; /* loops.c: some whose turns LLVM is to make vectors of */
+
     LLVMValueRef polls;          /* i32 slot: turns to the next look at *cancel */
     LLVMBasicBlockRef cancelled; /* where a cancelled run goes */
 
@@ -446,6 +448,7 @@ typedef struct LlvmModule {
     Arena *arena;
     LLVMValueRef function;
     bool reads_constants; /* see constants.c */
+    bool has_vector_loops;
 } LlvmModule;
 
 /* KIR to LLVM IR, not optimised. */

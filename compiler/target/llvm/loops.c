@@ -8,6 +8,9 @@
  */
 #include "compiler/target/llvm/llvm.h"
 
+#include <llvm-c/DebugInfo.h>
+#include <string.h>
+
 /* Whether the lanes break out of the loop around `block` at different times. */
 static bool
 breaks_diverge(const Emit *e, const KirBlock *block)
@@ -47,6 +50,49 @@ is_short(const Emit *e, const KirStatement *s)
 /* The jump back to the head of a `for` or `loop`. Finish may be a whole run by itself, so there the loops
  * look whether it was cancelled: the outermost ones, and the long ones in them. (What is deeper pays for
  * each instruction.) */
+/* ---- vectors of turns -------------------------------------------------------------------------- */
+
+/* A lane that is alone: whether LLVM is to make vectors of the turns. Where they set nothing but arrays, nothing is carried from one to
+ * the next, which it has to prove by itself. (It may reorder sums in such loops: there are none.) */
+static bool
+turns_are_alike(const Emit *e, const KirStatement *s)
+{
+    enum { LEAST_TURNS = 8 };
+    if (e->lanes > 1 || s->kind != KIR_FOR)
+        return false;
+    const KirNode *low = &e->kernel->values.items[s->index[0]];
+    const KirNode *high = &e->kernel->values.items[s->index[1]];
+    if (low->op != KIR_CONST || high->op != KIR_CONST ||
+        (i64)high->bits - (i64)low->bits < LEAST_TURNS)
+        return false;
+    bool sets = false;
+    for (u32 i = 0; i < s->body.count; i++) {
+        const KirStatement *inner = &s->body.items[i];
+        bool array = inner->kind == KIR_SET && e->kernel->locals.items[inner->object].length;
+        if (inner->kind != KIR_DEFINE && !array)
+            return false;
+        sets |= array;
+    }
+    return sets;
+}
+
+/* A loop's metadata begin with themselves. */
+static void
+ask_for_vectors(Emit *e, LLVMValueRef branch)
+{
+    LLVMContextRef c = e->context;
+    const char *enable = "llvm.loop.vectorize.enable";
+    LLVMMetadataRef wish[2] = {LLVMMDStringInContext2(c, enable, strlen(enable)),
+                               LLVMValueAsMetadata(LLVMConstInt(LLVMInt1TypeInContext(c), 1, 0))};
+    LLVMMetadataRef self = LLVMTemporaryMDNode(c, NULL, 0);
+    LLVMMetadataRef loop[2] = {self, LLVMMDNodeInContext2(c, wish, 2)};
+    LLVMMetadataRef node = LLVMMDNodeInContext2(c, loop, 2);
+    LLVMMetadataReplaceAllUsesWith(self, node);
+    LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(c, "llvm.loop", 9),
+                    LLVMMetadataAsValue(c, node));
+    e->has_vector_loops = true;
+}
+
 static void
 emit_turn(Emit *e, const KirStatement *s, LLVMBasicBlockRef head, const Incoming *incoming)
 {
@@ -57,7 +103,9 @@ emit_turn(Emit *e, const KirStatement *s, LLVMBasicBlockRef head, const Incoming
         rxn__llvm_emit_poll(e, back);
         LLVMPositionBuilderAtEnd(e->builder, back);
     }
-    LLVMBuildBr(e->builder, head);
+    LLVMValueRef branch = LLVMBuildBr(e->builder, head);
+    if (turns_are_alike(e, s))
+        ask_for_vectors(e, branch);
     if (incoming) {
         LLVMValueRef next = incoming->next;
         LLVMAddIncoming(incoming->phi, &next, &back, 1);

@@ -21,8 +21,13 @@
 #else
 #define INSTCOMBINE "instcombine"
 #endif
-static const char passes[] =
-    "function(sroa,early-cse<memssa>," INSTCOMBINE ",simplifycfg,loop-mssa(licm),early-cse)";
+#define COMMON "sroa,early-cse<memssa>," INSTCOMBINE ",simplifycfg,loop-mssa(licm)"
+static const char passes[] = "function(" COMMON ",early-cse)";
+/* Vectors are made of the loops alone that ask for it. */
+static const char passes_with_vectors[] =
+    "function(" COMMON ",loop(loop-rotate,indvars),"
+    "loop-vectorize<interleave-forced-only;vectorize-forced-only>," INSTCOMBINE
+    ",simplifycfg,early-cse)";
 
 void
 rxn__llvm_module_release(void *object)
@@ -179,6 +184,7 @@ rxn__llvm_render(const KirKernel *kernel, const TargetOptions *options, const Ll
     rxn__llvm_emit_types(e);
     rxn__llvm_emit_function(e);
     m->function = e->function;
+    m->has_vector_loops = e->has_vector_loops;
     m->reads_constants = layout->lanes > 1 && layout->table_bytes == layout->workspace_bytes;
     if (e->error != NULL)
         return fail(m, e->error, NULL, ret_error);
@@ -197,7 +203,8 @@ rxn__llvm_optimize(LlvmModule *m, const TargetOptions *options, const char **ret
 {
     LLVMPassBuilderOptionsRef settings = LLVMCreatePassBuilderOptions();
     LLVMPassBuilderOptionsSetVerifyEach(settings, options->debug_checks);
-    LLVMErrorRef error = LLVMRunPasses(m->module, passes, m->machine, settings);
+    LLVMErrorRef error = LLVMRunPasses(
+        m->module, m->has_vector_loops ? passes_with_vectors : passes, m->machine, settings);
     LLVMDisposePassBuilderOptions(settings);
     if (error == NULL) {
         if (m->reads_constants)
