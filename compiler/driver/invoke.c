@@ -2,8 +2,10 @@
  * 1 the model, the data or the run; 2 the command line; 3 a bug of ours). rxn and the programs that it builds share it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "compiler/driver/driver.h"
 
@@ -207,9 +209,20 @@ ask_for_report(void)
             rxn_version());
 }
 
+/* Where a standard stream is closed, the next file that is opened would take its number, and what is meant for the stream, a warning
+ * say, would stand in that file. So it is open in a way in which using it fails. */
+static void
+keep_standard_places(void)
+{
+    for (int number = STDIN_FILENO; number <= STDERR_FILENO; number++)
+        if (fcntl(number, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int
 rxn__invoke(const Program *program, int argc, char **argv)
 {
+    keep_standard_places();
     /* A closed pipe is an error of a write, which is looked at, not a sudden death. */
     signal(SIGPIPE, SIG_IGN);
     Driver driver = {.program = program};

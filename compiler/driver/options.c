@@ -107,10 +107,17 @@ store(Driver *driver, const Option *option, const char *text, void *place)
     case OPTION_FLAG: *(bool *)place = true; break;
     case OPTION_TEXT: *(const char **)place = text; break;
     case OPTION_TEXTS: vec_push(arena, (TextList *)place, text); break;
-    case OPTION_COUNT:
-        if (!parse_count(text, place))
+    case OPTION_COUNT: {
+        bool free_value = *(u64 *)place == UINT64_MAX; /* which stands for: not given */
+        u64 value;
+        if (!parse_count(text, &value))
             wanted = "a whole number";
+        else if (free_value && value == UINT64_MAX)
+            wanted = "a whole number below 2^64 - 1";
+        else
+            *(u64 *)place = value;
         break;
+    }
     case OPTION_NUMBER:
         if (!rxn__parse_number(text, place))
             wanted = "a number";

@@ -56,9 +56,12 @@ replace(const char *target, const char *bytes, size_t length)
     enum { ROOM = sizeof ".part" + 20 }; /* with the number of a process */
     struct stat old;
     const bool exists = stat(target, &old) == 0;
-    if (exists && S_ISDIR(old.st_mode))
-        errno = EISDIR;
-    if (exists && (S_ISDIR(old.st_mode) || access(target, W_OK) != 0))
+    /* A device, a pipe: it would be gone. */
+    if (exists && !S_ISREG(old.st_mode)) {
+        errno = S_ISDIR(old.st_mode) ? EISDIR : 0;
+        return false;
+    }
+    if (exists && access(target, W_OK) != 0)
         return false;
     const size_t size = strlen(target) + ROOM;
     char *beside = malloc(size);
@@ -83,5 +86,5 @@ rxn__replace_text(const char *path, const char *bytes, size_t length)
     const bool good = replace(real ? real : path, bytes, length);
     const int reason = errno;
     free(real);
-    return good ? NULL : strerror(reason);
+    return good ? NULL : reason ? strerror(reason) : "it is no plain file";
 }

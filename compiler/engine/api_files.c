@@ -40,6 +40,11 @@ rxn_read(const char *path, char **ret_path, char **ret_text, size_t *ret_length,
 {
     const RxnModelOptions usual = rxn_model_options();
     TextReading reading = {.path = path};
+    if (!ret_path || !ret_text || !ret_length)
+        return rxn__api_nowhere(!ret_path   ? "ret_path"
+                                : !ret_text ? "ret_text"
+                                            : "ret_length",
+                                ret_error);
     RxnStatus status = rxn__engine_open(&reading.engine, 0);
     if (status == RXN_OK)
         status = rxn__api_guard(&reading.engine, read_text, &reading);

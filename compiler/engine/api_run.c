@@ -658,6 +658,8 @@ rxn_run(RxnSimulator *simulator, const RxnValues *values, const RxnRunOptions *o
 void
 rxn_run_release(RxnRun *run)
 {
+    if (!run)
+        return;
     RunRoom *room = run->own;
     if (room) {
         rxn__ensemble_release(&room->result);

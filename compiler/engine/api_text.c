@@ -292,7 +292,8 @@ show(void *context)
     case RXN_FORM_CUBIN:
     case RXN_FORM_HEADER:
         return rxn__api_refuse(engine, "this form of a model is had by rxn_model_emit");
-    case RXN_FORM_SOURCE: return rxn__api_refuse(engine, "there is no such form of a model");
+    case RXN_FORM_SOURCE:
+    default: return rxn__api_refuse(engine, "there is no such form of a model");
     }
     if (status != RXN_OK)
         return status;

@@ -177,17 +177,23 @@ parse_reference(Binder *binder, const char *text, size_t length, Place *ret_plac
     return true;
 }
 
+void
+rxn__bounds_text(Text *out, const char *name, double value, double low, double high)
+{
+    rxn__text_printf(out, "%s = ", name);
+    rxn__text_f64(out, value);
+    rxn__text_printf(out, " is outside of its bounds ");
+    rxn__text_f64(out, low);
+    rxn__text_printf(out, " .. ");
+    rxn__text_f64(out, high);
+}
+
 static void
 report_bounds(Binder *binder, const char *name, double value, double low, double high)
 {
     Text text;
     rxn__text_init(&text, binder->arena);
-    rxn__text_printf(&text, "%s = ", name);
-    rxn__text_f64(&text, value);
-    rxn__text_printf(&text, " is outside of its bounds ");
-    rxn__text_f64(&text, low);
-    rxn__text_printf(&text, " .. ");
-    rxn__text_f64(&text, high);
+    rxn__bounds_text(&text, name, value, low, high);
     fail(binder, "%s", text.data);
 }
 

@@ -155,6 +155,9 @@ bool rxn__bind(Engine *engine, Pipeline *pipeline, const BindRequest *request,
 bool rxn__param_reference(Engine *engine, Pipeline *pipeline, const char *text, size_t length,
                           u32 *ret_first, u32 *ret_count);
 
+/* What is said of a value that is none of its parameter's. */
+void rxn__bounds_text(Text *out, const char *name, double value, double low, double high);
+
 /* Those that the model itself gives; NaN where it gives none. */
 void rxn__bind_own(Engine *engine, Pipeline *pipeline, ModelValues *ret_values);
 

@@ -170,6 +170,28 @@ rxn__library_parameters(const struct RxnLibrary *library, double *parameters)
 
 /* ---- a request --------------------------------------------------------------------------------- */
 
+static RxnStatus
+check_bounds(struct RxnLibrary *library, const ModelValues *values)
+{
+    const Network *network = library->pipeline.network;
+    Arena *arena = &library->engine.session.arena;
+    for (u32 p = 0; p < network->params.count; p++) {
+        const Param *param = &network->params.items[p];
+        u32 count = (u32)rxn__shape_count(&param->shape);
+        for (u32 k = param->flat; param->has_bounds && k < param->flat + count; k++) {
+            double value = values->params[k];
+            if (value >= param->low && value <= param->high)
+                continue;
+            Text text;
+            rxn__text_init(&text, arena);
+            rxn__bounds_text(&text, rxn__param_label(network, k, arena), value, param->low,
+                             param->high);
+            return refuse(library, text.data);
+        }
+    }
+    return RXN_OK;
+}
+
 /* What the request says, into the values that kernels read. */
 static RxnStatus
 take_values(struct RxnLibrary *library, const RxnLibraryRequest *request, ModelValues *values)
@@ -192,7 +214,7 @@ take_values(struct RxnLibrary *library, const RxnLibraryRequest *request, ModelV
         return refuse(library, "the model's inputs have no values");
     for (u32 k = 0; k < network->input_count; k++)
         values->inputs[k] = request->inputs[k];
-    return RXN_OK;
+    return check_bounds(library, values);
 }
 
 typedef struct Call {
@@ -219,7 +241,7 @@ take_times(Call *call, SampleTimes *ret_times)
 {
     const RxnLibraryRequest *request = call->request;
     double *times = NEW_ARRAY(&call->scratch.arena, double, (size_t)request->time_count + 1);
-    if (request->time_count == 0)
+    if (request->time_count == 0 || !request->times)
         return refuse(call->library, "no times are given");
     for (u32 k = 0; k < request->time_count; k++) {
         times[k] = request->times[k];

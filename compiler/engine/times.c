@@ -18,6 +18,7 @@ typedef struct Wanted {
     double until, every;
     const double *at;
     u32 at_count;
+    const char *end_name; /* where `until` was said */
 } Wanted;
 
 static int
@@ -45,11 +46,17 @@ choose(Engine *engine, const Network *network, const TimesRequest *request, Want
         .every = own ? request->every : network->simulate_every,
         .at = own ? request->at->items : network->simulate_at.items,
         .at_count = own ? request->at->count : network->simulate_at.count,
+        .end_name = "--until",
     };
+    const char *last = own ? "the last time of --at" : "the last time of 'simulate at'";
+    if (isnan(wanted.until))
+        wanted.end_name = last;
     if (isnan(wanted.until) && isnan(wanted.every) && wanted.at_count > 0)
         wanted.until = largest(wanted.at, wanted.at_count);
-    if (isnan(wanted.until))
+    if (isnan(wanted.until) && !isnan(network->simulate_until)) {
         wanted.until = network->simulate_until;
+        wanted.end_name = "'simulate until'";
+    }
     if (isnan(wanted.until))
         wanted.until = largest(wanted.at, wanted.at_count);
     if (isnan(wanted.until)) {
@@ -67,9 +74,9 @@ choose(Engine *engine, const Network *network, const TimesRequest *request, Want
 static bool
 check(Engine *engine, const Wanted *wanted, bool from_line)
 {
-    const char *until = from_line ? "--until" : "'simulate until'";
     if (!(wanted->until > 0) || !isfinite(wanted->until)) {
-        rxn__engine_error(engine, "%s is %g; it has to be a positive time", until, wanted->until);
+        rxn__engine_error(engine, "%s is %g; it has to be a positive time", wanted->end_name,
+                          wanted->until);
         return false;
     }
     if (!isnan(wanted->every) && !(wanted->every > 0)) {
@@ -124,7 +131,7 @@ rxn__sample_times(Engine *engine, Pipeline *pipeline, const TimesRequest *reques
     u32 count = 0;
     for (u32 k = 0; k < grid; k++)
         times[count++] = k * wanted.every;
-    if (grid > 0 && fabs(times[grid - 1] - wanted.until) <= end_tolerance * wanted.every)
+    if (grid > 1 && fabs(times[grid - 1] - wanted.until) <= end_tolerance * wanted.every)
         times[grid - 1] = wanted.until;
     for (u32 k = 0; k < wanted.at_count; k++)
         if (wanted.at[k] <= wanted.until)

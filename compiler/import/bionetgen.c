@@ -125,7 +125,7 @@ number_of(Piece piece, u32 *ret_number)
         value = value * 10 + (u64)(piece.at[k] - '0');
     }
     *ret_number = (u32)value;
-    return piece.length > 0;
+    return piece.length > 0 && value <= UINT32_MAX;
 }
 
 static bool
@@ -183,8 +183,8 @@ static void
 take_entry(Import *import, Section section)
 {
     Piece number = next_word(import);
-    u32 ignored;
-    if (!number_of(number, &ignored)) {
+    u32 value;
+    if (!number_of(number, &value)) {
         rxn__error(import->diagnostics, span_of(import, number),
                    "a line of '%s' begins with its number, not with '%s'", section_names[section],
                    shown(import, number));
@@ -193,6 +193,13 @@ take_entry(Import *import, Section section)
     if (section == SECTION_REACTIONS) {
         take_reaction(import);
         return;
+    }
+    /* Reactions and groups name species by these. */
+    if (section == SECTION_SPECIES && value != import->species.count + 1) {
+        rxn__error(import->diagnostics, span_of(import, number),
+                   "species %s stands where number %u is due", shown(import, number),
+                   import->species.count + 1);
+        rxn__note(import->diagnostics, (Span){0}, "species are numbered 1, 2, 3, …, in this order");
     }
     Named entry = {.name = next_word(import)};
     entry.value = trimmed(import->line, import->line_end);
@@ -591,6 +598,21 @@ check_members(Import *import, const Sided *reaction)
     return true;
 }
 
+/* In how many orders equal reactants can stand, by which the file has divided: n! for n copies. False: too many. */
+static bool
+count_orders(const Side *reactants, u64 *ret_orders)
+{
+    const u64 most = UINT64_C(1) << 53;
+    *ret_orders = 1;
+    for (u32 k = 0; k < reactants->copies.count; k++)
+        for (u32 copies = reactants->copies.items[k]; copies > 1; copies--) {
+            if (*ret_orders > most / copies)
+                return false;
+            *ret_orders *= copies;
+        }
+    return true;
+}
+
 static void
 put_reaction(Import *import, u32 number)
 {
@@ -613,10 +635,14 @@ put_reaction(Import *import, u32 number)
     keep_fixed(import, reaction);
     Side reactants = side_of(import, &reaction->reactants);
     Side products = side_of(import, &reaction->products);
-    u64 orders = 1;
-    for (u32 k = 0; k < reactants.copies.count; k++)
-        for (u32 copies = reactants.copies.items[k]; copies > 1 && orders < 1000000; copies--)
-            orders *= copies;
+    u64 orders;
+    if (!count_orders(&reactants, &orders)) {
+        rxn__error(import->diagnostics, span_of(import, reaction->rate),
+                   "this reaction has more copies of its reactants than can be counted");
+        rxn__note(import->diagnostics, (Span){0},
+                  "up to 18 of one species can: their orders are a whole number below 2^53");
+        return;
+    }
     put_side(import, &reactants);
     put(import, " -> ");
     put_side(import, &products);

@@ -60,13 +60,13 @@ declare_integrals(SsaFrame *frame, MartingaleKernel *kernel)
         if (plan->generator[f])
             kernel->martingales[f].slope = expr_unary(frame->network, EXPR_NEG, plan->generator[f]);
         snprintf(name, sizeof name, "martingale%u", f);
-        rxn__time_integral_declare(frame, &kernel->martingales[f], name);
+        rxn__time_integral_declare(frame, &kernel->martingales[f], INTEGRAL_MARTINGALE, name);
         kernel->values[f] = value_of(frame->network, plan, &plan->features.items[f]);
     }
     for (u32 k = 0; k < pairs; k++) {
         kernel->covariances[k].slope = plan->pairs.items[k].slope;
         snprintf(name, sizeof name, "covariance%u", k);
-        rxn__time_integral_declare(frame, &kernel->covariances[k], name);
+        rxn__time_integral_declare(frame, &kernel->covariances[k], INTEGRAL_COVARIANCE, name);
     }
 }
 

@@ -15,10 +15,20 @@
 #include "compiler/method/ssa.h"
 #include "compiler/network/objective.h"
 
+/* Integrals are looked at in random places. Those that are multiplied with each other have places that are independent, so that the
+ * product has no bias either. */
+typedef enum IntegralKind {
+    INTEGRAL_OBSERVED,
+    INTEGRAL_SCORE,
+    INTEGRAL_MARTINGALE,
+    INTEGRAL_COVARIANCE
+} IntegralKind;
+
 /* A number that grows along a trajectory as the integral of `slope`, an expression of state and time; and by
  * jumps that the method adds. */
 typedef struct TimeIntegral {
-    Expr slope;        /* 0: nothing */
+    Expr slope; /* 0: nothing */
+    IntegralKind kind;
     u32 local;         /* f64 */
     KirValue rate;     /* in this step: the slope's value, where it does not read time */
     KirValue increase; /* in this step: the integral over its span */
@@ -74,10 +84,11 @@ void rxn__row_store(SsaFrame *frame, u32 column, KirValue value);
 
 /* ---- Accumulators, also of a method's own -------------------------------------------------------- */
 
-void rxn__time_integral_declare(SsaFrame *frame, TimeIntegral *accumulator, const char *name);
+void rxn__time_integral_declare(SsaFrame *frame, TimeIntegral *accumulator, IntegralKind kind,
+                                const char *name);
 
 /* In `rates`: computes slope and increase. Where the slope reads time, by Gauss-Legendre quadrature with
- * five nodes over the step (exact for polynomials of degree 9 in t). */
+ * five nodes over the step, and a random sixth that takes its bias away. */
 void rxn__time_integral_rates(SsaFrame *frame, TimeIntegral *accumulator, KirValue span);
 
 /* In `record`: its value at that time of the step. */

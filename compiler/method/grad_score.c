@@ -81,7 +81,7 @@ rxn__score_declare(Score *score, SsaFrame *frame, const GradientRequest *request
         char name[32];
         snprintf(name, sizeof name, "score%u", p);
         score->sums[p].slope = total ? expr_unary(network, EXPR_NEG, total) : 0;
-        rxn__time_integral_declare(frame, &score->sums[p], name);
+        rxn__time_integral_declare(frame, &score->sums[p], INTEGRAL_SCORE, name);
     }
 }
 
@@ -102,7 +102,9 @@ is_blind(Score *score, u32 j, KirValue value, bool with_logs)
         if (with_logs)
             derivative = rxn__expr_derivative(network, score->constants[j], EXPR_PARAM,
                                               score->request->wrt[p]);
-        KirValue slope = kir_ne(b, rxn__lower_as(&frame->lower, derivative, KIR_F64), zero);
+        /* No number is no slope: at the end of a trajectory time is -inf. */
+        KirValue size = kir_abs(b, rxn__lower_as(&frame->lower, derivative, KIR_F64));
+        KirValue slope = kir_gt(b, size, zero);
         any = any ? kir_or(b, any, slope) : slope;
     }
     return any ? kir_and(b, any, kir_eq(b, kir_cast(b, KIR_F64, value), zero)) : 0;
@@ -119,7 +121,8 @@ look_for_blindness(Score *score)
     bool timed = frame->network->traits.time_dependent;
     if (timed) {
         rxn__lower_forget(&frame->lower);
-        frame->lower.time = rxn__kir_get(b, frame->arrival, 0);
+        /* as the propensities are */
+        frame->lower.time = kir_min(b, rxn__kir_get(b, frame->arrival, 0), rxn__ssa_stop(frame));
     }
     KirValue blind = rxn__kir_get(b, score->blind, 0), before = blind;
     for (u32 j = 0; j < frame->network->reaction_count; j++) {

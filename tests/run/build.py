@@ -333,8 +333,15 @@ main(void)
     k[small_param_k] = NAN;
     code = small_run(model, &request, &mean[0][0], NULL);
     printf("%d %s\n", code, small_error(model));
-    request.time_count = 0;
+    k[small_param_k] = 1e9;
+    code = small_run(model, &request, &mean[0][0], NULL);
+    printf("%d %s\n", code, small_error(model));
     k[small_param_k] = 0.1;
+    request.times = NULL;
+    code = small_run(model, &request, &mean[0][0], NULL);
+    printf("%d %s\n", code, small_error(model));
+    request.times = times;
+    request.time_count = 0;
     code = small_run(model, &request, &mean[0][0], NULL);
     printf("%d %s\n", code, small_error(model));
     request.time_count = 2;
@@ -385,8 +392,9 @@ def test_libraries(program):
     check_equal(out[1:4], [derivative(), derivative("--set", "g=2"), derivative()])
     rows = program.table(model, "-n", 8, "--each", "--seed", 3, "--at", "2")[1]
     check_equal(out[4], " ".join(row[2] for row in rows[5:]))
-    check_equal(out[5:8], ["2 error: the parameter 'k' has no value", "2 error: no times are given", "0 ''"])
-    check_in("1 %s:3:" % faulty, out[8])
+    check_equal(out[5:10], ["2 error: the parameter 'k' has no value", "2 error: k = 1000000000 is outside of its bounds 0.001 .. 10", "2 error: no times are given",
+                            "2 error: no times are given", "0 ''"])
+    check_in("1 %s:3:" % faulty, out[10])
 
 
 CANCELLER = r"""

@@ -456,6 +456,33 @@ P -> 0 @ 1
     check_in("warning: biased here: score", err)
 
 
+# Rates that five nodes of a quadrature cannot see: a kink where a parameter puts it, and many periods in one wait.
+UNEVEN = {
+    "kink": ("species A = 5\nparam p = 1.1\nA -> 0 @ min(t, p)\nobserve A\n", "A", "1.5"),
+    "waves": ("species A = 20\nparam k = 0.1, b = 0.8\nA -> 0 @ k*(1 + b*sin(30*t))\nobserve A\n", "A", "10"),
+}
+
+
+def test_rates_that_are_uneven_in_time(program):
+    """Integrals over a step are unbiased, whatever the rates do in between; and so are products of two of them."""
+    for name, (text, of, at) in UNEVEN.items():
+        model = program.file(name + ".rxn", text)
+        exact, *others = grad(program, model, "--of", of, "--at", at, "-n", "40000", "--estimator", "exact,score,martingale")
+        for other in others:
+            check_equal(other["unbiased"], True, name + ", " + other["estimator"])
+            assert abs(other["value"] - exact["value"]) <= 5 * other["value_se"], (name, other["estimator"], other["value"])
+            within(other, [p["gradient"] for p in exact["parameters"]], [p["name"] for p in exact["parameters"]])
+
+
+def test_rates_that_glide_to_zero(program):
+    """Where no molecule is left, no derivative of a rate is hidden, and time has no end."""
+    model = program.file("gliding.rxn", "species A = 1\nparam p = 1\nA -> 0 @ p*(1 + t)\nobserve A\n")
+    for estimator in ("score", "martingale"):
+        sees = grad(program, model, "--of", "A", "--at", "1", "-n", "4000", "--estimator", estimator)[0]
+        check_equal([sees["unbiased"], sees["diagnostics"]["blind fraction"]], [True, 0], estimator)
+        within(sees, [-1.5 * math.exp(-1.5)], ["p"])
+
+
 def test_events_that_are_not_affine(program):
     """What path has a proof for; floor has a derivative that is free of the counts, and is not affine."""
     text = BIRTH.replace("X = 0", "X = 10") + "at 1: X = %s\n"

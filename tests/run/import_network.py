@@ -133,6 +133,24 @@ def test_mass_action_of_identical_reactants(program):
     check_equal(got, expected)
 
 
+def test_many_copies(program):
+    """The file has divided by the orders of equal reactants, which are n!."""
+    network = "begin species\n1 A 1\nend species\nbegin reactions\n1 %s 0 1\nend reactions\n"
+    for copies in (2, 9, 10, 13, 18):
+        out = program.good("import", program.file("copies.net", network % ",".join(["1"] * copies))).out
+        check_in("%d S1 -> 0 @ %d*(1)" % (copies, math.factorial(copies)), out)
+    err = program.bad(1, "import", program.file("copies.net", network % ",".join(["1"] * 19))).err
+    check_in("copies.net:5:", err)
+    check_in("error: this reaction has more copies of its reactants than can be counted", err)
+
+
+def test_numbers_of_species(program):
+    network = "begin species\n2 A() 10\n1 B() 20\nend species\nbegin reactions\n1 1 0 1\n2 4294967297 0 1\nend reactions\n"
+    err = program.bad(1, "import", program.file("order.net", network)).err
+    check_in("order.net:2:1: error: species 2 stands where number 1 is due", err)
+    check_in("order.net:7:3: error: '4294967297' is not the number of a species", err)
+
+
 def test_long_groups(program):
     members = ",".join("%s%d" % ("2*" if k % 3 == 0 else "", k) for k in range(1, 2001))
     species = "\n".join("%d A(%d) %d" % (k, k, k % 7) for k in range(1, 2001))

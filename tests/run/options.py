@@ -36,6 +36,7 @@ def test_bad_values(program):
         (["-n", "0"], "error: -n is 0; at least one trajectory is needed\n"),
         (["-n", "-3"], "error: -n takes a whole number, not '-3'\n"),
         (["-n", "1.5"], "error: -n takes a whole number, not '1.5'\n"),
+        (["-n", "18446744073709551615"], "error: -n takes a whole number below 2^64 - 1, not '18446744073709551615'\n"),
         (["-n"], "error: -n needs a value: -n N\n"),
         (["--seed", "x"], "error: --seed takes a whole number, not 'x'\n"),
         (["--until", "ten"], "error: --until takes a number, not 'ten'\n"),
@@ -52,6 +53,12 @@ def test_bad_values(program):
     model = os.path.join(STDLIB, "sir.rxn")
     for flags, expected in cases:
         check_equal(message(program, "run", model, *flags), expected, " ".join(flags))
+
+
+def test_times_that_are_none(program):
+    model = program.file("small.rxn", SMALL)
+    for flags, name in ((["--at", "-1"], "the last time of --at is -1"), (["--until", "0"], "--until is 0")):
+        check_equal(message(program, "run", model, *flags, status=1), "error: %s; it has to be a positive time\n" % name)
 
 
 def test_several_mistakes_in_one_go(program):
@@ -117,6 +124,32 @@ def test_commands(program):
     check_in("usage: rxn run MODEL", program.good("run", "--help").out)
     assert program.good("--version").out.startswith("rxn "), "version"
     check_equal(message(program, "run"), "error: no MODEL is given\nnote: usage: rxn run MODEL [OPTION…]\n")
+
+
+def test_closed_streams(program):
+    """What is meant for a stream that is closed goes into no file that is opened later."""
+    model = os.path.join(STDLIB, "sir.rxn")
+    shell = lambda line: Run(["sh", "-c", '"$0" run "$1" -n 2 --quiet ' + line, program.path, model], cwd=program.folder)
+    run = shell("-o - >&-")
+    check_equal((run.status, run.out), (1, ""), "closed standard output")
+    check_in("cannot be written", run.err)
+    check_equal(shell("--nonsense -o closed.csv 2>&-").status, 2, "closed standard error")
+    check_equal(shell("-o closed.csv 2>&- <&-").status, 0, "closed standard error and input")
+    with open(program.file("closed.csv")) as f:
+        assert f.readline().startswith("time,"), "something stands before the results"
+
+
+def test_seeds_at_their_end(program):
+    model = program.file("small.rxn", SMALL)
+    last = [program.table(model, "-n", "20", "--seed", seed) for seed in ("18446744073709551615", "1")]
+    assert last[0] != last[1], "the last seed is the first"
+
+
+def test_the_first_sample(program):
+    """0 is a time of the grid, however soon the end is."""
+    model = program.file("small.rxn", SMALL)
+    rows = program.table(model, "-n", "2", "--until", "1e-9", "--every", "10")[1]
+    check_equal([float(row[0]) for row in rows], [0.0])
 
 
 def test_forms_of_options(program):

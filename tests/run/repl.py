@@ -15,11 +15,12 @@ import re
 import resource
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
 
-from harness import HERE, STDLIB, Skipped, check_equal, check_in, main
+from harness import HERE, STDLIB, Run, Skipped, check_equal, check_in, main
 from terminal import Terminal
 
 FOLDER = os.path.join(HERE, "repl")
@@ -342,6 +343,15 @@ def test_interrupted_script(program):
     check_equal(child.returncode, 1, "status")
     assert re.fullmatch(r"stopped after [0-9,]+ of 1,000,000,000,000 trajectories\n", err), err
     assert "species" not in out, out
+
+
+def test_saving_over_what_is_no_file(program):
+    """A pipe or a device is not replaced."""
+    pipe = program.file("pipe")
+    os.mkfifo(pipe)
+    run = Run(command(program), text="species A = 1\n:save! pipe\n", cwd=program.folder)
+    check_in("error: 'pipe' cannot be written: it is no plain file", run.err)
+    assert stat.S_ISFIFO(os.stat(pipe).st_mode), "the pipe was replaced"
 
 
 def test_closed_pipe(program):
