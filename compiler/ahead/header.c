@@ -16,7 +16,7 @@ typedef struct Outline {
     const Network *network;
     const char *prefix;
     Text header;
-    VEC(const char *) names; /* in it */
+    VEC(const char *) names; /* in it; those of C's own form from the beginning */
 } Outline;
 
 /* ---- names ------------------------------------------------------------------------------------- */
@@ -64,20 +64,54 @@ comment_of(const Outline *outline, Span span)
 
 /* ---- the header -------------------------------------------------------------------------------- */
 
-/* Names that differ in signs alone get their number too. */
+static bool
+is_taken(const Outline *outline, const char *name)
+{
+    for (u32 k = 0; k < outline->names.count; k++)
+        if (strcmp(outline->names.items[k], name) == 0)
+            return true;
+    return false;
+}
+
+/* A name of C's own form is kept. Where another one becomes the same by its signs, it gets its number too. */
 static const char *
 own_name(Outline *outline, const char *kind, const char *name, u32 flat)
 {
+    const char *plain = identifier(outline->arena, name);
     Text text;
     rxn__text_init(&text, outline->arena);
-    rxn__text_printf(&text, "%s_%s", kind, identifier(outline->arena, name));
-    for (u32 k = 0; k < outline->names.count; k++)
-        if (strcmp(outline->names.items[k], text.data) == 0) {
-            rxn__text_printf(&text, "_%u", flat);
-            break;
-        }
+    rxn__text_printf(&text, "%s_%s", kind, plain);
+    if (strcmp(plain, name) == 0)
+        return text.data;
+    while (is_taken(outline, text.data))
+        rxn__text_printf(&text, "_%u", flat);
     vec_push(outline->arena, &outline->names, text.data);
     return text.data;
+}
+
+static void
+reserve(Outline *outline, const char *kind, const char *name)
+{
+    if (strcmp(identifier(outline->arena, name), name) != 0)
+        return;
+    Text text;
+    rxn__text_init(&text, outline->arena);
+    rxn__text_printf(&text, "%s_%s", kind, name);
+    vec_push(outline->arena, &outline->names, text.data);
+}
+
+static void
+reserve_names(Outline *outline)
+{
+    const Network *network = outline->network;
+    for (u32 k = 0; k < network->params.count; k++)
+        reserve(outline, "param", network->params.items[k].name->text);
+    for (u32 k = 0; k < network->inputs.count; k++)
+        reserve(outline, "input", network->inputs.items[k].name->text);
+    for (u32 k = 0; k < network->observables.count; k++)
+        reserve(outline, "column", network->observables.items[k].name->text);
+    for (u32 k = 0; k < network->species.count; k++)
+        reserve(outline, "species", network->species.items[k].name->text);
 }
 
 static void
@@ -105,6 +139,7 @@ write_numbers(Outline *outline)
     const Network *network = outline->network;
     Text *out = &outline->header;
     const char *prefix = outline->prefix;
+    reserve_names(outline);
     rxn__text_printf(out,
                      "/* Places in arrays: parameters, inputs, and what is observed. */\nenum {\n");
     for (u32 k = 0; k < network->params.count; k++) {
@@ -251,6 +286,20 @@ write_outputs(Outline *outline, Grad *grad)
     return RXN_OK;
 }
 
+/* What all names begin with: the model's own name. NULL, after an error, where that cannot be. */
+static const char *
+prefix_of(Engine *engine, const char *model)
+{
+    const char *name = identifier(&engine->session.arena, model);
+    bool is_ours = strncmp(name, "rxn", 3) == 0 && (name[3] == '_' || name[3] == '\0');
+    if (!is_ours && !isdigit((unsigned char)name[0]) && name[0] != '_')
+        return name;
+    rxn__engine_error(engine, "a library of the model '%s' would have names that %s", model,
+                      is_ours ? "rxn itself has" : "C does not take");
+    rxn__engine_note(engine, "give it another one: 'model NAME' on its first line");
+    return NULL;
+}
+
 RxnStatus
 rxn__header_write(Job *job, RxnModel *model, Grad *grad, Header *ret_header)
 {
@@ -259,8 +308,10 @@ rxn__header_write(Job *job, RxnModel *model, Grad *grad, Header *ret_header)
                        .arena = arena,
                        .model = model,
                        .network = model->pipeline.network,
-                       .prefix = identifier(arena, rxn_model_name(model))};
+                       .prefix = prefix_of(job->engine, rxn_model_name(model))};
     Text *out = &outline.header;
+    if (!outline.prefix)
+        return RXN_ERROR_INPUT;
     RxnStatus status = RXN_OK;
     rxn__text_init(out, arena);
     rxn__text_printf(

@@ -397,6 +397,18 @@ def test_libraries(program):
     check_in("1 %s:3:" % faulty, out[10])
 
 
+def test_names_in_headers(program):
+    """What is a name in C keeps it; what becomes one by losing its signs gets a number; and what cannot be one is refused."""
+    text = "species D' = 3, D_ = 7\nD' -> 0 @ 0.1\nD_ -> 0 @ 0.1\nobserve D', D_\nsimulate until 1\n"
+    header = program.good("build", program.file("signs.rxn", "model signs\n" + text), "--emit", "header").out
+    for line in ("signs_column_D_ = 1,", "signs_column_D__0 = 0,", "signs_species_D_ = 1,", "signs_species_D__0 = 0,"):
+        check_in("    %s\n" % line, header)
+    for name, why in (("1", "C does not take"), ("rxn", "rxn itself has"), ("rxn_model", "rxn itself has")):
+        model = program.file(name + ".rxn", text)
+        err = program.bad(1, "build", model, "--emit", "header").err
+        check_equal(err, "error: a library of the model '%s' would have names that %s\nnote: give it another one: 'model NAME' on its first line\n" % (name, why))
+
+
 CANCELLER = r"""
 #include <pthread.h>
 #include <stdio.h>
