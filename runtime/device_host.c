@@ -50,7 +50,7 @@ cancel_from(DevicePool *device, uint64_t chunk)
     Pool *pool = (Pool *)device;
     for (uint32_t w = 0; w < pool->worker_count; w++)
         if (pool->workers[w].chunk >= chunk)
-            pool->workers[w].cancel = 1;
+            __atomic_store_n(&pool->workers[w].cancel, 1, __ATOMIC_RELAXED);
 }
 
 /* Hands over what is complete and next in order. */
@@ -118,7 +118,8 @@ run_chunk(Pool *pool, Worker *worker, uint64_t chunk, RxnFault *fault, char *err
         call_compiled(kernel, &launch);
     else
         outcome = kernel->call(kernel->context, &launch, error, error_size);
-    if (outcome != RXN_DONE || fault->trajectory != UINT64_MAX || worker->cancel)
+    if (outcome != RXN_DONE || fault->trajectory != UINT64_MAX ||
+        __atomic_load_n(&worker->cancel, __ATOMIC_RELAXED))
         return outcome;
     slot->chunk.first = launch.first;
     slot->chunk.rows = rows;
@@ -145,7 +146,7 @@ work(DevicePool *device, uint32_t number)
             return;
         uint64_t chunk = device->next++;
         worker->chunk = chunk;
-        worker->cancel = 0;
+        __atomic_store_n(&worker->cancel, 0, __ATOMIC_RELAXED);
         pthread_mutex_unlock(&device->lock);
 
         RxnFault fault = {.trajectory = UINT64_MAX, .witness = worker->witness};
@@ -158,7 +159,7 @@ work(DevicePool *device, uint32_t number)
             rxn__pool_stop(device, outcome, error);
         } else if (fault.trajectory != UINT64_MAX) {
             rxn__pool_fault(device, chunk, &fault);
-        } else if (!worker->cancel && chunk < device->limit) {
+        } else if (!__atomic_load_n(&worker->cancel, __ATOMIC_RELAXED) && chunk < device->limit) {
             pool->slots[chunk % pool->slot_count].complete = true;
             device->rows_done += rxn__chunk_rows(device->job, chunk);
             consume_in_order(pool);

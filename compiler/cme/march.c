@@ -352,6 +352,39 @@ update_feeds(Cme *cme)
     }
 }
 
+/* ---- at rest ----------------------------------------------------------------------------------- */
+
+/* By how much the last step changed column i of the distribution, as a share of what may be lost. NOW and NEXT have been swapped. */
+static double
+change_of(Cme *cme, u32 i)
+{
+    CmeChain *distribution = cme->chains.items[0];
+    const double *now = rxn__cme_vector(cme, distribution, SLOT_NOW);
+    const double *before = rxn__cme_vector(cme, distribution, SLOT_NEXT);
+    double change = 0, all = cme->options.tolerance;
+    for (u64 state = 0; state < cme->state_count; state++)
+        change += fabs(now[state * cme->width + i] - before[state * cme->width + i]);
+    return i == 0 ? change / all : change / (sensitivity_allowance * all / cme->scale[i - 1]);
+}
+
+/* Whether as many steps like the last one would change nothing that counts, up to the next stop: rates are constant until then, and
+ * by a step of a Markov chain a difference of distributions does not grow, nor does one of sensitivities but by that. Chains that add
+ * up something never rest. */
+static bool
+is_at_rest(Cme *cme, double steps)
+{
+    static const double little = 1e-2;
+    for (u32 c = 1; c < cme->chains.count; c++)
+        if (cme->chains.items[c]->live)
+            return false;
+    if (cme->smooth || cme->chains.items[0]->integrates || steps < 2)
+        return false;
+    for (u32 i = 0; i <= cme->wrt_count; i++)
+        if (change_of(cme, i) * steps > little)
+            return false;
+    return true;
+}
+
 static void
 advance(Cme *cme, double end)
 {
@@ -374,6 +407,8 @@ advance(Cme *cme, double end)
         if (!good)
             continue;
         accept(cme, then);
+        if (is_at_rest(cme, (end - then) / length))
+            cme->time = end;
         cme->layers = cme->layers > 2 ? cme->layers / 2 : 2;
         cme->stretch = fmin(longest_stretch, cme->stretch * 2);
     }

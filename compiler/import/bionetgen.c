@@ -297,26 +297,29 @@ put_name(Import *import, Piece name)
 /* A call: what stands before its arguments, between them, behind them. */
 typedef struct Call {
     const char *name, *open, *first_comma, *comma, *close;
+    u32 least, most; /* arguments */
 } Call;
 
+enum { MOST_ARGUMENTS = 100 };
+
 static const Call calls[] = {
-    {"if", "(if ", " then ", " else ", ")"},
-    {"ln", "log(", ", ", ", ", ")"},
-    {"log10", "(log(", ", ", ", ", ") / log(10))"},
-    {"log2", "(log(", ", ", ", ", ") / log(2))"},
-    {"rint", "floor(0.5 + (", ", ", ", ", "))"},
-    {"exp", "exp(", ", ", ", ", ")"},
-    {"sqrt", "sqrt(", ", ", ", ", ")"},
-    {"abs", "abs(", ", ", ", ", ")"},
-    {"sin", "sin(", ", ", ", ", ")"},
-    {"cos", "cos(", ", ", ", ", ")"},
-    {"tan", "tan(", ", ", ", ", ")"},
-    {"tanh", "tanh(", ", ", ", ", ")"},
-    {"min", "min(", ", ", ", ", ")"},
-    {"max", "max(", ", ", ", ", ")"},
+    {"if", "(if ", " then ", " else ", ")", 3, 3},
+    {"ln", "log(", ", ", ", ", ")", 1, 1},
+    {"log10", "(log(", ", ", ", ", ") / log(10))", 1, 1},
+    {"log2", "(log(", ", ", ", ", ") / log(2))", 1, 1},
+    {"rint", "floor(0.5 + (", ", ", ", ", "))", 1, 1},
+    {"exp", "exp(", ", ", ", ", ")", 1, 1},
+    {"sqrt", "sqrt(", ", ", ", ", ")", 1, 1},
+    {"abs", "abs(", ", ", ", ", ")", 1, 1},
+    {"sin", "sin(", ", ", ", ", ")", 1, 1},
+    {"cos", "cos(", ", ", ", ", ")", 1, 1},
+    {"tan", "tan(", ", ", ", ", ")", 1, 1},
+    {"tanh", "tanh(", ", ", ", ", ")", 1, 1},
+    {"min", "min(", ", ", ", ", ")", 2, MOST_ARGUMENTS},
+    {"max", "max(", ", ", ", ", ")", 2, MOST_ARGUMENTS},
 };
 
-static const Call group = {NULL, "(", ", ", ", ", ")"};
+static const Call group = {NULL, "(", ", ", ", ", ")", 1, 1};
 
 static const struct {
     const char *from, *to;
@@ -332,6 +335,7 @@ typedef struct Translation {
     Piece rest;
     struct {
         const Call *call;
+        Piece name;
         u32 commas;
     } open[MOST_DEPTH];
     u32 depth;
@@ -358,10 +362,17 @@ opens(Import *import, Translation *t, Piece name, const Call *call)
     if (t->depth == MOST_DEPTH)
         return fail_at(import, name, "is nested too deep");
     t->open[t->depth].call = call;
+    t->open[t->depth].name = name;
     t->open[t->depth++].commas = 0;
     t->after_value = false;
     put(import, call->open);
     return true;
+}
+
+static bool
+same_name(Piece a, Piece b)
+{
+    return a.length == b.length && memcmp(a.at, b.at, a.length) == 0;
 }
 
 static void
@@ -369,7 +380,7 @@ mark_used(Import *import, Piece name)
 {
     for (u32 g = 0; g < import->groups.count; g++) {
         Piece other = import->groups.items[g].name;
-        if (other.length == name.length && memcmp(other.at, name.at, name.length) == 0)
+        if (same_name(other, name))
             import->is_used[g] = true;
     }
 }
@@ -446,11 +457,15 @@ translate_mark(Import *import, Translation *t)
             return fail_at(import, mark, "has no bracket that it belongs to");
         drop(&t->rest, 1);
         const Call *call = t->open[t->depth - 1].call;
+        u32 commas = t->open[t->depth - 1].commas;
         t->after_value = *mark.at == ')';
-        if (*mark.at == ',')
+        if (*mark.at == ',') {
             put(import, t->open[t->depth - 1].commas++ == 0 ? call->first_comma : call->comma);
-        else
-            put(import, t->open[--t->depth].call->close);
+            return true;
+        }
+        if (commas + 1 < call->least || commas + 1 > call->most)
+            return fail_at(import, t->open[t->depth - 1].name, "has too few or too many arguments");
+        put(import, t->open[--t->depth].call->close);
         return true;
     }
     for (u32 k = 0; k < COUNT_OF(operators); k++) {
@@ -775,6 +790,23 @@ rxn__is_bionetgen(const char *text, size_t length)
     return false;
 }
 
+/* A group and a parameter or function of one name would be one name of the model. */
+static bool
+names_are_apart(Import *import)
+{
+    bool apart = true;
+    for (u32 g = 0; g < import->groups.count; g++) {
+        Piece name = import->groups.items[g].name;
+        for (u32 k = 0; k < import->parameters.count; k++)
+            if (same_name(name, import->parameters.items[k].name))
+                apart = fail_at(import, name, "is the name of a parameter, too");
+        for (u32 k = 0; k < import->functions.count; k++)
+            if (same_name(name, import->functions.items[k].name))
+                apart = fail_at(import, name, "is the name of a function, too");
+    }
+    return apart;
+}
+
 bool
 rxn__import_bionetgen(const SourceMap *sources, Diagnostics *diagnostics, u32 file, Text *out)
 {
@@ -786,6 +818,8 @@ rxn__import_bionetgen(const SourceMap *sources, Diagnostics *diagnostics, u32 fi
     u32 errors = diagnostics->error_count;
     take_lines(&import);
     if (diagnostics->error_count > errors)
+        return false;
+    if (!names_are_apart(&import))
         return false;
     put_title(&import);
     import.is_used = NEW_ARRAY(import.arena, bool, import.groups.count + 1);

@@ -7,6 +7,7 @@ references   `rxn run --method cme` on models that come with rxn, against refere
              master equations, closed forms): mean and standard deviation to 1e-7
 random       on random networks with events of all kinds and rates that jump and glide in time (random_models.py),
              against master_equation.py, whose error is some 1e-7: to 1e-6
+rest         where the distribution comes to rest, long times take no longer; where something slow goes on, it is not missed: closed forms
 gradients    `rxn grad --estimator exact` against differences of master_equation.py in the parameters, instants
              that move with them included: to 1e-4
 """
@@ -201,7 +202,39 @@ def test_gradients(program, folder, _):
         print("%-26s %3d derivatives, largest error %.1e" % (build.__name__, len(got) * len(values), worst))
 
 
-TESTS = {"references": test_references, "random": test_random, "gradients": test_gradients}
+# Fifty channels at rest within a second, with a molecule beside them that decays in minutes.
+RESTING = """species C = 50, O = 0, M = 1
+param a = 1 in 0.1 .. 10
+param b = 2 in 0.1 .. 10
+param d = 1e-2 in 1e-9 .. 1
+C -> O @ a
+O -> C @ b
+M -> 0 @ d
+observe O, M
+simulate until 1 every 1
+"""
+
+
+def test_rest(program, folder, _):
+    path = os.path.join(folder, "resting.rxn")
+    with open(path, "w") as f:
+        f.write(RESTING)
+    worst = 0.0
+    for until in (1e1, 1e2, 1e4, 1e9):  # a tenth, one, 100 and a million lives of M
+        table, _ = solve(program, path, folder, ["--at", "%g" % until])
+        left = math.exp(-1e-2 * until)
+        for observable, mean, variance in (("O", 50 / 3, 100 / 9), ("M", left, left * (1 - left))):
+            got = table[-1][1][observable]
+            worst = max(worst, compare(got["mean"], mean, 1e-8, "mean of %s at %g" % (observable, until)))
+            worst = max(worst, compare(got["sd"], math.sqrt(variance), 1e-5, "sd of %s at %g" % (observable, until)))
+        out = call([program, "grad", path, "--of", "O", "--at", "%g" % until, "--estimator", "exact", "--quiet", "--json", "-"])
+        for p in json.loads(out)[0]["parameters"]:
+            expected, unit = {"a": (100 / 9, 1), "b": (-50 / 9, 1), "d": (0.0, 1e-2)}[p["name"]]
+            worst = max(worst, compare(unit * p["gradient"], unit * expected, 1e-6, "derivative of O at %g by %s" % (until, p["name"])))
+    print("%-26s largest error %.1e" % ("at rest", worst))
+
+
+TESTS = {"rest": test_rest, "references": test_references, "random": test_random, "gradients": test_gradients}
 
 
 def main():

@@ -151,6 +151,17 @@ def test_numbers_of_species(program):
     check_in("order.net:7:3: error: '4294967297' is not the number of a species", err)
 
 
+def test_what_would_be_no_model(program):
+    text = "begin parameters\n1 a 3\n2 x 1\nend parameters\nbegin functions\n1 f() if(a>1,5)\n2 g() ln(a,2)\n3 h() (a,2)\n4 m() min(a)\nend functions\n" \
+        "begin species\n1 A() 1\nend species\nbegin reactions\n1 1 0 f\nend reactions\nbegin groups\n1 o 1\nend groups\n"
+    err = program.bad(1, "import", program.file("few.net", text)).err
+    for place, name in (("6:7", "if"), ("7:7", "ln"), ("8:7", "("), ("9:7", "min")):
+        check_in("few.net:%s: error: '%s' has too few or too many arguments" % (place, name), err)
+    err = program.bad(1, "import", program.file("twice.net", "begin parameters\n1 S1 3\nend parameters\nbegin species\n1 A() 1\nend species\n"
+                                                             "begin reactions\n1 1 0 S1\nend reactions\nbegin groups\n1 S1 1\nend groups\n")).err
+    check_in("twice.net:11:3: error: 'S1' is the name of a parameter, too", err)
+
+
 def test_long_groups(program):
     members = ",".join("%s%d" % ("2*" if k % 3 == 0 else "", k) for k in range(1, 2001))
     species = "\n".join("%d A(%d) %d" % (k, k, k % 7) for k in range(1, 2001))
@@ -213,4 +224,4 @@ def test_large_networks_read_back(program):
 
 
 if __name__ == "__main__":
-    sys.exit(main([test_what_it_becomes, test_both_run_alike, test_mass_action_of_identical_reactants, test_long_groups, test_wrong_networks, test_nothing_is_overwritten, test_multistate_as_another_program, test_large_networks_read_back]))
+    sys.exit(main([f for name, f in list(globals().items()) if name.startswith("test_")]))
