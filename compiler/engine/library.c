@@ -410,11 +410,7 @@ int
 rxn__library_gradient(struct RxnLibrary *library, const RxnLibraryRequest *request, double *value,
                       double *value_se, double *gradient, double *se)
 {
-    Call call = {.library = library,
-                 .request = request,
-                 .value = value,
-                 .value_se = value_se,
-                 .gradient = gradient,
+    Call call = {library, request, .value = value, .value_se = value_se, .gradient = gradient,
                  .se = se};
     library->cancel = request->cancel;
     RxnStatus status = rxn__session_guard(&library->engine.session, differentiate, &call);

@@ -47,31 +47,40 @@ is_short(const Emit *e, const KirStatement *s)
            (i64)high->bits - (i64)low->bits <= FEW_TURNS;
 }
 
-/* The jump back to the head of a `for` or `loop`. Finish may be a whole run by itself, so there the loops
- * look whether it was cancelled: the outermost ones, and the long ones in them. (What is deeper pays for
- * each instruction.) */
 /* ---- vectors of turns -------------------------------------------------------------------------- */
 
-/* A lane that is alone: whether LLVM is to make vectors of the turns. Where they set nothing but arrays, nothing is carried from one to
- * the next, which it has to prove by itself. (It may reorder sums in such loops: there are none.) */
+/* Whether the loop sets this array. */
+static bool
+is_set_in(const KirBlock *body, u32 local)
+{
+    for (u32 i = 0; i < body->count; i++)
+        if (body->items[i].kind == KIR_SET && body->items[i].object == local)
+            return true;
+    return false;
+}
+
+/* A lane that is alone: whether LLVM is to make vectors of the turns. Each has to set nothing but its own elements of arrays and to
+ * read none of what others set: where LLVM is asked for vectors it may reorder sums, and such loops have none. */
 static bool
 turns_are_alike(const Emit *e, const KirStatement *s)
 {
     enum { LEAST_TURNS = 8 };
     if (e->lanes > 1 || s->kind != KIR_FOR)
         return false;
-    const KirNode *low = &e->kernel->values.items[s->index[0]];
-    const KirNode *high = &e->kernel->values.items[s->index[1]];
+    const KirNode *values = e->kernel->values.items;
+    const KirNode *low = &values[s->index[0]], *high = &values[s->index[1]];
     if (low->op != KIR_CONST || high->op != KIR_CONST ||
         (i64)high->bits - (i64)low->bits < LEAST_TURNS)
         return false;
     bool sets = false;
     for (u32 i = 0; i < s->body.count; i++) {
         const KirStatement *inner = &s->body.items[i];
-        bool array = inner->kind == KIR_SET && e->kernel->locals.items[inner->object].length;
-        if (inner->kind != KIR_DEFINE && !array)
+        bool own = inner->kind == KIR_SET && inner->index_count && inner->index[0] == s->value;
+        bool reads = inner->kind == KIR_DEFINE && values[inner->value].op == KIR_GET &&
+                     is_set_in(&s->body, values[inner->value].object);
+        if (reads || (inner->kind != KIR_DEFINE && !own))
             return false;
-        sets |= array;
+        sets |= own;
     }
     return sets;
 }
@@ -93,6 +102,9 @@ ask_for_vectors(Emit *e, LLVMValueRef branch)
     e->has_vector_loops = true;
 }
 
+/* The jump back to the head of a `for` or `loop`. Finish may be a whole run by itself, so there the loops
+ * look whether it was cancelled: the outermost ones, and the long ones in them. (What is deeper pays for
+ * each instruction.) */
 static void
 emit_turn(Emit *e, const KirStatement *s, LLVMBasicBlockRef head, const Incoming *incoming)
 {
