@@ -352,7 +352,7 @@ write_kernel(Network *network, const MethodOptions *options, Arena *arena, NameT
     KirValue most = rxn__ssa_real(&frame, frame.real == KIR_F32 ? (double)FLT_MAX : DBL_MAX);
     rxn__ssa_rare(&frame, total, kir_le(b, total, most), rxn__ssa_table_explain, NULL);
     write_choice(&composition, total);
-    rxn__ssa_table_apply(composition.table, count_changed);
+    rxn__ssa_table_apply(composition.table, false, count_changed);
     rxn__ssa_close(&frame);
     rxn__kir_kernel(b)->lanes = 1;
     ret_kernel->form = "bounds of propensities in classes";

@@ -125,8 +125,10 @@ move_inner(Rejection *rejection, KirValue species, SsaSlot known)
     KirValue node = entry_word(rejection, e, INNER_NODE);
     KirValue reaction = entry_word(rejection, e, INNER_REACTION), value;
     const SsaBound bound = {group, base, node, reaction};
-    if (rejection->sparse)
+    if (rejection->sparse) {
+        rxn__kir_if(b, rxn__ssa_trees_asked(rejection, &bound));
         rxn__kir_if(b, rxn__ssa_trees_wants(rejection, &bound));
+    }
     if (rejection->simple) {
         value = rxn__kir_get(b, rejection->table->rate, reaction);
         value = kir_mul(b, value, rxn__kir_get(b, rejection->high, species));
@@ -137,6 +139,7 @@ move_inner(Rejection *rejection, KirValue species, SsaSlot known)
     if (rejection->sparse) {
         rxn__kir_else(b);
         rxn__ssa_trees_put_off(rejection, &bound);
+        rxn__kir_close(b);
         rxn__kir_close(b);
     }
     rxn__kir_close(b);
@@ -333,7 +336,7 @@ declare(Rejection *rejection)
     KirBuilder *b = rejection->builder;
     SsaFrame *frame = rejection->frame;
     u32 species = frame->network->species_count;
-    rejection->low = rxn__kir_local(b, "low", frame->real, species + !species);
+    rejection->low = rxn__kir_local(b, "low", frame->real, species + 1);
     rejection->high = rxn__kir_local(b, "high", frame->real, species + 1);
     rxn__ssa_trees_declare(rejection);
 }
@@ -364,7 +367,7 @@ write_with(Network *network, const MethodOptions *options, Arena *arena, NameTab
     rxn__ssa_rare(&frame, total, kir_le(b, total, most), rxn__ssa_table_explain, NULL);
     KirValue rest = write_selection(&rejection);
     write_refusal(&rejection, total, rest);
-    rxn__ssa_table_apply(rejection.table, count_changed);
+    rxn__ssa_table_apply(rejection.table, rejection.sparse, count_changed);
     rxn__ssa_close(&frame);
     ret_kernel->form = "bounds of propensities in trees";
     return rxn__ssa_end(&frame);

@@ -8,7 +8,7 @@
 enum {
     INNER_GROUP,
     INNER_BASE, /* where the tree of the group begins */
-    INNER_NODE, /* the bound's node in it; sparse: the group's outer species */
+    INNER_NODE, /* full: the bound's node in it; sparse: 0 */
     INNER_REACTION,
     INNER_WORDS,
 };
@@ -47,8 +47,8 @@ typedef struct SsaRejection {
     SsaFrame *frame;
     KirBuilder *builder;
     SsaTable *table;
-    u32 group_count;
-    bool sparse; /* the kind of trees, full where it is not set: see ssa_rejection_trees.c */
+    u32 group_count; /* sparse: of all species, and of none */
+    bool sparse;     /* the kind of trees, full where it is not set: see ssa_rejection_trees.c */
     bool
         simple; /* at most two reactants, not of one kind: bounds are constants times one interval */
     bool has_inner; /* some bound reads an interval besides that of its group */
@@ -76,16 +76,17 @@ typedef struct SsaRejection {
     u32 factor; /* group -> the two factors of its bound */
 
     /* locals of sparse trees */
-    u32 group_sum;              /* group -> the sum of its tree */
-    u32 total;                  /* of all groups */
+    u32 group_sum; /* group -> the sum of its tree */
+    u32 total;     /* of all groups */
+    u32 moved; /* whether a group's leaf of the upper tree has a new value since the total was made */
     u32 size;                   /* of `node` */
     u32 slot;                   /* the one in hand */
     u32 slot_of;                /* reaction -> its slot; 0: none; below 0: it is stale */
     u32 slot_of_group;          /* group -> its slot */
     u32 holder;                 /* slot -> reaction; below 0: it is free; 0: it never was in use */
     u32 top_holder;             /* slot -> group */
-    u32 state;                  /* group -> STATE_WORDS */
-    u32 top_state[STATE_STALE]; /* that of the upper tree, in which nothing is stale */
+    u32 state[STATE_WORDS];     /* of each group */
+    u32 top_state[STATE_WORDS]; /* of the upper tree, in which nothing is stale */
 
     TableBounds bounds;
 } SsaRejection;
@@ -118,6 +119,7 @@ void rxn__ssa_trees_declare(SsaRejection *rejection);
 /* Everything anew, from the intervals. */
 void rxn__ssa_trees_rebuild(SsaRejection *rejection, SsaBoundValue *value_of);
 
+/* The sum of all bounds: once an event, after what changed. */
 KirValue rxn__ssa_trees_total(SsaRejection *rejection);
 
 /* The reaction where the threshold ends up, and what is left of it in its bound: +inf where rounding has led it to none. */
@@ -138,7 +140,8 @@ void rxn__ssa_trees_set(SsaRejection *rejection, const SsaBound *bound, SsaSlot 
 void rxn__ssa_trees_outer(SsaRejection *rejection, KirValue group, SsaSlot known, KirValue outer,
                           SsaBoundValue *value_of);
 
-/* Sparse: whether a group's bounds matter. Where they do not, a new value is put off. */
+/* Sparse: whether anybody ever asked for a group's bounds; if so, whether they matter. Where they do not, a new value is put off. */
+KirValue rxn__ssa_trees_asked(SsaRejection *rejection, const SsaBound *bound);
 KirValue rxn__ssa_trees_wants(SsaRejection *rejection, const SsaBound *bound);
 void rxn__ssa_trees_put_off(SsaRejection *rejection, const SsaBound *bound);
 

@@ -59,7 +59,7 @@ add_group(Rejection *rejection, IntList *of_group, u32 species, u32 first, u32 s
 {
     u32 leaves = size;
     if (rejection->sparse)
-        for (leaves = 1; leaves < size;)
+        for (leaves = size > 0; leaves < size;)
             leaves *= 2;
     const i32 row[GROUP_WORDS] = {
         [GROUP_BASE] = (i32)rejection->node_count,
@@ -107,9 +107,16 @@ build_groups(Rejection *rejection)
         at += size[s];
     }
     rejection->sparse |= are_mostly_empty(rejection, size);
+    if (rejection->sparse) { /* each species has its group, with its number */
+        rejection->group_count = species + 1;
+        for (u32 s = 0; s <= species; s++)
+            own[s] = size[s] ? (i32)s : -1;
+    }
     for (u32 s = 0; s <= species; s++)
-        if (size[s])
+        if (size[s] || rejection->sparse)
             add_group(rejection, &of_group, s, next[s], size[s]);
+    if (rejection->node_count == 0 && rejection->sparse)
+        rejection->node_count = 2;     /* a network without reactions: a leaf to look at */
     if (rejection->group_count == 0) { /* a network without reactions: one group, of none */
         rejection->group_count = 1;
         add_group(rejection, &of_group, species, 0, 0);
@@ -184,8 +191,7 @@ build_inner(Rejection *rejection)
                 i32 leaf = rejection->place_of[r] - row[GROUP_FIRST];
                 entry[INNER_GROUP] = group_of[r];
                 entry[INNER_BASE] = row[GROUP_BASE];
-                entry[INNER_NODE] =
-                    rejection->sparse ? row[GROUP_SPECIES] : row[GROUP_LEAVES] + leaf;
+                entry[INNER_NODE] = rejection->sparse ? 0 : row[GROUP_LEAVES] + leaf;
                 entry[INNER_REACTION] = (i32)r;
             }
         }

@@ -187,7 +187,8 @@ rxn__ssa_full_rebuild(Rejection *rejection, SsaBoundValue *value_of)
     rxn__ssa_node_set(rejection, &tree, kir_add(b, tree.leaves, leaf), value);
     rxn__kir_close(b);
     sum_all(rejection, &tree);
-    KirValue outer = rxn__ssa_outer_of(rejection, group);
+    KirValue species = rxn__ssa_group_word(rejection, group, GROUP_SPECIES);
+    KirValue outer = rxn__kir_get(b, rejection->high, species);
     factor_set(rejection, group, FACTOR_OUTER, outer);
     KirValue sum = rxn__ssa_node_get(rejection, &tree, i32v(rejection, 1));
     factor_set(rejection, group, FACTOR_SUM, sum);

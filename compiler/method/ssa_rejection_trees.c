@@ -49,13 +49,6 @@ rxn__ssa_node_set(Rejection *rejection, const Tree *tree, KirValue node, KirValu
 }
 
 KirValue
-rxn__ssa_outer_of(Rejection *rejection, KirValue group)
-{
-    KirValue species = rxn__ssa_group_word(rejection, group, GROUP_SPECIES);
-    return rxn__kir_get(rejection->builder, rejection->high, species);
-}
-
-KirValue
 rxn__ssa_turn_right(Rejection *rejection, KirValue below)
 {
     KirBuilder *b = rejection->builder;
@@ -80,7 +73,7 @@ KirValue
 rxn__ssa_trees_total(Rejection *rejection)
 {
     KirBuilder *b = rejection->builder;
-    return rejection->sparse ? rxn__kir_get(b, rejection->total, 0)
+    return rejection->sparse ? rxn__ssa_sparse_total(rejection)
                              : rxn__kir_get(b, rejection->top, i32v(rejection, 1));
 }
 
@@ -116,8 +109,7 @@ rxn__ssa_trees_bound(Rejection *rejection, KirValue reaction)
     KirValue group = rxn__kir_load(b, rejection->group, &reaction);
     Tree tree = rxn__ssa_group_tree(rejection, group);
     if (rejection->sparse)
-        return (SsaBound){group, tree.base, rxn__ssa_group_word(rejection, group, GROUP_SPECIES),
-                          reaction};
+        return (SsaBound){group, tree.base, 0, reaction};
     KirValue place = rxn__kir_load(b, rejection->place, &reaction);
     KirValue leaf = kir_sub(b, place, rxn__ssa_group_word(rejection, group, GROUP_FIRST));
     return (SsaBound){group, tree.base, kir_add(b, tree.leaves, leaf), reaction};

@@ -26,9 +26,6 @@ KirValue rxn__ssa_node_get(SsaRejection *rejection, const SsaTree *tree, KirValu
 
 void rxn__ssa_node_set(SsaRejection *rejection, const SsaTree *tree, KirValue node, KirValue value);
 
-/* A group's outer factor, from its interval. */
-KirValue rxn__ssa_outer_of(SsaRejection *rejection, KirValue group);
-
 /* Whether `left` goes to the right child, and is then less by the left one, `below`. Of two children the left one alone is read:
  * whether the right one is 0 matters only to a threshold that rounding has put at the sum of both, and such are refused. */
 KirValue rxn__ssa_turn_right(SsaRejection *rejection, KirValue below);
@@ -50,6 +47,9 @@ void rxn__ssa_full_outer(SsaRejection *rejection, KirValue group, KirValue outer
 void rxn__ssa_sparse_declare(SsaRejection *rejection);
 
 void rxn__ssa_sparse_rebuild(SsaRejection *rejection, SsaBoundValue *value_of);
+
+/* The sum of all groups, after what changed. */
+KirValue rxn__ssa_sparse_total(SsaRejection *rejection);
 
 KirValue rxn__ssa_sparse_find(SsaRejection *rejection, KirValue *ret_rest);
 

@@ -378,17 +378,32 @@ rxn__ssa_table_check_bounds(Table *table)
     rxn__lower_forget(&frame->lower);
 }
 
-void
-rxn__ssa_table_apply(Table *table, void (*changed)(Table *table, KirValue species, KirValue count))
+/* The numbers of a reaction's changes: from the first to the end. `None` has an empty row as well. */
+static KirValue
+changes_of(Table *table, KirValue reaction, KirValue *ret_end)
+{
+    KirBuilder *b = table->frame->builder;
+    *ret_end = load1(table, table->change_start, kir_add(b, reaction, i32v(table, 1)));
+    return load1(table, table->change_start, reaction);
+}
+
+/* Returns the species. */
+static KirValue
+change_of(Table *table, KirValue change, KirValue *ret_delta)
+{
+    KirBuilder *b = table->frame->builder;
+    KirValue row = kir_mul(b, change, i32v(table, CHANGE_WORDS));
+    KirValue delta = load1(table, table->change, kir_add(b, row, i32v(table, CHANGE_DELTA)));
+    *ret_delta = kir_cast(b, table->frame->real, delta);
+    return load1(table, table->change, row);
+}
+
+static void
+apply_changes(Table *table, KirValue first, KirValue end, SsaCountChanged *changed)
 {
     SsaFrame *frame = table->frame;
     KirBuilder *b = frame->builder;
-    KirValue reaction = rxn__kir_get(b, table->last, 0); /* `none` has an empty row as well */
-    KirValue e =
-        rxn__kir_for(b, load1(table, table->change_start, reaction),
-                     load1(table, table->change_start, kir_add(b, reaction, i32v(table, 1))));
-    KirValue species = load1(table, table->change_species, e);
-    KirValue delta = kir_cast(b, frame->real, load1(table, table->change_delta, e));
+    KirValue e = rxn__kir_for(b, first, end), delta, species = change_of(table, e, &delta);
     KirValue x = kir_add(b, rxn__kir_get(b, frame->lower.species_array, species), delta);
     rxn__kir_set(b, frame->lower.species_array, species, x);
     rxn__ssa_sums_change(frame, species, delta);
@@ -400,6 +415,19 @@ rxn__ssa_table_apply(Table *table, void (*changed)(Table *table, KirValue specie
     if (changed)
         changed(table, species, x);
     rxn__kir_close(b);
+}
+
+void
+rxn__ssa_table_apply(Table *table, bool lane_by_lane, SsaCountChanged *changed)
+{
+    SsaFrame *frame = table->frame;
+    KirBuilder *b = frame->builder;
+    KirValue end, first = changes_of(table, rxn__kir_get(b, table->last, 0), &end);
+    if (lane_by_lane)
+        rxn__kir_if_seldom(b, kir_lt(b, first, end));
+    apply_changes(table, first, end, changed);
+    if (lane_by_lane)
+        rxn__kir_close(b);
     rxn__ssa_sums_settle(frame);
     rxn__lower_forget(&frame->lower);
 }
@@ -501,7 +529,7 @@ rxn__ssa_table_step(SsaFrame *frame)
                          kir_cast(b, KIR_U32, rxn__ssa_table_fired(frame)));
         rxn__lower_forget(&frame->lower);
     }
-    rxn__ssa_table_apply(table, NULL);
+    rxn__ssa_table_apply(table, false, NULL);
     rxn__ssa_close(frame);
 }
 
@@ -561,11 +589,8 @@ rxn__ssa_table_undo(SsaFrame *frame, KirValue reaction)
 {
     Table *table = frame->table;
     KirBuilder *b = frame->builder;
-    KirValue e =
-        rxn__kir_for(b, load1(table, table->change_start, reaction),
-                     load1(table, table->change_start, kir_add(b, reaction, i32v(table, 1))));
-    KirValue species = load1(table, table->change_species, e);
-    KirValue delta = kir_cast(b, frame->real, load1(table, table->change_delta, e));
+    KirValue end, first = changes_of(table, reaction, &end);
+    KirValue e = rxn__kir_for(b, first, end), delta, species = change_of(table, e, &delta);
     KirValue x = kir_sub(b, rxn__kir_get(b, frame->lower.species_array, species), delta);
     rxn__kir_set(b, frame->lower.species_array, species, x);
     rxn__kir_close(b);

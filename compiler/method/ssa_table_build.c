@@ -81,18 +81,20 @@ build_change_tables(Table *table)
 {
     SsaFrame *frame = table->frame;
     Network *network = frame->network;
-    IntList start = {0}, species = {0}, delta = {0};
+    IntList start = {0}, change = {0};
+    u32 total = 0;
     for (u32 r = 0; r < network->reactions.count; r++) {
         const Reaction *reaction = &network->reactions.items[r];
         u32 most = reaction->reactants.count + reaction->products.count;
         Change *changes = NEW_ARRAY(frame->arena, Change, most + 1);
         for (u32 member = 0; member < reaction->count; member++) {
-            vec_push(frame->arena, &start, (i32)species.count);
+            vec_push(frame->arena, &start, (i32)total);
             u32 count = rxn__reaction_changes(network, reaction, member, most, changes);
             rxn__ssa_note_gains(frame, count, changes);
+            total += count;
             for (u32 k = 0; k < count; k++) {
-                vec_push(frame->arena, &species, (i32)changes[k].species);
-                vec_push(frame->arena, &delta, changes[k].delta);
+                vec_push(frame->arena, &change, (i32)changes[k].species);
+                vec_push(frame->arena, &change, changes[k].delta);
                 if (!table->may_drop && changes[k].delta < 0)
                     table->may_drop = !rxn__ssa_guarded(network, reaction, changes[k].species,
                                                         member, -changes[k].delta);
@@ -100,10 +102,9 @@ build_change_tables(Table *table)
         }
     }
     for (u32 k = 0; k < 2; k++) /* the end of the last row, and an empty row for "no reaction" */
-        vec_push(frame->arena, &start, (i32)species.count);
+        vec_push(frame->arena, &start, (i32)total);
     table->change_start = rxn__ssa_table_add(table, "change_start", &start);
-    table->change_species = rxn__ssa_table_add(table, "change_species", &species);
-    table->change_delta = rxn__ssa_table_add(table, "change_delta", &delta);
+    table->change = rxn__ssa_table_add(table, "change", &change);
 }
 
 /* The first entry of a row, which is sorted, that is not below `least`. */

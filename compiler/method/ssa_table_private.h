@@ -15,6 +15,9 @@ typedef struct TableSlot {
 } TableSlot;
 
 /* What a method that bounds propensities instead of keeping them gives to the table. */
+/* What a reaction makes of one count, in `change`. */
+enum { CHANGE_SPECIES, CHANGE_DELTA, CHANGE_WORDS };
+
 typedef struct TableBounds {
     void *method;
     void (*order_slots)(SsaTable *table); /* or NULL: may order each reaction's reactants */
@@ -46,7 +49,7 @@ struct SsaTable {
     u32 propensity, group_sum, rate, last, law_value;
 
     /* constant buffers */
-    u32 change_start, change_species, change_delta;
+    u32 change_start, change; /* change: CHANGE_WORDS each */
     u32 update_start, update_target, group_start, group_target, whole;
     u32 law, slot_species, slot_count, guarded; /* guarded: reactions whose bound the user gave */
     u32 guarded_count;
@@ -89,9 +92,12 @@ void rxn__ssa_table_refuse(SsaTable *table, KirValue total, KirValue rest);
 /* Bounds that the user gave, if there are any, at the arrival. */
 void rxn__ssa_table_check_bounds(SsaTable *table);
 
-/* The changes of the reaction; changed, or NULL, is called for each count that has a new value. */
-void rxn__ssa_table_apply(SsaTable *table,
-                          void (*changed)(SsaTable *table, KirValue species, KirValue count));
+/* Called for each count that has a new value. */
+typedef void SsaCountChanged(SsaTable *table, KirValue species, KirValue count);
+
+/* The changes of the reaction that fired. lane_by_lane: in scalar code, one trajectory after another, which pays where a change is rarely
+ * all that there is to do. changed: or NULL. */
+void rxn__ssa_table_apply(SsaTable *table, bool lane_by_lane, SsaCountChanged *changed);
 
 /* What is wrong where the total is no finite number. */
 void rxn__ssa_table_explain(SsaFrame *frame, void *context);

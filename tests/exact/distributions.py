@@ -12,9 +12,10 @@ which is computed here, apart from the compiler:
     first_events         which reaction fires first, second and third (27 orders)
     waiting_time         when a single molecule decays: exponential, in bins down to 1e-3
     joint_states         a small epidemic: every joint state (S, I) at two times
+    switches             150 molecules that are each a species of its own, by the methods for large networks: binomial
 
 Outcomes expected fewer than ten times are pooled. The seed is fixed; with a fresh one each test
-fails by chance with probability 1e-7, so the suite of seven chi-squares with 7e-7.
+fails by chance with probability 1e-7, so the suite of 25 chi-squares with 2.5e-6.
 """
 
 import argparse
@@ -109,12 +110,12 @@ class Runner:
         self.arguments = arguments
         self.folder = folder
 
-    def each(self, model, n, at):
+    def each(self, model, n, at, method="auto"):
         """Counts of every trajectory: (trajectory, time) -> tuple, in `observe` order."""
         n = self.arguments.n or n
         out = os.path.join(self.folder, "each.csv")
         command = [self.arguments.rxn, "run", model, "-n", str(n), "--seed", str(SEED), "--each", "--quiet"]
-        command += ["--precision", self.arguments.precision, "--until", repr(max(at))]
+        command += ["--precision", self.arguments.precision, "--until", repr(max(at)), "--method", method]
         command += ["--at", ",".join(repr(t) for t in at), "-o", out]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         if done.returncode != 0:
@@ -255,12 +256,27 @@ def joint_states(run):
         chi_square("a small epidemic at %g" % t, tally(rows[k].values()), p)
 
 
+def switches(run):
+    """Of k molecules that are independent, each on with the probability q, a binomial number is on."""
+    at, k = [0.25, 1.5], 50
+    rates = {"slow": (0.5, 0.25), "even": (1.0, 1.0), "fast": (2.0, 3.0)}
+    for method in ("rejection-sparse", "rejection", "composition"):
+        rows = run.each(os.path.join(OWN, "switches.rxn"), 20000, at, method)
+        for column, (name, (off, on)) in enumerate(rates.items()):
+            for t, row in zip(at, rows):
+                q = (on + off * math.exp(-(on + off) * t)) / (on + off)
+                probabilities = {j: math.comb(k, j) * q**j * (1 - q) ** (k - j) for j in range(k + 1)}
+                seen = tally(state[column] for state in row.values())
+                chi_square("%s switches at %g, %s" % (name, t, method), seen, probabilities)
+
+
 CASES = {
     "stationary_poisson": stationary_poisson,
     "stationary_binomial": stationary_binomial,
     "first_events": first_events,
     "waiting_time": waiting_time,
     "joint_states": joint_states,
+    "switches": switches,
 }
 
 
