@@ -102,29 +102,6 @@ full_bound_set(Rejection *rejection, const SsaBound *bound, KirValue value)
     rxn__kir_close(b);
 }
 
-enum { FIRST_LEVELS = 3 };
-
-/* So many levels down from the root of the upper tree. There are so few nodes that all are read, each at its place, and chosen
- * between: that takes no gather. */
-static KirValue
-first_levels(Rejection *rejection, const Tree *tree)
-{
-    KirBuilder *b = rejection->builder;
-    KirValue sums[2 << FIRST_LEVELS], right[FIRST_LEVELS], node = i32v(rejection, 1);
-    for (u32 k = 2; k < 2 << FIRST_LEVELS; k += 2)
-        sums[k] = rxn__ssa_node_get(rejection, tree, i32v(rejection, k));
-    right[0] = rxn__ssa_turn_right(rejection, sums[2]);
-    right[1] = rxn__ssa_turn_right(rejection, kir_select(b, right[0], sums[6], sums[4]));
-    KirValue low = kir_select(b, right[1], sums[10], sums[8]);
-    KirValue high = kir_select(b, right[1], sums[14], sums[12]);
-    right[2] = rxn__ssa_turn_right(rejection, kir_select(b, right[0], high, low));
-    for (u32 k = 0; k < FIRST_LEVELS; k++) {
-        KirValue left = kir_mul(b, node, i32v(rejection, 2));
-        node = kir_select(b, right[k], next(rejection, left), left);
-    }
-    return node;
-}
-
 /* The group where `left` ends up, less what stands before it. */
 static KirValue
 full_top_find(Rejection *rejection)
@@ -134,7 +111,9 @@ full_top_find(Rejection *rejection)
     KirValue node = i32v(rejection, 1);
     u32 level = 0;
     if (rejection->top_depth >= FIRST_LEVELS) {
-        node = first_levels(rejection, &top);
+        const i32 left[] = {2, 4, 6, 8, 10, 12, 14};
+        KirValue way = rxn__ssa_first_levels(rejection, &top, left);
+        node = kir_add(b, way, i32v(rejection, 1 << FIRST_LEVELS));
         level = FIRST_LEVELS;
     }
     for (; level < rejection->top_depth; level++) {

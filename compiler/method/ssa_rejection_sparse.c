@@ -174,6 +174,35 @@ sparse_descend(Rejection *rejection, const Tree *tree)
     return kir_max(b, kir_shr(b, kir_add(b, leaf, one), one), one);
 }
 
+/* The same of the upper tree, whose root is above its first slots seldom. */
+static KirValue
+top_descend(Rejection *rejection, const Tree *top)
+{
+    KirBuilder *b = rejection->builder;
+    i32 size = first_slots(rejection), left[FIRST_LEFT];
+    if (size < 1 << FIRST_LEVELS)
+        return sparse_descend(rejection, top);
+    KirValue threshold = rxn__kir_get(b, rejection->left, 0);
+    for (u32 level = 0, k = 0; level < FIRST_LEVELS; level++, size /= 2)
+        for (i32 child = size / 2; k < (2u << level) - 1; child += 2 * size)
+            left[k++] = child;
+    KirValue way = rxn__ssa_first_levels(rejection, top, left);
+    KirValue node = kir_add(b, kir_mul(b, way, i32v(rejection, 2 * size)), i32v(rejection, size));
+    for (; size > 1; size /= 2) {
+        KirValue half = i32v(rejection, size / 2), child = kir_sub(b, node, half);
+        KirValue right = rxn__ssa_turn_right(rejection, rxn__ssa_node_get(rejection, top, child));
+        node = kir_select(b, right, kir_add(b, node, half), child);
+    }
+    rxn__kir_set(b, rejection->slot, 0,
+                 kir_shr(b, next(rejection, node), i32v(rejection, 1)));
+    KirValue first = i32v(rejection, first_slots(rejection));
+    rxn__kir_if_seldom(b, kir_gt(b, state_get(rejection, top, STATE_ROOT), first));
+    rxn__kir_set(b, rejection->left, 0, threshold);
+    rxn__kir_set(b, rejection->slot, 0, sparse_descend(rejection, top));
+    rxn__kir_close(b);
+    return rxn__kir_get(b, rejection->slot, 0);
+}
+
 /* `item`, which has its place in `slots` and is not listed as stale, has this value; what is known of its slot is known. there: of
  * SLOT_ANY, whether it has one from now on. The new sum of a group's tree is in `left`. */
 static void
@@ -362,7 +391,7 @@ rxn__ssa_sparse_find(Rejection *rejection, KirValue *ret_rest)
     KirBuilder *b = rejection->builder;
     KirValue none = i32v(rejection, 0), one = i32v(rejection, 1);
     Tree top = rxn__ssa_top_tree(rejection);
-    KirValue slot = sparse_descend(rejection, &top);
+    KirValue slot = top_descend(rejection, &top);
     KirValue place = holder_place(rejection, &top, slot);
     KirValue holder = rxn__kir_get(b, rejection->top_holder, place);
     KirValue group = kir_sub(b, kir_max(b, holder, one), one),

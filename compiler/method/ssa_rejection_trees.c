@@ -57,6 +57,25 @@ rxn__ssa_turn_right(Rejection *rejection, KirValue below)
     return right;
 }
 
+KirValue
+rxn__ssa_first_levels(Rejection *rejection, const Tree *top, const i32 left[FIRST_LEFT])
+{
+    KirBuilder *b = rejection->builder;
+    KirValue sums[FIRST_LEFT], way = i32v(rejection, 0);
+    for (u32 k = 0; k < FIRST_LEFT; k++)
+        sums[k] = rxn__ssa_node_get(rejection, top, i32v(rejection, left[k]));
+    for (u32 count = FIRST_LEFT; count > 0; count /= 2) {
+        /* The sums of the levels that are left, by each level's first: half of each is not on the way. */
+        KirValue right = rxn__ssa_turn_right(rejection, sums[0]);
+        way = kir_add(b, kir_add(b, way, way), kir_cast(b, KIR_I32, right));
+        u32 kept = 0;
+        for (u32 width = 1, at = 1; at < count; at += 2 * width, width *= 2)
+            for (u32 k = 0; k < width; k++)
+                sums[kept++] = kir_select(b, right, sums[at + width + k], sums[at + k]);
+    }
+    return way;
+}
+
 void
 rxn__ssa_trees_declare(Rejection *rejection)
 {

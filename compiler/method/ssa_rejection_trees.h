@@ -30,6 +30,13 @@ void rxn__ssa_node_set(SsaRejection *rejection, const SsaTree *tree, KirValue no
  * whether the right one is 0 matters only to a threshold that rounding has put at the sum of both, and such are refused. */
 KirValue rxn__ssa_turn_right(SsaRejection *rejection, KirValue below);
 
+/* So many levels down from the root of the upper tree. There are so few nodes that all are read, each at its place, and chosen
+ * between: that takes no gather. left: the left children of the nodes of these levels, from the root on. Returns the number of the
+ * node below, counted from the left. */
+enum { FIRST_LEVELS = 3, FIRST_LEFT = (1 << FIRST_LEVELS) - 1 };
+KirValue rxn__ssa_first_levels(SsaRejection *rejection, const SsaTree *top,
+                               const i32 left[FIRST_LEFT]);
+
 /* ---- full trees: ssa_rejection_full.c ----------------------------------------------------------- */
 
 void rxn__ssa_full_declare(SsaRejection *rejection);
