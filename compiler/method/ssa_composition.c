@@ -196,10 +196,11 @@ write_update(Composition *composition)
 }
 
 static void
-count_changed(SsaTable *table, KirValue species, KirValue x)
+count_changed(SsaTable *table, KirValue species, KirValue delta, KirValue x)
 {
     Composition *composition = table->bounds->method;
     KirBuilder *b = composition->builder;
+    (void)delta; /* both ends stand side by side */
     KirValue low = rxn__kir_get(b, composition->interval, lower_end(composition, species));
     KirValue high = rxn__kir_get(b, composition->interval, upper_end(composition, species));
     rxn__kir_if(b, kir_or(b, kir_lt(b, x, low), kir_gt(b, x, high)));

@@ -80,8 +80,9 @@ set_interval(Rejection *rejection, KirValue species, KirValue x)
     KirValue width = kir_max(b, part, slack);
     /* What is not there is bounded by nothing: most of what may be there never is. */
     width = kir_select(b, kir_gt(b, x, rxn__ssa_real(frame, 0)), width, rxn__ssa_real(frame, 0));
-    rxn__kir_set(b, rejection->low, species, kir_sub(b, x, width));
     rxn__kir_set(b, rejection->high, species, kir_add(b, x, width));
+    KirValue lower = kir_add(b, species, i32v(rejection, frame->network->species_count + 1));
+    rxn__kir_set(b, rejection->high, lower, kir_sub(b, width, x));
 }
 
 /* Mass action with the upper ends of the intervals, without one factor of the outer reactant, which stands first. */
@@ -291,14 +292,17 @@ write_refusal(Rejection *rejection, KirValue total, KirValue rest)
         rxn__ssa_table_refuse(table, total, rest);
 }
 
+/* What rises can leave its interval at the upper end alone, what falls at the lower. */
 static void
-count_changed(SsaTable *table, KirValue species, KirValue x)
+count_changed(SsaTable *table, KirValue species, KirValue delta, KirValue x)
 {
     Rejection *rejection = table->bounds->method;
     KirBuilder *b = rejection->builder;
-    KirValue below = kir_lt(b, x, rxn__kir_get(b, rejection->low, species));
-    KirValue above = kir_gt(b, x, rxn__kir_get(b, rejection->high, species));
-    rxn__kir_if_seldom(b, kir_or(b, below, above));
+    KirValue falls = kir_lt(b, delta, rxn__ssa_real(rejection->frame, 0));
+    KirValue other = i32v(rejection, rejection->frame->network->species_count + 1);
+    KirValue place = kir_add(b, species, kir_select(b, falls, other, i32v(rejection, 0)));
+    KirValue end = rxn__kir_get(b, rejection->high, place);
+    rxn__kir_if_seldom(b, kir_gt(b, kir_select(b, falls, kir_neg(b, x), x), end));
     move_interval(rejection, species, x);
     rxn__kir_close(b);
 }
@@ -336,8 +340,7 @@ declare(Rejection *rejection)
     KirBuilder *b = rejection->builder;
     SsaFrame *frame = rejection->frame;
     u32 species = frame->network->species_count;
-    rejection->low = rxn__kir_local(b, "low", frame->real, species + 1);
-    rejection->high = rxn__kir_local(b, "high", frame->real, species + 1);
+    rejection->high = rxn__kir_local(b, "high", frame->real, 2 * (species + 1));
     rxn__ssa_trees_declare(rejection);
 }
 

@@ -68,8 +68,8 @@ typedef struct SsaRejection {
     u32 place, group; /* reaction -> its place, its group */
 
     /* locals */
-    u32 low, high; /* intervals of the counts; high[number of species] = 1 */
-    u32 sum, top;  /* trees */
+    u32 high; /* the upper ends of the counts' intervals, and 1; behind them the lower ends, negated */
+    u32 sum, top; /* trees */
     u32 node, left;
 
     /* locals of full trees */

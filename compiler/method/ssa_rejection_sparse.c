@@ -193,8 +193,7 @@ top_descend(Rejection *rejection, const Tree *top)
         KirValue right = rxn__ssa_turn_right(rejection, rxn__ssa_node_get(rejection, top, child));
         node = kir_select(b, right, kir_add(b, node, half), child);
     }
-    rxn__kir_set(b, rejection->slot, 0,
-                 kir_shr(b, next(rejection, node), i32v(rejection, 1)));
+    rxn__kir_set(b, rejection->slot, 0, kir_shr(b, next(rejection, node), i32v(rejection, 1)));
     KirValue first = i32v(rejection, first_slots(rejection));
     rxn__kir_if_seldom(b, kir_gt(b, state_get(rejection, top, STATE_ROOT), first));
     rxn__kir_set(b, rejection->left, 0, threshold);

@@ -413,7 +413,7 @@ apply_changes(Table *table, KirValue first, KirValue end, SsaCountChanged *chang
         rxn__kir_close(b);
     }
     if (changed)
-        changed(table, species, x);
+        changed(table, species, delta, x);
     rxn__kir_close(b);
 }
 

@@ -93,7 +93,7 @@ void rxn__ssa_table_refuse(SsaTable *table, KirValue total, KirValue rest);
 void rxn__ssa_table_check_bounds(SsaTable *table);
 
 /* Called for each count that has a new value. */
-typedef void SsaCountChanged(SsaTable *table, KirValue species, KirValue count);
+typedef void SsaCountChanged(SsaTable *table, KirValue species, KirValue delta, KirValue count);
 
 /* The changes of the reaction that fired. lane_by_lane: in scalar code, one trajectory after another, which pays where a change is rarely
  * all that there is to do. changed: or NULL. */
