@@ -227,8 +227,8 @@ void rxn__kir_store(KirBuilder *builder, u32 buffer, const KirValue *index, KirV
 
 void rxn__kir_if(KirBuilder *builder, KirValue condition);
 
-/* The same, of which it is known that few trajectories enter it at a time. It means nothing else: targets may write it for one
- * after another. */
+/* The same, of which it is known that few trajectories enter it at a time, or that they agree about little in it. It means nothing else:
+ * targets may write it for one after another. */
 void rxn__kir_if_seldom(KirBuilder *builder, KirValue condition);
 
 void rxn__kir_else(KirBuilder *builder);
