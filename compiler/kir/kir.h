@@ -261,6 +261,11 @@ void rxn__kir_philox(KirBuilder *builder, const KirValue key[2], const KirValue 
 void rxn__kir_philox_blocks(KirBuilder *builder, const KirValue key[2], u32 blocks,
                             KirValue (*words)[4]);
 
+/* Of them the rounds first … end - 1, for who spreads a block's work over other code. */
+enum { KIR_PHILOX_ROUNDS = 10 };
+void rxn__kir_philox_rounds(KirBuilder *builder, const KirValue key[2], u32 first, u32 end,
+                            u32 blocks, KirValue (*words)[4]);
+
 /* Short spellings for methods: kir_add(b, x, y), kir_lt(b, x, y), kir_select(b, c, x, y) … */
 #define KIR_SHORT1(name, OP)                                                                       \
     static inline KirValue kir_##name(KirBuilder *b, KirValue x)                                   \

@@ -7,8 +7,6 @@
  */
 #include "compiler/kir/internal.h"
 
-enum { PHILOX_ROUNDS = 10 };
-
 /* The multipliers and the Weyl constants (golden ratio and sqrt(3) - 1, in 32 bits) of the paper. */
 static const u32 philox_multiplier[2] = {0xD2511F53, 0xCD9E8D57};
 static const u32 philox_weyl[2] = {0x9E3779B9, 0xBB67AE85};
@@ -16,11 +14,12 @@ static const u32 philox_weyl[2] = {0x9E3779B9, 0xBB67AE85};
 /* Round by round, not block by block: a round waits for the one before, and only the other blocks can be computed
  * meanwhile, which the processor does not see unless they are near. */
 void
-rxn__kir_philox_blocks(KirBuilder *builder, const KirValue key[2], u32 blocks, KirValue (*words)[4])
+rxn__kir_philox_rounds(KirBuilder *builder, const KirValue key[2], u32 first, u32 end, u32 blocks,
+                       KirValue (*words)[4])
 {
     const KirValue m[2] = {rxn__kir_const_bits(builder, KIR_U32, philox_multiplier[0]),
                            rxn__kir_const_bits(builder, KIR_U32, philox_multiplier[1])};
-    for (u32 round = 0; round < PHILOX_ROUNDS; round++) {
+    for (u32 round = first; round < end; round++) {
         KirValue k[2];
         for (u32 i = 0; i < 2; i++)
             k[i] = kir_add(builder, key[i],
@@ -37,6 +36,12 @@ rxn__kir_philox_blocks(KirBuilder *builder, const KirValue key[2], u32 blocks, K
             c[3] = low0;
         }
     }
+}
+
+void
+rxn__kir_philox_blocks(KirBuilder *builder, const KirValue key[2], u32 blocks, KirValue (*words)[4])
+{
+    rxn__kir_philox_rounds(builder, key, 0, KIR_PHILOX_ROUNDS, blocks, words);
 }
 
 void

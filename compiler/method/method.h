@@ -38,6 +38,7 @@ enum {
     RXN_STREAM_PILOT = 3,
     RXN_STREAM_FIT = 4,        /* seeds of a fit: runtime/fit_state.c */
     RXN_STREAM_QUADRATURE = 5, /* where integrals over a step are looked at: grad_record.c */
+    RXN_STREAM_FURTHER = 6,    /* further bits of a step: ssa_draw.c */
     RXN_STREAM_NOISE = 16,     /* and all above */
 };
 

@@ -8,7 +8,8 @@
  *
  *   the method:  propensities, their sum a0 (of the bounds where rates depend on time)
  *   frame_draw:  u, v from one Philox block; arrival = t - log(u)/a0; threshold = v·a0. In f32 half a
- *                block is enough: step n takes its half (n mod 2) of the block of n - n mod 2.
+ *                block is enough: step n takes its half (n mod 2) of the block of n - n mod 2. For few reactions a third
+ *                is: see ssa_draw.c.
  *   frame_rare:  only if arrival reaches `next_time`, or something is wrong: records samples, runs
  *                events, moves windows, traps. When no reaction may fire, threshold = +inf.
  *   the method:  the reaction with c[j-1] <= threshold < c[j]; applies it. None if +inf.
@@ -112,10 +113,16 @@ struct SsaFrame {
         gains; /* [species_count]: the most that one reaction adds to it; NULL: the method looks at counts itself */
 
     /* How many steps of the method one iteration of the kernel's `step` makes, and which is being written.
-     * Two in f32, unrolled: all lanes are then at the same half of a block, so that one block serves both
-     * and nothing selects. A step after the end changes nothing. */
+     * Two or three in f32, unrolled: all lanes are then at the same part of a block, so that one block serves
+     * the turns and nothing selects. A step after the end changes nothing. */
     u32 turns, turn;
     KirValue words[4]; /* of the block that the turns share */
+
+    /* Three steps to a block (ssa_draw.c): locals, the words of this iteration; those of the next one, as far as they are
+     * made; and of this step what its wait was made of, the choice's share and the logarithm. */
+    bool in_thirds;
+    u32 kept_word[4];
+    KirValue next_words[4], wait_bits, share, log;
 
     /* What the step draws (ln u and v, in `real`), where it was made before it; 0: the step makes it. */
     KirValue drawn_log, drawn_share;
@@ -170,6 +177,9 @@ void rxn__ssa_draw_two(SsaFrame *frame, SsaDrawn ret_drawn[2]);
 
 /* Draws the waiting time and the threshold from the total. limit: of the extension, or 0. */
 void rxn__ssa_draw(SsaFrame *frame, KirValue total, KirValue limit);
+
+/* Behind it, in thirds: draws further bits where those of the step do not decide. sums: the running sums, `count` of them. */
+void rxn__ssa_decide(SsaFrame *frame, u32 count, const KirValue *sums);
 
 /* The rare block. `healthy` (a bool value, or 0): where false, `explain` writes the traps. */
 void rxn__ssa_rare(SsaFrame *frame, KirValue total, KirValue healthy,

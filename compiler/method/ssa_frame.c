@@ -1,5 +1,5 @@
 /* ssa_frame.c: the frame of the exact methods (see ssa.h): its declarations, the start of a trajectory,
- * the draw, and the end of a step. The rare block and the events are in ssa_rare.c.
+ * and the end of a step. What a step draws is in ssa_draw.c, the rare block in ssa_rare.c, events in ssa_events.c.
  */
 #include "compiler/method/ssa_private.h"
 #include "compiler/method/ssa_shared.h"
@@ -213,7 +213,6 @@ rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, 
     frame->output = output;
     frame->builder = rxn__kir_begin(arena, names, "ssa_direct", options->precision);
     frame->tracks_jumps = !unrolled;
-    frame->turns = unrolled && options->precision == KIR_F32 ? 2 : 1;
     rxn__lower_init(&frame->lower, frame->builder, network, arena, frame->real);
     declare_buffers(frame);
     frame->lower.parameter_buffer = frame->parameter;
@@ -247,9 +246,8 @@ rxn__ssa_begin(SsaFrame *frame, Network *network, const MethodOptions *options, 
     }
     if (frame->tracks_jumps)
         frame->jumped = bool_local(frame, "jumped");
+    rxn__ssa_draw_declare(frame, unrolled);
     if (frame->extension && frame->extension->limit) {
-        frame->turns =
-            1; /* a wait that goes on takes no number: the turns would lose their parity */
         frame->waits = bool_local(frame, "waits");
         frame->drawn_arrival = f64_local(frame, "drawn_arrival");
         frame->drawn_threshold = rxn__kir_local(frame->builder, "drawn_threshold", frame->real, 0);
@@ -585,6 +583,7 @@ rxn__ssa_init(SsaFrame *frame)
         rxn__ssa_each_member(frame, reaction.variable_count, reaction.variables, low, high, &visit);
         rxn__lower_forget(&frame->lower);
     }
+    rxn__ssa_draw_start(frame);
     rxn__ssa_init_events(frame);
     rxn__ssa_sums_start(frame);
     rxn__lower_forget(&frame->lower);
@@ -606,191 +605,6 @@ rxn__ssa_bind_window(SsaFrame *frame)
         frame->lower.time_high = rxn__kir_get(b, frame->window_end, 0);
     if (frame->has_breakpoints)
         frame->lower.time_middle = rxn__kir_get(b, frame->middle, 0);
-}
-
-/* u in (0, 1): 52 bits and a half, so that neither end is reached. */
-static KirValue
-open_uniform(SsaFrame *frame, KirValue high, KirValue low)
-{
-    KirBuilder *b = frame->builder;
-    KirValue shift = rxn__kir_const(b, KIR_U32, 6);
-    KirValue h = kir_cast(b, KIR_F64, kir_cast(b, KIR_I32, kir_shr(b, high, shift)));
-    KirValue l = kir_cast(b, KIR_F64, kir_cast(b, KIR_I32, kir_shr(b, low, shift)));
-    l = kir_fma(b, l, rxn__ssa_real(frame, 0x1p-52), rxn__ssa_real(frame, 0x1p-53));
-    return kir_fma(b, h, rxn__ssa_real(frame, 0x1p-26), l);
-}
-
-/* v in [0, 1): 53 bits, so that v · total < total even after rounding. */
-static KirValue
-half_open_uniform(SsaFrame *frame, KirValue high, KirValue low)
-{
-    KirBuilder *b = frame->builder;
-    KirValue h = kir_cast(b, KIR_I32, kir_shr(b, high, rxn__kir_const(b, KIR_U32, 5)));
-    KirValue l = kir_cast(b, KIR_I32, kir_shr(b, low, rxn__kir_const(b, KIR_U32, 6)));
-    l = kir_mul(b, kir_cast(b, KIR_F64, l), rxn__ssa_real(frame, 0x1p-53));
-    return kir_fma(b, kir_cast(b, KIR_F64, h), rxn__ssa_real(frame, 0x1p-27), l);
-}
-
-/* The same in f32. u: 32 bits, rounded to 24 significant ones, which keeps the tail fine, and below 1. */
-static KirValue
-open_uniform_f32(SsaFrame *frame, KirValue word)
-{
-    KirBuilder *b = frame->builder;
-    KirValue u = kir_fma(b, kir_cast(b, KIR_F32, word), rxn__ssa_real(frame, 0x1p-32),
-                         rxn__ssa_real(frame, 0x1p-33));
-    return kir_min(b, u, rxn__ssa_real(frame, 0x1.fffffep-1));
-}
-
-/* v: 24 bits. */
-static KirValue
-half_open_uniform_f32(SsaFrame *frame, KirValue word)
-{
-    KirBuilder *b = frame->builder;
-    KirValue bits = kir_cast(b, KIR_I32, kir_shr(b, word, rxn__kir_const(b, KIR_U32, 8)));
-    return kir_mul(b, kir_cast(b, KIR_F32, bits), rxn__ssa_real(frame, 0x1p-24));
-}
-
-void
-rxn__ssa_blocks(SsaFrame *frame, u32 count, const SsaBlock *blocks, KirValue (*ret_words)[4])
-{
-    KirBuilder *b = frame->builder;
-    KirValue seed = rxn__kir_load(b, frame->seed, NULL);
-    KirValue trajectory = kir_trajectory(b);
-    KirValue half = rxn__kir_const(b, KIR_U64, 32);
-    KirValue key[2] = {kir_cast(b, KIR_U32, seed), kir_cast(b, KIR_U32, kir_shr(b, seed, half))};
-    for (u32 k = 0; k < count; k++) {
-        KirValue stream = rxn__kir_const(b, KIR_U32, (double)(blocks[k].stream << 16));
-        ret_words[k][0] = blocks[k].low;
-        ret_words[k][1] = kir_or(b, blocks[k].high, stream);
-        ret_words[k][2] = kir_cast(b, KIR_U32, trajectory);
-        ret_words[k][3] = kir_cast(b, KIR_U32, kir_shr(b, trajectory, half));
-    }
-    rxn__kir_philox_blocks(b, key, count, ret_words);
-}
-
-void
-rxn__ssa_block(SsaFrame *frame, u32 stream, KirValue low, KirValue high, KirValue ret_words[4])
-{
-    const SsaBlock block = {stream, low, high};
-    KirValue words[1][4];
-    rxn__ssa_blocks(frame, 1, &block, words);
-    for (u32 k = 0; k < 4; k++)
-        ret_words[k] = words[0][k];
-}
-
-/* In f64 a step has a block of its own. In f32 its half of the one that it shares with its neighbour. */
-static void
-uniforms_of(SsaFrame *frame, u32 count, const SsaBlock *steps, KirValue *ret_u, KirValue *ret_v)
-{
-    enum { MOST = 2 };
-    KirBuilder *b = frame->builder;
-    KirValue odd[MOST] = {0}, words[MOST][4];
-    SsaBlock blocks[MOST];
-    for (u32 k = 0; k < count; k++) {
-        blocks[k] = steps[k];
-        if (frame->real == KIR_F64)
-            continue;
-        KirValue one = rxn__kir_const(b, KIR_U32, 1), parity = kir_and(b, steps[k].low, one);
-        blocks[k].low = kir_xor(b, steps[k].low, parity);
-        odd[k] = kir_eq(b, parity, one);
-    }
-    rxn__ssa_blocks(frame, count, blocks, words);
-    for (u32 k = 0; k < count; k++) {
-        if (frame->real == KIR_F64) {
-            ret_u[k] = open_uniform(frame, words[k][0], words[k][1]);
-            ret_v[k] = half_open_uniform(frame, words[k][2], words[k][3]);
-            continue;
-        }
-        ret_u[k] = open_uniform_f32(frame, kir_select(b, odd[k], words[k][1], words[k][0]));
-        ret_v[k] = half_open_uniform_f32(frame, kir_select(b, odd[k], words[k][3], words[k][2]));
-    }
-}
-
-void
-rxn__ssa_uniforms(SsaFrame *frame, KirValue low, KirValue high, KirValue *ret_u, KirValue *ret_v)
-{
-    const SsaBlock step = {RXN_STREAM_EVENTS, low, high};
-    uniforms_of(frame, 1, &step, ret_u, ret_v);
-}
-
-void
-rxn__ssa_draw_two(SsaFrame *frame, SsaDrawn ret_drawn[2])
-{
-    KirBuilder *b = frame->builder;
-    KirValue one = rxn__kir_const(b, KIR_U32, 1), zero = rxn__kir_const(b, KIR_U32, 0);
-    KirValue n = rxn__kir_get(b, frame->n, 0), high = rxn__kir_get(b, frame->n_high, 0);
-    KirValue next = kir_add(b, n, one), carry = kir_select(b, kir_eq(b, next, zero), one, zero);
-    const SsaBlock steps[2] = {{RXN_STREAM_EVENTS, n, high},
-                               {RXN_STREAM_EVENTS, next, kir_add(b, high, carry)}};
-    KirValue u[2], v[2];
-    uniforms_of(frame, 2, steps, u, v);
-    for (u32 k = 0; k < 2; k++)
-        ret_drawn[k] = (SsaDrawn){kir_log_unit(b, u[k]), v[k]};
-}
-
-static void
-draw_numbers(SsaFrame *frame, KirValue *ret_log, KirValue *ret_v)
-{
-    KirBuilder *b = frame->builder;
-    KirValue n = rxn__kir_get(b, frame->n, 0), high = rxn__kir_get(b, frame->n_high, 0), u;
-    if (frame->drawn_log) {
-        *ret_log = frame->drawn_log;
-        *ret_v = frame->drawn_share;
-        return;
-    }
-    if (frame->turns < 2) {
-        rxn__ssa_uniforms(frame, n, high, &u, ret_v);
-    } else {
-        if (frame->turn == 0) /* then n is even */
-            rxn__ssa_block(frame, RXN_STREAM_EVENTS, n, high, frame->words);
-        u = open_uniform_f32(frame, frame->words[frame->turn]);
-        *ret_v = half_open_uniform_f32(frame, frame->words[2 + frame->turn]);
-    }
-    *ret_log = kir_log_unit(b, u);
-}
-
-/* A wait of more pieces than anyone would want to sit through. */
-static void
-refuse_stiffness(SsaFrame *frame, KirValue t, KirValue arrival, KirValue limit)
-{
-    const double most_pieces = 1e6;
-    KirBuilder *b = frame->builder;
-    KirValue end = kir_min(b, arrival, rxn__kir_load(b, frame->end_time, NULL));
-    KirValue most = kir_mul(b, limit, rxn__kir_const(b, KIR_F64, most_pieces));
-    rxn__kir_if(b, kir_gt(b, kir_sub(b, end, t), most));
-    rxn__kir_trap(b, RXN_FAULT_STIFF, rxn__kir_const(b, KIR_U32, 0));
-    rxn__kir_close(b);
-}
-
-void
-rxn__ssa_draw(SsaFrame *frame, KirValue total, KirValue limit)
-{
-    KirBuilder *b = frame->builder;
-    KirValue log_u, v;
-    draw_numbers(frame, &log_u, &v);
-    /* A total of zero gives +inf: the state holds until the next stop. So does one of -0.0, which
-     * x(x - 1) is at x = 0; hence the absolute value, not the negative of the logarithm. */
-    KirValue waiting = kir_abs(b, kir_div(b, log_u, total));
-    KirValue t = rxn__kir_get(b, frame->t, 0);
-    KirValue arrival = kir_add(b, t, kir_cast(b, KIR_F64, waiting));
-    KirValue threshold = kir_mul(b, v, total);
-    if (limit) {
-        /* A wait that goes on has its numbers already. A crossing of a stop ends it: see no_reaction. */
-        KirValue waits = rxn__kir_get(b, frame->waits, 0);
-        arrival = kir_select(b, waits, rxn__kir_get(b, frame->drawn_arrival, 0), arrival);
-        threshold = kir_select(b, waits, rxn__kir_get(b, frame->drawn_threshold, 0), threshold);
-        rxn__kir_set(b, frame->drawn_arrival, 0, arrival);
-        rxn__kir_set(b, frame->drawn_threshold, 0, threshold);
-        KirValue reach = kir_add(b, t, limit);
-        refuse_stiffness(frame, t, arrival, limit);
-        /* Not where the limit is too short to move the time. */
-        KirValue cut = kir_and(b, kir_lt(b, reach, arrival), kir_gt(b, reach, t));
-        arrival = kir_select(b, cut, reach, arrival);
-        threshold = kir_select(b, cut, rxn__ssa_real(frame, INFINITY), threshold);
-        rxn__kir_set(b, frame->waits, 0, cut);
-    }
-    rxn__kir_set(b, frame->arrival, 0, arrival);
-    rxn__kir_set(b, frame->threshold, 0, threshold);
 }
 
 void

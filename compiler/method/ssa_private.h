@@ -25,6 +25,11 @@ KirValue rxn__ssa_not_a_count(SsaFrame *frame, KirValue value);
 /* The largest constant that no product with counts makes overflow. */
 double rxn__ssa_largest_rate(const SsaFrame *frame, const Reaction *reaction);
 
+/* ssa_draw.c: how many steps share a block, and its locals; at the start of a trajectory. */
+void rxn__ssa_draw_declare(SsaFrame *frame, bool unrolled);
+
+void rxn__ssa_draw_start(SsaFrame *frame);
+
 /* ssa_rare.c: sets next_sample (where only the end stops a wait: next_time) to the time of this row. */
 void rxn__ssa_next_sample(SsaFrame *frame, KirValue row);
 

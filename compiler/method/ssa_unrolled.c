@@ -356,6 +356,8 @@ rxn__ssa_unrolled_step(SsaFrame *frame, SsaUnrolled *unrolled)
         rxn__lower_forget(&frame->lower);
     }
     rxn__ssa_draw(frame, unrolled->total, limit);
+    if (frame->in_thirds)
+        rxn__ssa_decide(frame, count, sums);
 
     bool timed = frame->network->traits.time_dependent;
     if (timed) {

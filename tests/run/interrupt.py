@@ -110,11 +110,11 @@ def on_a_terminal(command):
 def test_progress_only_on_a_terminal(program):
     """No bar where standard error is no terminal, one where it is."""
     model = program.file("slow.rxn", ENDLESS % (40, 1))
-    command = [program.path, "run", model, "-n", "3000", "-o", program.file("x.csv"), "--threads", "1"]
+    command = [program.path, "run", model, "-n", "9000", "-o", program.file("x.csv"), "--threads", "1"]
     run = program.good(*command[1:])
     check_equal(run.err, "", "messages")
     text = on_a_terminal(command)
-    assert re.search(r"\[[= ]{30}\] +\d+ %  [\d,]+ of 3,000 trajectories, .* left", text), repr(text[:500])
+    assert re.search(r"\[[= ]{30}\] +\d+ %  [\d,]+ of 9,000 trajectories, .* left", text), repr(text[:500])
     assert text.endswith("\r\x1b[K"), "the bar is left on the screen: %r" % text[-100:]
 
 

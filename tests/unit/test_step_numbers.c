@@ -5,6 +5,7 @@
  * (rxn__ssa_draw_two, of the tapes), again on the way back. So here, where the wrap falls on either step of such a pair.
  */
 #include "ensemble_fixture.h"
+#include "late_kernel.h"
 
 #include "compiler/method/gradient.h"
 
@@ -19,61 +20,6 @@ static const double end = 2, times[] = {2, INFINITY};
 static const char text[] = "species A = 20, B\nparam k = 30, d = 0.5\n"
                            "0 -> A @ k\nA -> B @ d\nB -> A @ 0.25\nA -> 0 @ 1\nB -> 0 @ 0.1\n"
                            "at 1: A = A + 3\n";
-
-/* The greatest number of a value in a text of so many bytes. */
-static u32
-last_value(const char *from, size_t length)
-{
-    u32 last = 0;
-    for (size_t k = 0; k < length; k++) {
-        const u32 number = from[k] == '%' ? (u32)strtoul(from + k + 1, NULL, 10) : 0;
-        last = number > last ? number : last;
-    }
-    return last;
-}
-
-/* The rest of a text in which the values behind `last` have a number more: they are numbered in their order. */
-static void
-append_shifted(Text *to, const char *rest, u32 last)
-{
-    while (*rest) {
-        const size_t length = strcspn(rest, "%");
-        rxn__text_append(to, rest, length);
-        rest += length;
-        if (*rest == '\0')
-            break;
-        char *behind;
-        const u32 number = (u32)strtoul(rest + 1, &behind, 10);
-        rxn__text_printf(to, "%%%u", number > last ? number + 1 : number);
-        rest = behind;
-    }
-}
-
-/* The kernel whose first step has the number 2^32 - before. */
-static KirKernel *
-begin_late(Model *model, const KirKernel *kernel, u32 before)
-{
-    static const char init[] = "\n  init {\n";
-    Arena *arena = &model->pipeline.arena;
-    Text printed, late;
-    KirKernel *read;
-    rxn__text_init(&printed, arena);
-    rxn__text_init(&late, arena);
-    rxn__kir_print(kernel, &printed);
-    const char *at = strstr(printed.data, init);
-    assert_non_null(at);
-    at += strlen(init);
-    const size_t length = (size_t)(at - printed.data);
-    const u32 last = last_value(printed.data, length), first = last + 1;
-    rxn__text_append(&late, printed.data, length);
-    rxn__text_printf(&late, "%%%u = const.u32 %u\nset n, %%%u\nset n_check, %%%u\n", first,
-                     0u - before, first, first);
-    append_shifted(&late, at, last);
-    const char *error = rxn__kir_read(arena, &model->session.names, late.data, late.length, &read);
-    if (error)
-        fail_msg("%s", error);
-    return read;
-}
 
 /* A + B/2 at the end. */
 static void
