@@ -2,7 +2,7 @@
  * values that the model gives its parameters. The reasoning is that of ssa_batch_box.c, on the host and in plain numbers.
  */
 #include "compiler/method/ssa_batch.h"
-#include "compiler/method/ssa_start.h"
+#include "compiler/network/start.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 /* What nobody would call a very large population, whatever its rates. */
 #define CHOICE_COUNT 3e4
 
-typedef SsaStart Start;
+typedef NetworkStart Start;
 
 /* At time 0, or just behind it where rates change in steps. */
 static double
@@ -113,7 +113,7 @@ rxn__ssa_batch_suits(const Network *network, Text *ret_why)
                      .change_count = NEW_ARRAY(arena, u32, reactions + 1),
                      .propensity = NEW_ARRAY(arena, double, reactions + 1)};
     double *width = NEW_ARRAY(arena, double, 2 * (size_t)species + 2);
-    if (reactions == 0 || !rxn__ssa_start(network, arena, &start))
+    if (reactions == 0 || !rxn__network_start(network, arena, &start))
         return false;
     examine_changes(&start, &shares, width);
     if (!(shares.total > 0))

@@ -1,6 +1,6 @@
 /* ssa_rejection_build.c: the constant tables of the rejection method: groups, places, who reads whose interval. */
 #include "compiler/method/ssa_rejection.h"
-#include "compiler/method/ssa_start.h"
+#include "compiler/network/start.h"
 
 #include <math.h>
 
@@ -77,9 +77,9 @@ static bool
 are_mostly_empty(const Rejection *rejection, const u32 *size)
 {
     const SsaFrame *frame = rejection->frame;
-    SsaStart start;
+    NetworkStart start;
     if (rejection->group_count < MANY_GROUPS ||
-        !rxn__ssa_start(frame->network, frame->arena, &start))
+        !rxn__network_start(frame->network, frame->arena, &start))
         return false;
     u64 there = 0;
     for (u32 s = 0; s < frame->network->species_count; s++)

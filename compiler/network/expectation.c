@@ -14,13 +14,15 @@
  *
  *     E[q0*q1] + k
  *
- * Variances are E[F^2] - E[F]^2, covariances E[F G] - E[F] E[G].
+ * Variances are E[F^2] - E[F]^2, covariances E[F G] - E[F] E[G]; where F is large at the start, c there, of F - c, since little
+ * would be left of the difference of two squares.
  *
  * Sums over a range stay rolled inside of an atom. One that joins readings has no rolled form, since a
  * QUANTITY has no index: it is written out, up to RXN_MAX_UNROLLED terms.
  */
 #include "compiler/network/internal.h"
 #include "compiler/network/objective.h"
+#include "compiler/network/start.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -47,6 +49,8 @@ struct ObjectiveBuilder {
     u32 functional_capacity;
     u32 unrolled;
     double time; /* the --at time */
+    NetworkStart
+        *start; /* once somebody has asked for it; without counts where the model leaves it open */
     ObjectiveProblem problem;
 };
 
@@ -509,10 +513,62 @@ expected(ObjectiveBuilder *builder, Expr expr)
     return expectation(builder, to_atoms(builder, expr));
 }
 
+/* What readings are at the start, by number; NaN: not known. */
+static double *
+readings_at_start(ObjectiveBuilder *builder, ExprValues values)
+{
+    double *numbers = NEW_ARRAY(builder->scratch, double, builder->readings.count + 1);
+    for (u32 k = 0; k < builder->readings.count; k++) {
+        const Reading *reading = &builder->readings.items[k];
+        values.time = reading->to;
+        numbers[k] = reading->kind == READING_AT
+                         ? rxn__expr_evaluate(builder->network, reading->value[0], &values)
+                         : NAN;
+    }
+    return numbers;
+}
+
+/* The value of an expression at the start; 0 where it is small, or not known. */
+static double
+shift_of(ObjectiveBuilder *builder, Expr expr)
+{
+    const double large = 1e4; /* its square has another eight digits behind the point */
+    Network *network = builder->network;
+    const u16 uses = expr_node(network, expr)->uses;
+    if (!(uses & (USES_SPECIES | USES_QUANTITY)))
+        return 0;
+    if (!builder->start) {
+        builder->start = NEW(builder->arena, NetworkStart);
+        if (!rxn__network_start(network, builder->arena, builder->start))
+            builder->start->counts = NULL;
+    }
+    const NetworkStart *start = builder->start;
+    if (!start->counts)
+        return 0;
+    ExprValues values = {.species = start->counts,
+                         .params = start->params,
+                         .variables = start->variables,
+                         .time = builder->time};
+    if (uses & USES_QUANTITY)
+        values.quantities = readings_at_start(builder, values);
+    const double value = rxn__expr_evaluate(network, expr, &values);
+    return isfinite(value) && fabs(value) >= large ? value : 0;
+}
+
+static Expr
+shifted(ObjectiveBuilder *builder, Expr expr)
+{
+    const double shift = shift_of(builder, expr);
+    Expr number = shift == 0 ? 0 : rxn__expr_number(builder->network, shift);
+    return number ? expr_binary(builder->network, EXPR_SUB, expr, number) : expr;
+}
+
 static Expr
 covariance(ObjectiveBuilder *builder, Expr a, Expr b)
 {
     Network *network = builder->network;
+    a = shifted(builder, a);
+    b = shifted(builder, b);
     Expr product = expected(builder, expr_binary(network, EXPR_MUL, a, b));
     Expr means = expr_binary(network, EXPR_MUL, expected(builder, a), expected(builder, b));
     return expr_binary(network, EXPR_SUB, product, means);

@@ -151,6 +151,20 @@ def test_exact(program):
     assert re.search(r"^exact: .* states, at most \S+ of the probability beyond them$", run.out, re.M), run.out
 
 
+def test_variances_of_what_is_large(program):
+    """The difference of two squares would have no digit left: births beside a hundred million that nothing changes."""
+    model = program.file("large.rxn", "species A = 1e8, B = 0\nparam k = 1.5\n0 -> B @ k\nobserve A, B\n")
+    cases = {"var(A + B)": (3, 2), "sd(A + B)": (3**0.5, 1 / 3**0.5), "cov(A - B, B)": (-3, -2), "sd(A)": (0, 0),
+             "autocov(A + B, 1, 1)": (1.5, 1)}
+    flags = [word for of in cases for word in ("--of", of)]
+    for estimate in grad(program, model, *flags, "--at", "2", "--estimator", "score,exact", "-n", "20000"):
+        value, slope = cases[estimate["output"]]
+        error = 5 * estimate["value_se"] + 1e-4
+        assert abs(estimate["value"] - value) < error, (estimate["output"], estimate["estimator"], estimate["value"], value)
+        found = estimate["parameters"][0]
+        assert abs(found["gradient"] - slope) < 5 * found["se"] + 1e-3, (estimate["output"], estimate["estimator"], found)
+
+
 def test_all(program):
     """What cannot do it is left out, with its reason; forms of one estimator are not listed twice."""
     result = grad(program, birth(program), "--of", "X", "--at", "2", "--estimator", "all", "-n", "100")

@@ -1,8 +1,8 @@
-/* ssa_start.c: the initial state, for choices that depend on it (ssa_start.h). */
-#include "compiler/method/ssa_start.h"
+/* start.c: see start.h. */
+#include "compiler/network/start.h"
 
 static void
-set_indices(SsaStart *start, const Shape *shape, const u32 *variables, u64 member)
+set_indices(NetworkStart *start, const Shape *shape, const u32 *variables, u64 member)
 {
     for (u32 d = shape->rank; d-- > 0;) {
         start->variables[variables[d]] = (i64)(member % shape->extent[d]);
@@ -11,14 +11,14 @@ set_indices(SsaStart *start, const Shape *shape, const u32 *variables, u64 membe
 }
 
 bool
-rxn__ssa_start(const Network *network, Arena *arena, SsaStart *ret_start)
+rxn__network_start(const Network *network, Arena *arena, NetworkStart *ret_start)
 {
-    SsaStart *start = ret_start;
-    *start = (SsaStart){.network = (Network *)network,
-                        .arena = arena,
-                        .params = NEW_ARRAY(arena, double, network->param_count + 1),
-                        .counts = NEW_ARRAY(arena, double, network->species_count + 1),
-                        .variables = NEW_ARRAY(arena, i64, network->variables.count + 1)};
+    NetworkStart *start = ret_start;
+    *start = (NetworkStart){.network = (Network *)network,
+                            .arena = arena,
+                            .params = NEW_ARRAY(arena, double, network->param_count + 1),
+                            .counts = NEW_ARRAY(arena, double, network->species_count + 1),
+                            .variables = NEW_ARRAY(arena, i64, network->variables.count + 1)};
     const ExprValues values = {.params = start->params, .variables = start->variables};
     if (network->inputs.count > 0)
         return false;
