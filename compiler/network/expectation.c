@@ -14,8 +14,8 @@
  *
  *     E[q0*q1] + k
  *
- * Variances are E[F^2] - E[F]^2, covariances E[F G] - E[F] E[G]; where F is large at the start, c there, of F - c, since little
- * would be left of the difference of two squares.
+ * Variances are E[F^2] - E[F]^2, covariances E[F G] - E[F] E[G]. Where F is large at the start, or there are two times, they are
+ * those of F - c, c being F at the start.
  *
  * Sums over a range stay rolled inside of an atom. One that joins readings has no rolled form, since a
  * QUANTITY has no index: it is written out, up to RXN_MAX_UNROLLED terms.
@@ -48,9 +48,9 @@ struct ObjectiveBuilder {
     u32 *functional_of; /* by expression: plus 1 */
     u32 functional_capacity;
     u32 unrolled;
-    double time; /* the --at time */
-    NetworkStart
-        *start; /* once somebody has asked for it; without counts where the model leaves it open */
+    double time;          /* the --at time */
+    NetworkStart *start;  /* once somebody has asked; no counts where the model leaves any open */
+    VEC(double) at_start; /* of the first readings, what they are at the start; NaN: not known */
     ObjectiveProblem problem;
 };
 
@@ -346,6 +346,26 @@ to_atoms_rule(void *context, Expr expr)
     return node->op == EXPR_TIME ? rxn__expr_number(builder->network, builder->time) : 0;
 }
 
+/* A reading, or a reading and a number. 0: it is neither. */
+static Expr
+read_simple(ObjectiveBuilder *builder, Expr expr)
+{
+    Network *network = builder->network;
+    const ExprNode node = *expr_node(network, expr);
+    if (node.op == EXPR_QUANTITY)
+        return read_trajectory(builder, node.object);
+    if (node.op != EXPR_ADD && node.op != EXPR_SUB)
+        return 0;
+    const ExprNode a = *expr_node(network, node.args[0]), b = *expr_node(network, node.args[1]);
+    if (a.op == EXPR_QUANTITY && b.op == EXPR_NUMBER)
+        return expr_binary(network, (ExprOp)node.op, read_trajectory(builder, a.object),
+                           node.args[1]);
+    if (a.op == EXPR_NUMBER && b.op == EXPR_QUANTITY)
+        return expr_binary(network, (ExprOp)node.op, node.args[0],
+                           read_trajectory(builder, b.object));
+    return 0;
+}
+
 static Expr
 to_atoms(ObjectiveBuilder *builder, Expr expr)
 {
@@ -353,16 +373,16 @@ to_atoms(ObjectiveBuilder *builder, Expr expr)
     const ExprNode node = *expr_node(network, expr);
     if (node.uses & USES_SPECIES && !(node.uses & USES_QUANTITY))
         return state_atom(builder, expr);
-    /* A reading alone, or the product of two as covariances have it, is no case for a walk: a loss has one
-     * for every row of the data. */
-    if (node.op == EXPR_QUANTITY)
-        return read_trajectory(builder, node.object);
+    /* A reading alone, less a number, or the product of two as covariances have it, is no case for a walk: a loss has
+     * one for every row of the data. */
+    Expr simple = read_simple(builder, expr);
+    if (simple)
+        return simple;
     if (node.op == EXPR_MUL) {
-        const ExprNode a = *expr_node(network, node.args[0]), b = *expr_node(network, node.args[1]);
-        if (a.op == EXPR_QUANTITY && b.op == EXPR_QUANTITY) {
-            Expr left = read_trajectory(builder, a.object);
-            return expr_binary(network, EXPR_MUL, left, read_trajectory(builder, b.object));
-        }
+        Expr left = read_simple(builder, node.args[0]);
+        Expr right = left ? read_simple(builder, node.args[1]) : 0;
+        if (right)
+            return expr_binary(network, EXPR_MUL, left, right);
     }
     ExprRewrite rewrite = {.network = builder->network,
                            .scratch = builder->scratch,
@@ -513,26 +533,25 @@ expected(ObjectiveBuilder *builder, Expr expr)
     return expectation(builder, to_atoms(builder, expr));
 }
 
-/* What readings are at the start, by number; NaN: not known. */
-static double *
+/* What readings are at the start, by number. */
+static const double *
 readings_at_start(ObjectiveBuilder *builder, ExprValues values)
 {
-    double *numbers = NEW_ARRAY(builder->scratch, double, builder->readings.count + 1);
-    for (u32 k = 0; k < builder->readings.count; k++) {
+    for (u32 k = builder->at_start.count; k < builder->readings.count; k++) {
         const Reading *reading = &builder->readings.items[k];
         values.time = reading->to;
-        numbers[k] = reading->kind == READING_AT
-                         ? rxn__expr_evaluate(builder->network, reading->value[0], &values)
-                         : NAN;
+        const double value = reading->kind == READING_AT
+                                 ? rxn__expr_evaluate(builder->network, reading->value[0], &values)
+                                 : NAN;
+        vec_push(builder->arena, &builder->at_start, value);
     }
-    return numbers;
+    return builder->at_start.items;
 }
 
-/* The value of an expression at the start; 0 where it is small, or not known. */
+/* The value of an expression at the start; 0 where it is below `least`, or not known. */
 static double
-shift_of(ObjectiveBuilder *builder, Expr expr)
+shift_of(ObjectiveBuilder *builder, Expr expr, double least)
 {
-    const double large = 1e4; /* its square has another eight digits behind the point */
     Network *network = builder->network;
     const u16 uses = expr_node(network, expr)->uses;
     if (!(uses & (USES_SPECIES | USES_QUANTITY)))
@@ -552,26 +571,44 @@ shift_of(ObjectiveBuilder *builder, Expr expr)
     if (uses & USES_QUANTITY)
         values.quantities = readings_at_start(builder, values);
     const double value = rxn__expr_evaluate(network, expr, &values);
-    return isfinite(value) && fabs(value) >= large ? value : 0;
+    return isfinite(value) && fabs(value) >= least ? value : 0;
 }
 
 static Expr
-shifted(ObjectiveBuilder *builder, Expr expr)
+less(Network *network, Expr expr, double shift)
 {
-    const double shift = shift_of(builder, expr);
-    Expr number = shift == 0 ? 0 : rxn__expr_number(builder->network, shift);
-    return number ? expr_binary(builder->network, EXPR_SUB, expr, number) : expr;
+    return shift == 0 ? expr
+                      : expr_binary(network, EXPR_SUB, expr, rxn__expr_number(network, shift));
 }
 
+/* E[F - shift]: of what is read at the --at time as it stands there, so that no digit is lost where F is large; of readings E[F] - shift,
+ * since an E of them may be there already. */
+static Expr
+mean_less(ObjectiveBuilder *builder, Expr expr, double shift)
+{
+    Network *network = builder->network;
+    if (expr_node(network, expr)->uses & USES_QUANTITY)
+        return less(network, expected(builder, expr), shift);
+    return expected(builder, less(network, expr, shift));
+}
+
+/* What both differ from the start by is taken where the difference of two large squares would have few digits; and where there are
+ * two times, since scores have the product as their factor. Up to the first time the score of a covariance comes out
+ * as if counts had been taken from their means, whatever they are taken from; the score of the time in between does not (dimerisation,
+ * Schlögl: half to a quarter of the standard error, of score and martingale). */
 static Expr
 covariance(ObjectiveBuilder *builder, Expr a, Expr b)
 {
     Network *network = builder->network;
-    a = shifted(builder, a);
-    b = shifted(builder, b);
-    Expr product = expected(builder, expr_binary(network, EXPR_MUL, a, b));
-    Expr means = expr_binary(network, EXPR_MUL, expected(builder, a), expected(builder, b));
-    return expr_binary(network, EXPR_SUB, product, means);
+    const double large = 1e4; /* its square has eight digits behind the point */
+    const u16 uses = expr_node(network, a)->uses | expr_node(network, b)->uses;
+    const double least = a != b && uses & USES_QUANTITY ? 0 : large;
+    const double a_shift = shift_of(builder, a, least), b_shift = shift_of(builder, b, least);
+    Expr product =
+        expr_binary(network, EXPR_MUL, less(network, a, a_shift), less(network, b, b_shift));
+    product = expected(builder, product);
+    Expr a_mean = mean_less(builder, a, a_shift), b_mean = mean_less(builder, b, b_shift);
+    return expr_binary(network, EXPR_SUB, product, expr_binary(network, EXPR_MUL, a_mean, b_mean));
 }
 
 static Expr

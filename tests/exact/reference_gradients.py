@@ -248,9 +248,10 @@ OUTPUTS = {
                [State(lambda x, p, t=k / 4: x[0] * t, k / 4) for k in range(9)],
                [lambda q, p, k=k: q[k] for k in range(9)], lambda q, p: sum(q), alone=True),
         Output("var(X)", 2, X2, [lambda q, p: q[0] ** 2, lambda q, p: q[0]], lambda q, p: q[0] - q[1] ** 2),
+        # Of two times: counted from the start, where X is 3; a reading is, for its mean, not.
         Output("cov(at(X, 1), X)/mean(X) - k", 2, [State(lambda x, p: x[0], 1)] + X2,
-               [lambda q, p: q[0] * q[1], lambda q, p: q[0], lambda q, p: q[1]],
-               lambda q, p: (q[0] - q[1] * q[2]) / q[2] - p[0]),
+               [lambda q, p: (q[0] - 3) * (q[1] - 3), lambda q, p: q[0], lambda q, p: q[1] - 3, lambda q, p: q[1]],
+               lambda q, p: (q[0] - (q[1] - 3) * q[2]) / q[3] - p[0]),
     ],
     "dies": [
         Output("Y", 1, LAST(1, 1)),
