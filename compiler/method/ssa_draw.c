@@ -3,7 +3,7 @@
  *
  *   halves     f64: a block for each step, 52 bits for the wait and 53 for the choice. f32: two steps to a block, 32 and 24.
  *   thirds     f32, few reactions, and nothing but the end stops a wait: three steps to a block, 24 and 16 bits; and
- *              where these do not decide, once in some 30,000 steps, a block of further bits.
+ *              where these do not decide, once in some 65,536 steps for each reaction but one, a block of further bits.
  *
  * Thirds: of the words w[4] of their block the three steps have for their waits the upper 24 bits of w[0], w[1] and w[2], for their
  * choices the upper and the lower half of w[3] and the last bytes of w[0] and w[1]. With 16 bits i the threshold is somewhere from
