@@ -680,6 +680,20 @@ def test_emits(program):
     check_equal(open(path, "rb").read(4), b"\x7fELF")
 
 
+def test_what_suits_a_kernel(program):
+    """No more than 16 lanes where each trajectory has a large state; LLVM's order of instructions where there is a tape."""
+    needs_a_target(program)
+    text = "index site = %d\nspecies X[site] = 1\nfor i in site { X[i] -> 0 @ 1 }\nobserve X[0]\nsimulate until 1\n"
+    for sites, limits in ((300, []), (30000, ["  lanes 16"])):
+        kernel = program.good("build", program.file("many.rxn", text % sites), "--method", "rejection", "--emit", "kir").out
+        check_equal([line for line in kernel.splitlines() if line.startswith("  lanes ")], limits, "%d sites" % sites)
+    if os.uname().machine != "x86_64":
+        return
+    for march, estimator, found in (("x86-64-v4", "path-adjoint", True), ("x86-64-v4", "score", False), ("x86-64-v3", "path-adjoint", False)):
+        code = program.good("build", "sir", "--emit", "llvm", "--march", march, "--of", "I", "--at", "1", "--estimator", estimator).out
+        check_equal('"tune-cpu"="atom"' in code, found, "%s for %s" % (estimator, march))
+
+
 if __name__ == "__main__":
     tests = [f for name, f in list(globals().items()) if name.startswith("test_")]
     sys.exit(main([test_every_model_says_the_same] if "others" in sys.argv else tests, add_arguments))
