@@ -172,6 +172,11 @@ write_note(const FaultContext *context, u32 copy, Text *note)
     rxn__text_printf(note, ", which runs with %s = ",
                      rxn__param_label(context->pipeline->network, flat, note->arena));
     rxn__text_f64(note, values.params[flat]);
+    const Param *param = rxn__param_of_flat(context->pipeline->network, flat);
+    if (!param->has_bounds && values.params[flat] < 0)
+        rxn__text_printf(
+            note, "; where %s has bounds (in 0 .. 10, behind its value) both stay within them",
+            param->name->text);
 }
 
 bool

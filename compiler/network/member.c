@@ -162,11 +162,18 @@ rxn__species_label(const Network *network, u32 flat, Arena *arena)
     return shaped_label(arena, species->name, &species->shape, flat - species->flat);
 }
 
-const char *
-rxn__param_label(const Network *network, u32 flat, Arena *arena)
+const Param *
+rxn__param_of_flat(const Network *network, u32 flat)
 {
     const Param *param;
     FIND_FLAT(network->params, flat, param);
+    return param;
+}
+
+const char *
+rxn__param_label(const Network *network, u32 flat, Arena *arena)
+{
+    const Param *param = rxn__param_of_flat(network, flat);
     return shaped_label(arena, param->name, &param->shape, flat - param->flat);
 }
 

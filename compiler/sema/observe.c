@@ -223,4 +223,7 @@ rxn__sema_simulate(Sema *sema, Module *module, const AstNode *node)
         if (time > last)
             last = time;
     }
+    if (!until && last == 0)
+        rxn__sema_error(sema, module, node->kids[node->kid_count - 1]->span,
+                        "the last sample time is the end of a run, which must be positive");
 }

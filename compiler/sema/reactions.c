@@ -284,7 +284,9 @@ rxn__sema_reaction(Sema *sema, const Scope *scope, const AstNode *node)
     bool good = good_left && good_right;
     const AstNode *rate = node->kids[2], *reverse_rate = node->kids[3];
     const AstNode *bound = node->kids[4], *reverse_bound = node->kids[5];
-    if (good && changes_nothing(sema->network, &left, &right))
+    /* A coefficient that is wrong has been taken as 1. */
+    if (good && sema->diagnostics->error_count == 0 &&
+        changes_nothing(sema->network, &left, &right))
         rxn__warning(sema->diagnostics, node->span, "this reaction changes nothing");
     Name label = node->name ? node->name : default_label(sema, scope->module);
     /* The rates are looked at even where a side is wrong. */
