@@ -31,6 +31,9 @@
 /* A sum of propensities that is smaller is taken to be zero: its inverse and the wait for it may be infinite. */
 #define LEAST_TOTAL 0x1p-1000
 
+/* So many reactions have their numbers inverted by one division. */
+enum { GROUP = 4 };
+
 typedef struct Relaxed {
     Tape *tape;
     const GradientRequest *request;
@@ -40,12 +43,13 @@ typedef struct Relaxed {
     Expr *propensity; /* per flat reaction */
 
     /* f64 locals */
-    u32 *adjoint;  /* [sets * species]: λ */
-    u32 *time;     /* [sets]: μ */
-    u32 *weight;   /* [sets * integrals]: of the integrands in force */
-    u32 *gradient; /* [sets * leaves] */
-    u32 *next; /* [sets * species]: what observations of this step give to the state behind it */
-    u32 *next_time;  /* [sets]: to its time */
+    u32 *adjoint;   /* [sets * species]: λ */
+    u32 *time;      /* [sets]: μ */
+    u32 *weight;    /* [sets * integrals]: of the integrands in force */
+    u32 *gradient;  /* [sets * leaves] */
+    bool *observed; /* [species]: observations or integrals give to it */
+    u32 *behind; /* [sets * species]: λ behind this step, of those; of others it is the adjoint */
+    u32 *next_time;  /* [sets]: μ of its time */
     u32 *area;       /* [sets * integrals]: ∫ weight over the step */
     u32 *weight_end; /* [sets * integrals]: in force at the end of the step */
     u32 largest, saturated, steps;
@@ -100,6 +104,17 @@ declare_many(Relaxed *relaxed, const char *name, u32 count)
     return locals;
 }
 
+/* The derivative by a species of what the recorder keeps: its columns, then its integrands. */
+static Expr
+kept_slope(const Tape *tape, u32 number, u32 species)
+{
+    const Recorder *recorder = &tape->recorder;
+    u32 columns = recorder->columns.count;
+    Expr kept = number < columns ? recorder->columns.items[number]
+                                 : recorder->integrals.items[number - columns].slope;
+    return rxn__expr_derivative(tape->frame->network, kept, EXPR_SPECIES, species);
+}
+
 static void
 declare(Tape *tape, void *context)
 {
@@ -113,7 +128,7 @@ declare(Tape *tape, void *context)
     relaxed->time = declare_many(relaxed, "time_adjoint", sets);
     relaxed->weight = declare_many(relaxed, "integrand", sets * integrals);
     relaxed->gradient = declare_many(relaxed, "gradient", sets * relaxed->row.leaves);
-    relaxed->next = declare_many(relaxed, "next_adjoint", sets * species);
+    relaxed->behind = declare_many(relaxed, "adjoint_behind", sets * species);
     relaxed->next_time = declare_many(relaxed, "next_time_adjoint", sets);
     relaxed->area = declare_many(relaxed, "integrand_area", sets * integrals);
     relaxed->weight_end = declare_many(relaxed, "integrand_end", sets * integrals);
@@ -129,6 +144,10 @@ declare(Tape *tape, void *context)
         relaxed->propensity[j] = rxn__reaction_member_propensity(network, &reaction, member);
     }
     rxn__pathwise_declare(&relaxed->pathwise, frame, relaxed->request);
+    relaxed->observed = NEW_ARRAY(frame->arena, bool, species + 1);
+    for (u32 k = 0; k < tape->recorder.columns.count + integrals; k++)
+        for (u32 s = 0; s < species; s++)
+            relaxed->observed[s] |= !rxn__expr_is_zero(network, kept_slope(tape, k, s));
 }
 
 static void
@@ -151,7 +170,6 @@ typedef struct Choice {
     KirValue total;   /* a0 */
     KirValue some;    /* bool: a0 is not zero */
     KirValue unit;    /* 1/a0; 0 where that is zero */
-    KirValue *part;   /* a_j/a0 */
     KirValue wait;    /* d: also of a wait that a stop has cut */
 } Choice;
 
@@ -191,7 +209,7 @@ draw_again(Relaxed *relaxed, const TapeStep *step, const Choice *choice)
 }
 
 static void
-make_choice(Relaxed *relaxed, const TapeStep *step, KirValue cut, Choice *choice)
+find_rates(Relaxed *relaxed, Choice *choice)
 {
     SsaFrame *frame = relaxed->tape->frame;
     KirBuilder *b = frame->builder;
@@ -207,17 +225,16 @@ make_choice(Relaxed *relaxed, const TapeStep *step, KirValue cut, Choice *choice
     choice->some = kir_gt(b, choice->total, f64(relaxed, LEAST_TOTAL));
     choice->unit = kir_div(b, f64(relaxed, 1), choice->total);
     choice->unit = kir_select(b, choice->some, choice->unit, f64(relaxed, 0));
-    choice->part = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
-    for (u32 j = 0; j < reactions; j++)
-        choice->part[j] = kir_mul(b, choice->rate[j], choice->unit);
-    rxn__kir_set(b, relaxed->wait, 0, kir_sub(b, step->end, step->start));
-    rxn__kir_set(b, relaxed->code, 0, step->code);
-    rxn__kir_if(b, cut);
-    draw_again(relaxed, step, choice);
-    rxn__kir_close(b);
+}
+
+/* Which reaction it is, after how long. */
+static void
+read_event(Relaxed *relaxed, Choice *choice)
+{
+    KirBuilder *b = relaxed->tape->frame->builder;
     choice->wait = get(relaxed, relaxed->wait);
     KirValue code = rxn__kir_get(b, relaxed->code, 0);
-    for (u32 j = 0; j < reactions; j++)
+    for (u32 j = 0; j < relaxed->tape->frame->network->reaction_count; j++)
         choice->chosen[j] = kir_eq(b, code, rxn__kir_const(b, KIR_U32, j));
 }
 
@@ -271,7 +288,6 @@ count_saturation(Relaxed *relaxed, KirValue sum)
 static void
 invert(Relaxed *relaxed, u32 count, const KirValue *values, KirValue *ret_inverses)
 {
-    enum { GROUP = 4 };
     KirBuilder *b = relaxed->tape->frame->builder;
     for (u32 first = 0; first < count; first += GROUP) {
         u32 n = count - first < GROUP ? count - first : GROUP;
@@ -295,16 +311,24 @@ share_of_draw(const Relaxed *relaxed, u32 draws)
     return (float)(1 / relaxed->request->tau / draws);
 }
 
-/* ret_ratio[j] = y_j a0/a_j, over τ and the number of draws, f64: finite where a_j is tiny, and zero where it is zero.
- * The shares y_j are computed in f32: they are between 0 and 1, and their errors of 1e-7 are noise on noise. */
+/* One draw. The shares y_j are computed in f32: they are between 0 and 1, and their errors of 1e-7 are noise on noise. */
+typedef struct Shares {
+    KirValue *
+        ratio; /* f32: y_j a0/a_j, over τ and the number of draws: finite where a_j is tiny, and zero where it is zero */
+    KirValue *share;  /* f32: y_j times their sum */
+    KirValue inverse; /* f64: 1 over that sum */
+} Shares;
+
 static void
 relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, u32 draws,
-      KirValue *ret_ratio)
+      Shares *ret)
 {
     SsaFrame *frame = relaxed->tape->frame;
     KirBuilder *b = frame->builder;
     u32 reactions = frame->network->reaction_count;
     KirValue zero = f32(relaxed, 0), one = f32(relaxed, 1);
+    ret->ratio = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    ret->share = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
     KirValue *wait = NEW_ARRAY(frame->arena, KirValue, reactions + 1); /* -E_k */
     draw_noise(relaxed, step, draw, wait);
     KirValue least = f32(relaxed, -1); /* -E_j of the one chosen */
@@ -315,36 +339,42 @@ relax(Relaxed *relaxed, const TapeStep *step, const Choice *choice, u32 draw, u3
     KirValue *rates = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
     KirValue *below = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
     KirValue *inverses = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
-    for (u32 k = 0; k < reactions; k++) {
-        rates[k] = kir_cast(b, KIR_F32, choice->part[k]);
-        KirValue later = kir_select(b, choice->chosen[k], zero, wait[k]); /* than the one chosen */
-        below[k] = kir_fma(b, least, rates[k], later);
-    }
-    invert(relaxed, reactions, below, inverses);
     KirValue sum = 0;
-    for (u32 k = 0; k < reactions; k++) {
-        /* T_j/T_k = E_j a_k / (E_j a_k + E_k a0), and without E_k, 1, for the one chosen. With τ = 1 all over -E_j. */
-        KirValue rate = rates[k], share, ratio = inverses[k];
-        KirValue possible = kir_ge(b, rate, f32(relaxed, 0x1p-126)); /* a normal number */
-        if (tau == 1) {
-            ratio = kir_select(b, possible, ratio, zero);
-            share = kir_mul(b, ratio, rate);
-        } else {
-            ratio = kir_mul(b, kir_mul(b, least, ratio), rate);
-            share = rxn__kir_op(b, KIR_POW, ratio, f32(relaxed, 1 / tau), 0);
-            ratio = kir_select(b, possible, kir_div(b, share, rate), zero);
+    for (u32 first = 0; first < reactions; first += GROUP) {
+        u32 end = first + GROUP < reactions ? first + GROUP : reactions;
+        for (u32 k = first; k < end; k++) {
+            rates[k] = kir_cast(b, KIR_F32, kir_mul(b, choice->rate[k], choice->unit));
+            KirValue later = /* than the one chosen */
+                kir_select(b, choice->chosen[k], zero, wait[k]);
+            below[k] = kir_fma(b, least, rates[k], later);
         }
-        ret_ratio[k] = ratio;
-        sum = sum ? kir_add(b, sum, share) : share;
+        invert(relaxed, end - first, below + first, inverses + first);
+        for (u32 k = first; k < end; k++) {
+            /* T_j/T_k = E_j a_k / (E_j a_k + E_k a0), and without E_k, 1, for the one chosen. With τ = 1 all over -E_j. */
+            KirValue rate = rates[k], share, ratio = inverses[k];
+            KirValue possible = kir_ge(b, rate, f32(relaxed, 0x1p-126)); /* a normal number */
+            if (tau == 1) {
+                ratio = kir_select(b, possible, ratio, zero);
+                share = kir_mul(b, ratio, rate);
+            } else {
+                ratio = kir_mul(b, kir_mul(b, least, ratio), rate);
+                share = rxn__kir_op(b, KIR_POW, ratio, f32(relaxed, 1 / tau), 0);
+                ratio = kir_select(b, possible, kir_div(b, share, rate), zero);
+            }
+            ret->ratio[k] = ratio;
+            ret->share[k] = share;
+            sum = sum ? kir_add(b, sum, share) : share;
+        }
     }
     if (!sum)
         return;
     if (draw == 0)
         count_saturation(relaxed, tau == 1 ? kir_mul(b, least, sum) : sum);
     KirValue inverse = kir_select(b, kir_ne(b, sum, zero), kir_div(b, one, sum), zero);
+    ret->inverse = kir_cast(b, KIR_F64, inverse);
     inverse = kir_mul(b, inverse, f32(relaxed, share_of_draw(relaxed, draws)));
     for (u32 k = 0; k < reactions; k++)
-        ret_ratio[k] = kir_cast(b, KIR_F64, kir_mul(b, ret_ratio[k], inverse));
+        ret->ratio[k] = kir_mul(b, ret->ratio[k], inverse);
 }
 
 /* ---- observations ------------------------------------------------------------------------------ */
@@ -362,8 +392,7 @@ observed_slopes(Relaxed *relaxed, u32 m, KirValue *ret_slope)
     for (u32 c = 0; c < tape->recorder.columns.count; c++) {
         KirValue weight = rxn__tape_weight(tape, m, c);
         for (u32 s = 0; s < species; s++) {
-            Expr slope =
-                rxn__expr_derivative(network, tape->recorder.columns.items[c], EXPR_SPECIES, s);
+            Expr slope = kept_slope(tape, c, s);
             if (rxn__expr_is_zero(network, slope))
                 continue;
             KirValue value = rxn__lower_as(&frame->lower, slope, KIR_F64);
@@ -420,7 +449,7 @@ observe(Relaxed *relaxed, const TapeStep *step, const Choice *choice)
         for (u32 s = 0; s < species; s++) {
             if (slope[s]) /* the state behind is the one before plus the change */
                 add_to(relaxed, relaxed->adjoint[m * species + s], slope[s]);
-            add_product_to(relaxed, relaxed->next[m * species + s], share, slope[s]);
+            add_product_to(relaxed, relaxed->behind[m * species + s], share, slope[s]);
         }
         KirValue speed = kir_neg(b, kir_div(b, gap_along(relaxed, choice, slope), choice->wait));
         add_to(relaxed, relaxed->time[m], kir_mul(b, rest, speed));
@@ -439,8 +468,8 @@ observe(Relaxed *relaxed, const TapeStep *step, const Choice *choice)
 
 /* ---- a step ------------------------------------------------------------------------------------ */
 
-/* Before the observations: what is in force behind the step. The adjoint of the state and of the time behind it
- * go to `next`; where a stop cut the wait, the state goes on unchanged and the time is a given one. */
+/* Before the observations: what is in force behind the step. Where a stop cut the wait the state goes on unchanged and the time
+ * is a given one. */
 static void
 begin_step(Relaxed *relaxed, const TapeStep *step, KirValue cut)
 {
@@ -449,27 +478,41 @@ begin_step(Relaxed *relaxed, const TapeStep *step, KirValue cut)
     u32 species = tape->frame->network->species_count;
     u32 integrals = tape->recorder.integrals.count;
     KirValue zero = f64(relaxed, 0), span = kir_sub(b, step->end, step->start);
+    rxn__kir_set(b, relaxed->wait, 0, span);
+    rxn__kir_set(b, relaxed->code, 0, step->code);
     for (u32 m = 0; m < tape->sets; m++) {
         for (u32 s = 0; s < species; s++)
-            set(relaxed, relaxed->next[m * species + s],
-                get(relaxed, relaxed->adjoint[m * species + s]));
-        set(relaxed, relaxed->next_time[m], get(relaxed, relaxed->time[m]));
+            if (relaxed->observed[s])
+                set(relaxed, relaxed->behind[m * species + s],
+                    kir_select(b, cut, zero, get(relaxed, relaxed->adjoint[m * species + s])));
+        set(relaxed, relaxed->next_time[m],
+            kir_select(b, cut, zero, get(relaxed, relaxed->time[m])));
         set(relaxed, relaxed->time[m], zero);
         for (u32 k = 0; k < integrals; k++) {
             KirValue weight = get(relaxed, relaxed->weight[m * integrals + k]);
-            set(relaxed, relaxed->weight_end[m * integrals + k], weight);
+            set(relaxed, relaxed->weight_end[m * integrals + k], kir_select(b, cut, zero, weight));
             set(relaxed, relaxed->area[m * integrals + k], kir_mul(b, weight, span));
         }
     }
-    /* Rarely: so not by a select in each step. */
+}
+
+/* What few steps need: the event that a stop cut off, and observations. It stands in front of the rest of a step, which then has
+ * nothing to keep across it. */
+static void
+begin_rare(Relaxed *relaxed, const TapeStep *step, KirValue cut)
+{
+    SsaFrame *frame = relaxed->tape->frame;
+    KirBuilder *b = frame->builder;
+    KirValue time = get(relaxed, relaxed->tape->observation_time);
+    Choice choice;
+    rxn__kir_if(b, kir_or(b, cut, kir_gt(b, time, step->start)));
     rxn__kir_if(b, cut);
-    for (u32 m = 0; m < tape->sets; m++) {
-        for (u32 s = 0; s < species; s++)
-            set(relaxed, relaxed->next[m * species + s], zero);
-        set(relaxed, relaxed->next_time[m], zero);
-        for (u32 k = 0; k < integrals; k++)
-            set(relaxed, relaxed->weight_end[m * integrals + k], zero);
-    }
+    rxn__tape_bind(relaxed->tape, step);
+    find_rates(relaxed, &choice);
+    draw_again(relaxed, step, &choice);
+    rxn__kir_close(b);
+    read_event(relaxed, &choice);
+    observe(relaxed, step, &choice);
     rxn__kir_close(b);
 }
 
@@ -487,7 +530,7 @@ integrate(Relaxed *relaxed, u32 m)
         KirValue value = rxn__lower_as(&frame->lower, integrand, KIR_F64);
         KirValue area = get(relaxed, relaxed->area[m * integrals + k]);
         for (u32 s = 0; s < species; s++) {
-            Expr slope = rxn__expr_derivative(network, integrand, EXPR_SPECIES, s);
+            Expr slope = kept_slope(tape, tape->recorder.columns.count + k, s);
             if (!rxn__expr_is_zero(network, slope))
                 add_product_to(relaxed, relaxed->adjoint[m * species + s], area,
                                rxn__lower_as(&frame->lower, slope, KIR_F64));
@@ -520,11 +563,11 @@ worth(Relaxed *relaxed, const KirValue *lambda, u32 j)
     return h;
 }
 
-/* late + G_j/a_j, Σ over the draws, of one set: what a_j gets. h: λ · ν_j over a0; ratio: y_j a0/a_j, over τ and the number
- * of draws. In f64: so it is linear in the adjoint to the last digits. */
+/* late + G_j/a_j, Σ over the draws, of one set: what a_j gets. h: λ · ν_j over a0. In f64: so it is linear in the adjoint to the
+ * last digits. */
 static void
-weigh_shares(Relaxed *relaxed, const KirValue *h, const Choice *choice, KirValue *const *ratio,
-             u32 draws, KirValue late, KirValue *ret)
+weigh_shares(Relaxed *relaxed, const KirValue *h, const Shares *shares, u32 draws, KirValue late,
+             KirValue *ret)
 {
     SsaFrame *frame = relaxed->tape->frame;
     KirBuilder *b = frame->builder;
@@ -533,11 +576,12 @@ weigh_shares(Relaxed *relaxed, const KirValue *h, const Choice *choice, KirValue
         KirValue mean = f64(relaxed, 0);
         for (u32 j = 0; j < reactions; j++)
             if (h[j])
-                mean = kir_fma(b, kir_mul(b, ratio[draw][j], choice->part[j]), h[j], mean);
-        mean = kir_mul(b, mean, f64(relaxed, 1 / share_of_draw(relaxed, draws)));
+                mean = kir_fma(b, kir_cast(b, KIR_F64, shares[draw].share[j]), h[j], mean);
+        mean = kir_mul(b, mean, shares[draw].inverse);
         for (u32 j = 0; j < reactions; j++) {
             KirValue above = h[j] ? kir_sub(b, h[j], mean) : kir_neg(b, mean);
-            ret[j] = kir_fma(b, above, ratio[draw][j], draw ? ret[j] : late);
+            KirValue ratio = kir_cast(b, KIR_F64, shares[draw].ratio[j]);
+            ret[j] = kir_fma(b, above, ratio, draw ? ret[j] : late);
         }
     }
 }
@@ -553,7 +597,7 @@ weigh_propensities(Relaxed *relaxed, const KirValue *h, const Choice *choice, Ki
     KirValue zero = f64(relaxed, 0), mean = zero;
     for (u32 j = 0; j < reactions; j++)
         if (h[j])
-            mean = kir_fma(b, choice->part[j], h[j], mean);
+            mean = kir_fma(b, kir_mul(b, choice->rate[j], choice->unit), h[j], mean);
     for (u32 j = 0; j < reactions; j++) {
         KirValue above = h[j] ? kir_sub(b, h[j], mean) : kir_neg(b, mean);
         above = kir_select(b, kir_gt(b, choice->rate[j], zero), above, zero);
@@ -561,9 +605,10 @@ weigh_propensities(Relaxed *relaxed, const KirValue *h, const Choice *choice, Ki
     }
 }
 
-/* The adjoints of the propensities of one set, and what becomes of them. ratio: per draw. */
+/* The adjoints of the propensities of one set, and what becomes of them. shares: per draw. */
 static void
-pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *ratio, u32 draws)
+pull_back(Relaxed *relaxed, u32 m, KirValue cut, const Choice *choice, const Shares *shares,
+          u32 draws)
 {
     Tape *tape = relaxed->tape;
     SsaFrame *frame = tape->frame;
@@ -574,15 +619,18 @@ pull_back(Relaxed *relaxed, u32 m, const Choice *choice, KirValue *const *ratio,
     KirValue *lambda = NEW_ARRAY(frame->arena, KirValue, species + 1);
     KirValue *h = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
     KirValue *weighed = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
+    KirValue unit = kir_select(b, cut, f64(relaxed, 0), choice->unit);
     for (u32 s = 0; s < species; s++) /* no shares where a0 is zero */
-        lambda[s] = kir_mul(b, get(relaxed, relaxed->next[m * species + s]), choice->unit);
+        lambda[s] = relaxed->observed[s]
+                        ? kir_mul(b, get(relaxed, relaxed->behind[m * species + s]), choice->unit)
+                        : kir_mul(b, get(relaxed, relaxed->adjoint[m * species + s]), unit);
     for (u32 j = 0; j < reactions; j++)
         h[j] = worth(relaxed, lambda, j);
     KirValue late =
         kir_mul(b, kir_mul(b, get(relaxed, relaxed->next_time[m]), choice->wait), choice->unit);
     late = kir_neg(b, kir_select(b, choice->some, late, f64(relaxed, 0)));
     if (relaxed->noisy)
-        weigh_shares(relaxed, h, choice, ratio, draws, late, weighed);
+        weigh_shares(relaxed, h, shares, draws, late, weighed);
     else
         weigh_propensities(relaxed, h, choice, late, weighed);
     for (u32 j = 0; j < reactions; j++) {
@@ -626,23 +674,20 @@ backward(Tape *tape, void *context, const TapeStep *step)
     u32 reactions = frame->network->reaction_count;
     u32 draws = relaxed->noisy ? relaxed->request->draws : 1;
     KirValue cut = rxn__tape_fired(tape, step, reactions, reactions);
+    begin_step(relaxed, step, cut);
+    begin_rare(relaxed, step, cut);
     rxn__tape_bind(tape, step);
     rxn__pathwise_rates(&relaxed->pathwise);
     Choice choice;
-    make_choice(relaxed, step, cut, &choice);
-    begin_step(relaxed, step, cut);
-    observe(relaxed, step, &choice);
-    rxn__tape_bind(tape, step);
+    find_rates(relaxed, &choice);
+    read_event(relaxed, &choice);
     for (u32 m = 0; m < tape->sets; m++)
         integrate(relaxed, m);
-    KirValue **ratio = NEW_ARRAY(frame->arena, KirValue *, draws);
-    for (u32 draw = 0; draw < draws; draw++) {
-        ratio[draw] = NEW_ARRAY(frame->arena, KirValue, reactions + 1);
-        if (relaxed->noisy)
-            relax(relaxed, step, &choice, draw, draws, ratio[draw]);
-    }
+    Shares *shares = NEW_ARRAY(frame->arena, Shares, draws);
+    for (u32 draw = 0; relaxed->noisy && draw < draws; draw++)
+        relax(relaxed, step, &choice, draw, draws, &shares[draw]);
     for (u32 m = 0; m < tape->sets && reactions; m++)
-        pull_back(relaxed, m, &choice, ratio, draws);
+        pull_back(relaxed, m, cut, &choice, shares, draws);
     look_at_size(relaxed, step);
     rxn__lower_forget(&frame->lower);
 }
