@@ -41,14 +41,15 @@ typedef struct Relaxed {
     bool noisy; /* gumbel; else propensity */
     Pathwise pathwise;
     Expr *propensity; /* per flat reaction */
+    bool *observed;   /* [species]: observations or integrals give to it */
 
     /* f64 locals */
-    u32 *adjoint;   /* [sets * species]: λ */
-    u32 *time;      /* [sets]: μ */
-    u32 *weight;    /* [sets * integrals]: of the integrands in force */
-    u32 *gradient;  /* [sets * leaves] */
-    bool *observed; /* [species]: observations or integrals give to it */
-    u32 *behind; /* [sets * species]: λ behind this step, of those; of others it is the adjoint */
+    u32 *adjoint;  /* [sets * species]: λ */
+    u32 *time;     /* [sets]: μ */
+    u32 *weight;   /* [sets * integrals]: of the integrands in force */
+    u32 *gradient; /* [sets * leaves] */
+    u32 *
+        behind; /* [sets * species]: λ behind this step, of what is observed; else it is the adjoint */
     u32 *next_time;  /* [sets]: μ of its time */
     u32 *area;       /* [sets * integrals]: ∫ weight over the step */
     u32 *weight_end; /* [sets * integrals]: in force at the end of the step */

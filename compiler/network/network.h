@@ -407,10 +407,12 @@ u32 rxn__flat_member(const Shape *shape, u32 first_flat, const i64 *indices);
 
 /* "H[3]", "on[2]", "W[3,17]" from a flat number. */
 const char *rxn__species_label(const Network *network, u32 flat, Arena *arena);
-const Param *rxn__param_of_flat(const Network *network, u32 flat);
 const char *rxn__param_label(const Network *network, u32 flat, Arena *arena);
 const char *rxn__reaction_label(const Network *network, u32 flat, Arena *arena);
 const char *rxn__column_label(const Network *network, u32 column, Arena *arena);
+
+/* The declaration that a flat number is of. */
+const Param *rxn__param_of_flat(const Network *network, u32 flat);
 
 /* Family and member of a flat reaction number. */
 const Reaction *rxn__reaction_of_flat(const Network *network, u32 flat, u32 *ret_member);
